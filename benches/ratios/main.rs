@@ -1,0 +1,63 @@
+//! The benchmarks: `cargo bench --bench ratios -- [PATTERN]`.
+//!
+//! Each compares two things within one run, or one thing with a goal, checks the results
+//! while it measures, prints a line and appends a row to the file that `RUMP_BENCH_OUT`
+//! names (`target/ratios.jsonl` by default). What is short enough to be repeated millions
+//! of times is measured by criterion; what is not is timed in whole runs.
+
+mod boot;
+mod builds;
+mod comparison;
+mod layer;
+mod loopback;
+mod sampler;
+mod syscall;
+
+use comparison::Harness;
+use std::error::Error;
+use std::process::ExitCode;
+
+type Outcome = Result<(), Box<dyn Error>>;
+
+/// Name, and what measures it. A function may write several rows.
+const BENCHMARKS: &[(&[&str], fn(&mut Harness) -> Outcome)] = &[
+    (&["build/cold-net"], builds::cold_net),
+    (&["build/noop"], builds::noop),
+    (&["boot/init", "boot/rss"], boot::boot),
+    (&["syscall/null-overhead"], syscall::null_overhead),
+    (&["loopback/rtt-64"], loopback::round_trip),
+    (&["loopback/connect-rate"], loopback::connect_rate),
+    (&["loopback/stream-64k"], loopback::stream),
+    (&["loopback/stream4-64k"], loopback::four_streams),
+];
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [flag, what] = &arguments[..]
+        && flag == boot::CHILD
+    {
+        return boot::child(what);
+    }
+    // Cargo adds --bench when it means to measure; without it this is a test run.
+    if !arguments.iter().any(|argument| argument == "--bench") {
+        return ExitCode::SUCCESS;
+    }
+    let patterns: Vec<_> = arguments.into_iter().filter(|argument| !argument.starts_with('-')).collect();
+    let wanted = |name: &str| patterns.is_empty() || patterns.iter().any(|pattern| name.contains(pattern));
+    let mut harness = Harness::new(&wanted);
+    let mut failed = false;
+    let mut ran = false;
+    for (names, run) in BENCHMARKS {
+        if names.iter().any(|name| wanted(name)) {
+            ran = true;
+            if let Err(error) = run(&mut harness) {
+                eprintln!("{}: {error}", names.join(", "));
+                failed = true;
+            }
+        }
+    }
+    if !ran {
+        eprintln!("no benchmark has {} in its name", patterns.join(" or "));
+    }
+    if ran && !failed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

@@ -1,0 +1,75 @@
+#!/usr/bin/env bash
+# What CI runs. Without arguments: every step of the default suite. With arguments:
+# the steps named.
+#
+#   fmt clippy nostd test loom doc            the default suite, in this order
+#   trees                                     everything on real NetBSD; RUMP_TEST_TREES=a:b
+#   bench [PATTERN]                           benchmarks; adds to target/ratios.jsonl
+#   figures                                   table and plot of the README from that file
+#
+# RUMP_TEST_REQUIRE=netbsd,root turns tests that would be skipped into failures.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+target=${CARGO_TARGET_DIR:-$PWD/target}
+log=$target/ci/tests.log
+mkdir -p "$target/ci"
+
+say() { printf '\n== %s\n' "$*"; }
+
+# The default suite is the same on every machine: it looks for no tree.
+if [ -z "${RUMP_CI_TREE:-}" ]; then
+    export RUMP_KERNEL=${RUMP_KERNEL:-none}
+fi
+
+step_fmt() { cargo fmt --all --check; }
+step_clippy() { cargo clippy --workspace --all-targets -- -D warnings; }
+step_nostd() { cargo check -p rump-hyper --no-default-features; }
+step_test() { cargo test --workspace 2>&1 | tee -a "$log"; }
+step_loom() {
+    RUSTFLAGS="${RUSTFLAGS:-} --cfg loom" CARGO_TARGET_DIR=$target/loom \
+        cargo test -p rump-hyper --release --lib loom 2>&1 | tee -a "$log"
+}
+step_doc() { RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps; }
+
+step_trees() {
+    : "${RUMP_TEST_TREES:?names the NetBSD trees to test on, separated by colons}"
+    local IFS=:
+    for tree in $RUMP_TEST_TREES; do
+        local version
+        version=$(awk '$1 == "#define" && $2 == "__NetBSD_Version__" && $3 ~ /^[0-9]+$/ { print $3 }' "$tree/sys/sys/param.h")
+        say "tree $version"
+        RUMP_CI_TREE=1 RUMP_KERNEL=netbsd NETBSD_SRC=$tree \
+            RUMP_TEST_REQUIRE=${RUMP_TEST_REQUIRE:-netbsd} \
+            CARGO_TARGET_DIR=$target/trees/$version ./ci.sh test
+    done
+}
+
+step_bench() {
+    unset RUMP_KERNEL
+    RUMP_BENCH_OUT=$target/ratios.jsonl cargo bench --bench ratios -- "$@"
+}
+step_figures() { cargo run --release --example figures -- "$target/ratios.jsonl"; }
+
+# Counts from the closing lines of the test runners, and why tests were skipped.
+summary() {
+    [ -s "$log" ] || return 0
+    say "skipped tests, by reason"
+    sed -n 's/^skipped: .*: //p' "$log" | sort | uniq -c | sort -rn
+    awk '/^test result:/ { passed += $4; failed += $6; ignored += $8 }
+         END { printf "\n%d passed, %d failed, %d skipped\n", passed, failed, ignored }' "$log"
+}
+
+case ${1:-all} in
+    bench) shift; step_bench "$@"; exit ;;
+    figures) step_figures; exit ;;
+    trees) step_trees; exit ;;
+    all) steps="fmt clippy nostd test loom doc" ;;
+    *) steps=$* ;;
+esac
+: > "$log"
+for step in $steps; do
+    say "$step"
+    "step_$step"
+done
+summary

@@ -1,0 +1,38 @@
+//! The benchmarks of this repository and what each is to reach first.
+
+/// What a benchmark is to reach.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Goal {
+    /// A ratio to the rival of at least so much.
+    Ratio(f64),
+    /// At most so many units.
+    AtMost(f64),
+}
+
+/// A benchmark as the table of results shows it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Benchmark {
+    /// Its name in `ratios.jsonl` and on the command line.
+    pub name: &'static str,
+    /// What it measures.
+    pub what: &'static str,
+    /// What is to be reached.
+    pub goal: Goal,
+}
+
+const fn row(name: &'static str, what: &'static str, goal: Goal) -> Benchmark {
+    Benchmark { name, what, goal }
+}
+
+/// In the order of the table.
+pub const BENCHMARKS: &[Benchmark] = &[
+    row("build/cold-net", "the networking components compiled and archived, 2 jobs", Goal::AtMost(40.0)),
+    row("build/noop", "`cargo build` with nothing to do", Goal::AtMost(1.0)),
+    row("boot/init", "boot of the kernel, with all checks", Goal::AtMost(10.0)),
+    row("boot/rss", "resident memory of a process after boot", Goal::AtMost(8.0)),
+    row("syscall/null-overhead", "what the safe API adds to a null system call", Goal::AtMost(10.0)),
+    row("loopback/stream-64k", "one TCP stream, writes of 64 KiB", Goal::Ratio(0.5)),
+    row("loopback/stream4-64k", "four TCP streams at once, writes of 64 KiB", Goal::Ratio(0.5)),
+    row("loopback/rtt-64", "TCP round trip of 64 bytes", Goal::Ratio(0.5)),
+    row("loopback/connect-rate", "connect, accept, a byte each way, close", Goal::Ratio(0.5)),
+];

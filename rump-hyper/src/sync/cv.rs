@@ -1,0 +1,141 @@
+//! The kernel's condition variables, and the order in which a waiter lets go of
+//! things and takes them back.
+//!
+//! A waiter has a mutex and a virtual CPU. How they come back depends on the
+//! mutex:
+//!
+//! - **adaptive kernel mutex**: mutex, then CPU. Whoever waits for such a mutex
+//!   holds no CPU (see [`Mutex::enter`]), so holding it while waiting for a CPU
+//!   blocks nobody who has one.
+//! - **spin kernel mutex**: CPU, then mutex. Whoever waits for it *does* hold a
+//!   CPU, so a thread with the mutex must never wait for one.
+//! - **spin mutex that is none of the kernel's** (the scheduler's mutex of one
+//!   virtual CPU, or the big lock): mutex, then CPU, and the mutex is handed to
+//!   the kernel as interlock. If it is the scheduler's mutex of the CPU in
+//!   question, the kernel takes it while it releases the CPU and drops it once
+//!   it has one again: nobody can get that CPU and post an event between the
+//!   decision to wait and the wait itself. The big lock is taken by others
+//!   without a CPU, so it may be held while waiting for one.
+//!
+//! A waiter is in the queue before it lets go of the mutex, which is what makes
+//! letting go and waiting one step for those who signal under the mutex (and,
+//! by the rule above, for the soft interrupts, which signal under the CPU).
+
+use super::mutex::Mutex;
+use super::spin::Gauge;
+use super::waiter::{Queue, Waiter};
+use crate::errno::Errno;
+use crate::host::{Clock, Deadline, Host};
+use crate::primitive::{AtomicU32, Ordering};
+use crate::{stats, upcall};
+use core::time::Duration;
+
+/// `struct rumpuser_cv`.
+#[derive(Debug)]
+pub struct Cv {
+    queue: Queue,
+    waiting: AtomicU32,
+    gauge: Gauge,
+}
+
+impl Default for Cv {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Cv {
+    /// A condition variable that nobody waits for.
+    pub fn new() -> Self {
+        Self {
+            queue: Queue::new(),
+            waiting: AtomicU32::new(0),
+            gauge: Gauge::new(),
+        }
+    }
+
+    /// Waits without the virtual CPU.
+    pub fn wait<H: Host>(&self, mutex: &Mutex) {
+        let _ = self.wait_wrapped::<H>(mutex, None);
+    }
+
+    /// Waits without the virtual CPU, at most that long.
+    pub fn timed_wait<H: Host>(&self, mutex: &Mutex, time: Duration) -> Result<(), Errno> {
+        // Read the clock first: giving the CPU up may take a while, and that
+        // time counts.
+        let deadline = H::now(Clock::Monotonic).saturating_add(time);
+        self.wait_wrapped::<H>(mutex, Some(deadline))
+    }
+
+    /// Waits and keeps the virtual CPU, if the caller has one.
+    pub fn wait_nowrap<H: Host>(&self, mutex: &Mutex) {
+        stats::CV_WAITS_NOWRAP.add();
+        mutex.clear_owner();
+        let _ = self.sleep::<H>(mutex, None);
+        mutex.raw_lock::<H>();
+        mutex.set_owner::<H>();
+    }
+
+    fn wait_wrapped<H: Host>(&self, mutex: &Mutex, deadline: Deadline) -> Result<(), Errno> {
+        stats::CV_WAITS.add();
+        let nlocks = upcall::backend_unschedule(Some(mutex));
+        mutex.clear_owner();
+        let result = self.sleep::<H>(mutex, deadline);
+        if mutex.is_spin() && mutex.is_kmutex() {
+            upcall::backend_schedule(nlocks, Some(mutex));
+            mutex.enter_nowrap::<H>();
+        } else {
+            mutex.raw_lock::<H>();
+            mutex.set_owner::<H>();
+            upcall::backend_schedule(nlocks, Some(mutex));
+        }
+        result
+    }
+
+    /// Lets go of the mutex and waits.
+    fn sleep<H: Host>(&self, mutex: &Mutex, deadline: Deadline) -> Result<(), Errno> {
+        let node = Waiter::new(false);
+        self.queue.locked::<H, _>(|queue| {
+            self.waiting.fetch_add(1, Ordering::Relaxed);
+            queue.push(&node);
+        });
+        mutex.raw_unlock::<H>();
+        if !node.block::<H>(&self.gauge, deadline) && self.queue.cancel::<H>(&node) {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            return Err(Errno::TIMEDOUT);
+        }
+        Ok(())
+    }
+
+    /// Wakes the thread that has waited longest.
+    #[inline]
+    pub fn signal<H: Host>(&self) {
+        if !self.queue.is_empty() {
+            self.wake::<H>(1);
+        }
+    }
+
+    /// Wakes all who wait now.
+    #[inline]
+    pub fn broadcast<H: Host>(&self) {
+        if !self.queue.is_empty() {
+            self.wake::<H>(usize::MAX);
+        }
+    }
+
+    #[cold]
+    fn wake<H: Host>(&self, limit: usize) {
+        let woken = self.queue.locked::<H, _>(|queue| {
+            let woken = queue.extract(limit, |_| true);
+            self.waiting.fetch_sub(woken.len(), Ordering::Relaxed);
+            woken
+        });
+        woken.wake::<H>();
+    }
+
+    /// How many threads wait and have not been woken.
+    #[inline]
+    pub fn waiters(&self) -> u32 {
+        self.waiting.load(Ordering::Relaxed)
+    }
+}

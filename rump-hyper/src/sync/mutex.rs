@@ -1,0 +1,136 @@
+//! The kernel's mutexes.
+//!
+//! `RUMPUSER_MTX_KMUTEX` mutexes remember which lwp holds them (the kernel asks
+//! with `mutex_owned`); others do not pay for that. `RUMPUSER_MTX_SPIN` decides
+//! who keeps its virtual CPU, see [`super`].
+
+use super::raw::RawLock;
+use super::spin::Gauge;
+use crate::abi::{Lwp, mtx};
+use crate::errno::Errno;
+use crate::host::Host;
+use crate::primitive::{AtomicPtr, Ordering};
+use crate::{stats, upcall};
+use core::ptr::null_mut;
+
+/// `struct rumpuser_mtx`.
+#[derive(Debug)]
+pub struct Mutex {
+    raw: RawLock,
+    flags: u32,
+    gauge: Gauge,
+    owner: AtomicPtr<Lwp>,
+}
+
+impl Mutex {
+    /// A free mutex with flags of [`mtx`].
+    pub fn new(flags: u32) -> Self {
+        Self {
+            raw: RawLock::new(),
+            flags,
+            gauge: Gauge::new(),
+            owner: AtomicPtr::new(null_mut()),
+        }
+    }
+
+    /// Whether waiters keep their virtual CPU.
+    #[inline]
+    pub fn is_spin(&self) -> bool {
+        self.flags & mtx::SPIN != 0
+    }
+
+    /// Whether the owner is recorded.
+    #[inline]
+    pub fn is_kmutex(&self) -> bool {
+        self.flags & mtx::KMUTEX != 0
+    }
+
+    #[inline]
+    pub(super) fn set_owner<H: Host>(&self) {
+        if self.is_kmutex() {
+            self.owner.store(H::curlwp(), Ordering::Relaxed);
+        }
+    }
+
+    #[inline]
+    pub(super) fn clear_owner(&self) {
+        if self.is_kmutex() {
+            self.owner.store(null_mut(), Ordering::Relaxed);
+        }
+    }
+
+    /// The lock without owner and virtual CPU.
+    #[inline]
+    pub(super) fn raw_lock<H: Host>(&self) {
+        self.raw.lock::<H>(&self.gauge);
+    }
+
+    #[inline]
+    pub(super) fn raw_unlock<H: Host>(&self) {
+        self.raw.unlock::<H>();
+    }
+
+    /// Takes the mutex; gives the virtual CPU up while it sleeps unless this is
+    /// a spin mutex.
+    #[inline]
+    pub fn enter<H: Host>(&self) {
+        if !self.raw.try_lock() {
+            if self.is_spin() {
+                self.raw_lock::<H>();
+            } else {
+                self.enter_contended::<H>();
+            }
+        }
+        self.set_owner::<H>();
+    }
+
+    #[cold]
+    fn enter_contended<H: Host>(&self) {
+        // A bounded spin with the virtual CPU in hand: the holder may need just
+        // that CPU to go on, so it is given up before anything longer.
+        if self.raw.spin_with_cpu::<H>() {
+            return;
+        }
+        stats::WRAPPED_SLEEPS.add();
+        upcall::wrap(|| self.raw_lock::<H>());
+    }
+
+    /// Takes the mutex and keeps the virtual CPU whatever happens.
+    #[inline]
+    pub fn enter_nowrap<H: Host>(&self) {
+        self.raw_lock::<H>();
+        self.set_owner::<H>();
+    }
+
+    /// Takes the mutex if it is free.
+    #[inline]
+    pub fn try_enter<H: Host>(&self) -> Result<(), Errno> {
+        if !self.raw.try_lock() {
+            return Err(Errno::BUSY);
+        }
+        self.set_owner::<H>();
+        Ok(())
+    }
+
+    /// Lets go.
+    #[inline]
+    pub fn exit<H: Host>(&self) {
+        self.clear_owner();
+        self.raw.unlock::<H>();
+    }
+
+    /// The lwp that holds a kernel mutex, or null.
+    ///
+    /// # Panics
+    /// For other mutexes, which keep no record.
+    #[inline]
+    pub fn owner(&self) -> *mut Lwp {
+        assert!(self.is_kmutex(), "rump: owner of a mutex that records none");
+        self.owner.load(Ordering::Relaxed)
+    }
+
+    /// Whether somebody holds it.
+    pub fn is_held(&self) -> bool {
+        self.raw.is_locked()
+    }
+}

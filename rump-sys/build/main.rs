@@ -1,0 +1,119 @@
+//! Builds or finds the rump kernel and describes it to the crate.
+//!
+//! The work is done by `rumprun-build`; this is its table of contents.
+
+mod generate;
+mod proof;
+
+use rumprun_build::kernel::{self, Kernel, Recipe};
+use rumprun_build::settings::{self, Choice};
+use rumprun_build::toolchain::Toolchain;
+use rumprun_build::tree::Tree;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+type Failure = Box<dyn std::error::Error>;
+
+/// Cargo feature, and the components it asks for.
+const FEATURES: &[(&str, &[&str])] = &[
+    ("NET", &["net", "netinet", "netinet6", "local"]),
+    ("VFS", &["rumpvfs"]),
+    ("DEV", &["rumpdev"]),
+    ("NPF", &["npf"]),
+    ("BPF", &["bpf"]),
+    ("SHMIF", &["shmif"]),
+];
+
+/// Components of our own that belong to every kernel compiled from a tree.
+const OWN: &[&str] = &["softint"];
+
+fn main() -> ExitCode {
+    let Err(failure) = run() else { return ExitCode::SUCCESS };
+    for line in failure.to_string().lines() {
+        println!("cargo::error={line}");
+    }
+    ExitCode::FAILURE
+}
+
+fn run() -> Result<(), Failure> {
+    for name in settings::VARIABLES.iter().chain(&["BMAKE", "CC"]) {
+        println!("cargo::rerun-if-env-changed={name}");
+    }
+    for folder in ["build", "src/abi"] {
+        println!("cargo::rerun-if-changed={folder}");
+    }
+    println!("cargo::rustc-check-cfg=cfg(rump_kernel, values(\"netbsd\", \"prefix\", \"lite\", \"none\", \"image\"))");
+    let out = PathBuf::from(variable("OUT_DIR")?);
+    let choice = settings::choose(|name| std::env::var(name).ok(), repository_tree().as_deref())?;
+    let components: Vec<String> = FEATURES
+        .iter()
+        .filter(|(feature, _)| std::env::var_os(format!("CARGO_FEATURE_{feature}")).is_some())
+        .flat_map(|(_, names)| *names)
+        .chain(OWN)
+        .map(|name| name.to_string())
+        .collect();
+    match choice {
+        Choice::Tree(tree) => from_tree(&tree, &components, &out),
+        Choice::Prefix(prefix) => from_prefix(&prefix, &components, &out),
+        Choice::Image => without_kernel("image", &out),
+        Choice::None { warning } => {
+            if let Some(warning) = warning {
+                println!("cargo::warning=no rump kernel in this build: {warning}. Sockets will answer `no kernel`. See netbsd-src/README.md for where NetBSD publishes its source.");
+            }
+            without_kernel("none", &out)
+        }
+    }
+}
+
+fn from_tree(tree: &Tree, components: &[String], out: &Path) -> Result<(), Failure> {
+    proof::require_libclang()?;
+    let toolchain = Toolchain::find(&variable("TARGET")?, &variable("HOST")?, out)?;
+    let jobs = variable("NUM_JOBS")?.parse().unwrap_or(1);
+    let beside = [netbsd_src::kern().to_path_buf()];
+    let recipe = Recipe { tree, beside: &beside, components, toolchain: &toolchain, jobs };
+    let made = kernel::from_tree(&recipe, out)?;
+    if let Some(machine) = &made.machine_include {
+        proof::generate(tree.root(), machine, &out.join("proof.rs"))?;
+    }
+    generate::links(&out.join("links.rs"), &rumprun_build::syscalls::names(&tree.rump().join("include/rump"))?)?;
+    link("netbsd", &tree.version().to_string(), &made, out)
+}
+
+fn from_prefix(prefix: &Path, components: &[String], out: &Path) -> Result<(), Failure> {
+    let made = kernel::from_prefix(prefix, components, out)?;
+    generate::links(&out.join("links.rs"), &rumprun_build::syscalls::names(&prefix.join("include/rump"))?)?;
+    link("prefix", "", &made, out)
+}
+
+fn link(kind: &str, release: &str, made: &Kernel, out: &Path) -> Result<(), Failure> {
+    for path in &made.dependencies {
+        println!("cargo::rerun-if-changed={}", path.display());
+    }
+    println!("cargo::rustc-link-search=native={}", made.folder.display());
+    println!("cargo::rustc-link-lib=static:+whole-archive={}", kernel::LIBRARY);
+    println!("cargo::metadata=release={release}");
+    println!("cargo::metadata=components={}", made.components.join(","));
+    println!("cargo::metadata=link_set_entries={}", made.link_sets.values().sum::<usize>());
+    describe(kind, release, made, out)
+}
+
+fn without_kernel(kind: &str, out: &Path) -> Result<(), Failure> {
+    generate::fallbacks(&out.join("links.rs"))?;
+    describe(kind, "", &Kernel::default(), out)
+}
+
+fn describe(kind: &str, release: &str, made: &Kernel, out: &Path) -> Result<(), Failure> {
+    println!("cargo::rustc-cfg=rump_kernel=\"{kind}\"");
+    println!("cargo::metadata=kernel={kind}");
+    Ok(generate::kernel(&out.join("kernel.rs"), kind, release, made)?)
+}
+
+/// The place for a tree within this project's own checkout; a packaged crate has none.
+fn repository_tree() -> Option<PathBuf> {
+    let root = PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR")?).parent()?.to_path_buf();
+    root.join("netbsd-src/kern").is_dir().then(|| root.join("netbsd-src/src"))
+}
+
+fn variable(name: &str) -> Result<String, Failure> {
+    std::env::var(name).map_err(|error| format!("{name}: {error}; this runs as a build script").into())
+}

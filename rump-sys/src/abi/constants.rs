@@ -1,0 +1,240 @@
+// Constants of NetBSD's system call ABI (amd64), by header. The table is read twice:
+// by `abi`, which makes items of it, and by the build script, which has the compiler
+// evaluate each name in the tree's own headers.
+
+constants! {
+    "sys/socket.h" {
+        AF_UNSPEC: c_int = 0;
+        AF_LOCAL: c_int = 1;
+        AF_INET: c_int = 2;
+        AF_ROUTE: c_int = 34;
+        AF_INET6: c_int = 24;
+        AF_LINK: c_int = 18;
+        SOCK_STREAM: c_int = 1;
+        SOCK_DGRAM: c_int = 2;
+        SOCK_RAW: c_int = 3;
+        SOCK_CLOEXEC: c_int = 0x1000_0000;
+        SOCK_NONBLOCK: c_int = 0x2000_0000;
+        SOCK_NOSIGPIPE: c_int = 0x4000_0000;
+        SOL_SOCKET: c_int = 0xffff;
+        SO_DEBUG: c_int = 0x0001;
+        SO_ACCEPTCONN: c_int = 0x0002;
+        SO_REUSEADDR: c_int = 0x0004;
+        SO_KEEPALIVE: c_int = 0x0008;
+        SO_DONTROUTE: c_int = 0x0010;
+        SO_BROADCAST: c_int = 0x0020;
+        SO_LINGER: c_int = 0x0080;
+        SO_OOBINLINE: c_int = 0x0100;
+        SO_REUSEPORT: c_int = 0x0200;
+        SO_NOSIGPIPE: c_int = 0x0800;
+        SO_SNDBUF: c_int = 0x1001;
+        SO_RCVBUF: c_int = 0x1002;
+        SO_SNDLOWAT: c_int = 0x1003;
+        SO_RCVLOWAT: c_int = 0x1004;
+        SO_ERROR: c_int = 0x1007;
+        SO_TYPE: c_int = 0x1008;
+        SO_SNDTIMEO: c_int = 0x100b;
+        SO_RCVTIMEO: c_int = 0x100c;
+        MSG_OOB: c_int = 0x0001;
+        MSG_PEEK: c_int = 0x0002;
+        MSG_TRUNC: c_int = 0x0010;
+        MSG_CTRUNC: c_int = 0x0020;
+        MSG_WAITALL: c_int = 0x0040;
+        MSG_DONTWAIT: c_int = 0x0080;
+        MSG_NOSIGNAL: c_int = 0x0400;
+        SHUT_RD: c_int = 0;
+        SHUT_WR: c_int = 1;
+        SHUT_RDWR: c_int = 2;
+        SOMAXCONN: c_int = 128;
+        SCM_RIGHTS: c_int = 0x01;
+    }
+    "netinet/in.h" {
+        IPPROTO_IP: c_int = 0;
+        IPPROTO_ICMP: c_int = 1;
+        IPPROTO_TCP: c_int = 6;
+        IPPROTO_UDP: c_int = 17;
+        IPPROTO_IPV6: c_int = 41;
+        IPPROTO_ICMPV6: c_int = 58;
+        IP_TOS: c_int = 3;
+        IP_TTL: c_int = 4;
+        IP_MULTICAST_IF: c_int = 9;
+        IP_MULTICAST_TTL: c_int = 10;
+        IP_MULTICAST_LOOP: c_int = 11;
+        IP_ADD_MEMBERSHIP: c_int = 12;
+        IP_DROP_MEMBERSHIP: c_int = 13;
+    }
+    "netinet6/in6.h" {
+        IPV6_UNICAST_HOPS: c_int = 4;
+        IPV6_MULTICAST_IF: c_int = 9;
+        IPV6_MULTICAST_HOPS: c_int = 10;
+        IPV6_MULTICAST_LOOP: c_int = 11;
+        IPV6_JOIN_GROUP: c_int = 12;
+        IPV6_LEAVE_GROUP: c_int = 13;
+        IPV6_V6ONLY: c_int = 27;
+    }
+    "netinet/tcp.h" {
+        TCP_NODELAY: c_int = 1;
+        TCP_MAXSEG: c_int = 2;
+        TCP_KEEPIDLE: c_int = 3;
+        TCP_KEEPINTVL: c_int = 5;
+        TCP_KEEPCNT: c_int = 6;
+        TCP_KEEPINIT: c_int = 7;
+    }
+    "sys/fcntl.h" {
+        O_RDONLY: c_int = 0;
+        O_WRONLY: c_int = 1;
+        O_RDWR: c_int = 2;
+        O_NONBLOCK: c_int = 0x0004;
+        O_CREAT: c_int = 0x0200;
+        O_TRUNC: c_int = 0x0400;
+        O_EXCL: c_int = 0x0800;
+        O_CLOEXEC: c_int = 0x0040_0000;
+        F_DUPFD: c_int = 0;
+        F_GETFD: c_int = 1;
+        F_SETFD: c_int = 2;
+        F_GETFL: c_int = 3;
+        F_SETFL: c_int = 4;
+        F_DUPFD_CLOEXEC: c_int = 12;
+        FD_CLOEXEC: c_int = 1;
+    }
+    "sys/poll.h" {
+        POLLIN: c_short = 0x0001;
+        POLLPRI: c_short = 0x0002;
+        POLLOUT: c_short = 0x0004;
+        POLLERR: c_short = 0x0008;
+        POLLHUP: c_short = 0x0010;
+        POLLNVAL: c_short = 0x0020;
+        POLLRDNORM: c_short = 0x0040;
+        POLLRDBAND: c_short = 0x0080;
+        POLLWRBAND: c_short = 0x0100;
+    }
+    "sys/event.h" {
+        EVFILT_READ: u32 = 0;
+        EVFILT_WRITE: u32 = 1;
+        EVFILT_TIMER: u32 = 6;
+        EV_ADD: u32 = 0x0001;
+        EV_DELETE: u32 = 0x0002;
+        EV_ENABLE: u32 = 0x0004;
+        EV_DISABLE: u32 = 0x0008;
+        EV_ONESHOT: u32 = 0x0010;
+        EV_CLEAR: u32 = 0x0020;
+        EV_EOF: u32 = 0x8000;
+        EV_ERROR: u32 = 0x4000;
+    }
+    "sys/ioctl.h" {
+        FIONREAD: u64 = 0x4004_667f;
+        FIONBIO: u64 = 0x8004_667e;
+    }
+    "sys/sysctl.h" {
+        CTL_KERN: c_int = 1;
+        CTL_NET: c_int = 4;
+        KERN_OSTYPE: c_int = 1;
+        KERN_OSRELEASE: c_int = 2;
+        KERN_VERSION: c_int = 4;
+        KERN_HOSTNAME: c_int = 10;
+    }
+    "rump/rump.h" {
+        RUMP_SIGMODEL_IGNORE: c_int = 1;
+        RUMP_RFFD_SHARE: c_int = 0;
+        RUMP_RFFD_COPY: c_int = 1;
+        RUMP_RFFD_CLEAR: c_int = 2;
+    }
+    "sys/errno.h" {
+        EPERM: c_int = 1;
+        ENOENT: c_int = 2;
+        ESRCH: c_int = 3;
+        EINTR: c_int = 4;
+        EIO: c_int = 5;
+        ENXIO: c_int = 6;
+        E2BIG: c_int = 7;
+        ENOEXEC: c_int = 8;
+        EBADF: c_int = 9;
+        ECHILD: c_int = 10;
+        EDEADLK: c_int = 11;
+        ENOMEM: c_int = 12;
+        EACCES: c_int = 13;
+        EFAULT: c_int = 14;
+        ENOTBLK: c_int = 15;
+        EBUSY: c_int = 16;
+        EEXIST: c_int = 17;
+        EXDEV: c_int = 18;
+        ENODEV: c_int = 19;
+        ENOTDIR: c_int = 20;
+        EISDIR: c_int = 21;
+        EINVAL: c_int = 22;
+        ENFILE: c_int = 23;
+        EMFILE: c_int = 24;
+        ENOTTY: c_int = 25;
+        ETXTBSY: c_int = 26;
+        EFBIG: c_int = 27;
+        ENOSPC: c_int = 28;
+        ESPIPE: c_int = 29;
+        EROFS: c_int = 30;
+        EMLINK: c_int = 31;
+        EPIPE: c_int = 32;
+        EDOM: c_int = 33;
+        ERANGE: c_int = 34;
+        EAGAIN: c_int = 35;
+        EINPROGRESS: c_int = 36;
+        EALREADY: c_int = 37;
+        ENOTSOCK: c_int = 38;
+        EDESTADDRREQ: c_int = 39;
+        EMSGSIZE: c_int = 40;
+        EPROTOTYPE: c_int = 41;
+        ENOPROTOOPT: c_int = 42;
+        EPROTONOSUPPORT: c_int = 43;
+        ESOCKTNOSUPPORT: c_int = 44;
+        EOPNOTSUPP: c_int = 45;
+        EPFNOSUPPORT: c_int = 46;
+        EAFNOSUPPORT: c_int = 47;
+        EADDRINUSE: c_int = 48;
+        EADDRNOTAVAIL: c_int = 49;
+        ENETDOWN: c_int = 50;
+        ENETUNREACH: c_int = 51;
+        ENETRESET: c_int = 52;
+        ECONNABORTED: c_int = 53;
+        ECONNRESET: c_int = 54;
+        ENOBUFS: c_int = 55;
+        EISCONN: c_int = 56;
+        ENOTCONN: c_int = 57;
+        ESHUTDOWN: c_int = 58;
+        ETOOMANYREFS: c_int = 59;
+        ETIMEDOUT: c_int = 60;
+        ECONNREFUSED: c_int = 61;
+        ELOOP: c_int = 62;
+        ENAMETOOLONG: c_int = 63;
+        EHOSTDOWN: c_int = 64;
+        EHOSTUNREACH: c_int = 65;
+        ENOTEMPTY: c_int = 66;
+        EPROCLIM: c_int = 67;
+        EUSERS: c_int = 68;
+        EDQUOT: c_int = 69;
+        ESTALE: c_int = 70;
+        EREMOTE: c_int = 71;
+        EBADRPC: c_int = 72;
+        ERPCMISMATCH: c_int = 73;
+        EPROGUNAVAIL: c_int = 74;
+        EPROGMISMATCH: c_int = 75;
+        EPROCUNAVAIL: c_int = 76;
+        ENOLCK: c_int = 77;
+        ENOSYS: c_int = 78;
+        EFTYPE: c_int = 79;
+        EAUTH: c_int = 80;
+        ENEEDAUTH: c_int = 81;
+        EIDRM: c_int = 82;
+        ENOMSG: c_int = 83;
+        EOVERFLOW: c_int = 84;
+        EILSEQ: c_int = 85;
+        ENOTSUP: c_int = 86;
+        ECANCELED: c_int = 87;
+        EBADMSG: c_int = 88;
+        ENODATA: c_int = 89;
+        ENOSR: c_int = 90;
+        ENOSTR: c_int = 91;
+        ETIME: c_int = 92;
+        ENOATTR: c_int = 93;
+        EMULTIHOP: c_int = 94;
+        ENOLINK: c_int = 95;
+        EPROTO: c_int = 96;
+    }
+}

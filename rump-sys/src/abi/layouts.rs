@@ -1,0 +1,50 @@
+// Structures of NetBSD's system call ABI (amd64), by header. Read twice, as the
+// constants are: each size and offset is compared with the tree's own headers.
+
+layouts! {
+    "sys/socket.h" {
+        struct sockaddr { sa_len: u8, sa_family: u8, sa_data: [u8; 14] }
+        struct sockaddr_storage { ss_len: u8, ss_family: u8, __ss_pad1: [u8; 6], __ss_align: i64, __ss_pad2: [u8; 112] }
+        struct linger { l_onoff: c_int, l_linger: c_int }
+        struct msghdr {
+            msg_name: *mut c_void,
+            msg_namelen: u32,
+            msg_iov: *mut iovec,
+            msg_iovlen: c_int,
+            msg_control: *mut c_void,
+            msg_controllen: u32,
+            msg_flags: c_int
+        }
+        struct cmsghdr { cmsg_len: u32, cmsg_level: c_int, cmsg_type: c_int }
+    }
+    "sys/uio.h" {
+        struct iovec { iov_base: *mut c_void, iov_len: usize }
+    }
+    "netinet/in.h" {
+        struct in_addr { s_addr: u32 }
+        struct sockaddr_in { sin_len: u8, sin_family: u8, sin_port: u16, sin_addr: in_addr, sin_zero: [u8; 8] }
+        struct ip_mreq { imr_multiaddr: in_addr, imr_interface: in_addr }
+    }
+    "netinet6/in6.h" {
+        struct in6_addr { __u6_addr: [u32; 4] }
+        struct sockaddr_in6 {
+            sin6_len: u8,
+            sin6_family: u8,
+            sin6_port: u16,
+            sin6_flowinfo: u32,
+            sin6_addr: in6_addr,
+            sin6_scope_id: u32
+        }
+        struct ipv6_mreq { ipv6mr_multiaddr: in6_addr, ipv6mr_interface: c_uint }
+    }
+    "sys/time.h" {
+        struct timeval { tv_sec: i64, tv_usec: c_int }
+        struct timespec { tv_sec: i64, tv_nsec: c_long }
+    }
+    "sys/poll.h" {
+        struct pollfd { fd: c_int, events: c_short, revents: c_short }
+    }
+    "sys/event.h" {
+        struct kevent { ident: usize, filter: u32, flags: u32, fflags: u32, data: i64, udata: isize }
+    }
+}

@@ -1,0 +1,59 @@
+//! Booting, and managing processes and lwps: `rump(3)`, `rump_lwproc(3)`.
+//!
+//! These return NetBSD error numbers directly.
+
+use core::ffi::{c_int, c_void};
+
+macro_rules! control {
+    ($($(#[$meta:meta])* fn $name:ident($($arg:ident: $type:ty),*) $(-> $result:ty)?;)*) => {
+        #[cfg(not(any(rump_kernel = "none", rump_kernel = "image")))]
+        unsafe extern "C" {
+            $($(#[$meta])* pub fn $name($($arg: $type),*) $(-> $result)?;)*
+        }
+        $(
+            $(#[$meta])*
+            ///
+            /// # Safety
+            /// There is no kernel in this build, and nothing is done with the arguments.
+            #[cfg(any(rump_kernel = "none", rump_kernel = "image"))]
+            pub unsafe extern "C" fn $name($($arg: $type),*) $(-> $result)? {
+                $(let _ = $arg;)*
+                $(crate::abi::ENOSYS as $result)?
+            }
+        )*
+    };
+}
+
+control! {
+    /// Boots. Once per process; a second call does nothing and returns 0.
+    fn rump_init() -> c_int;
+    /// Chooses what becomes of signals; before [`rump_init`].
+    fn rump_boot_setsigmodel(model: c_int);
+    /// Makes a process and makes its first lwp this thread's.
+    fn rump_pub_lwproc_rfork(flags: c_int) -> c_int;
+    /// Makes an lwp of the process and makes it this thread's.
+    fn rump_pub_lwproc_newlwp(pid: c_int) -> c_int;
+    /// Makes an lwp this thread's; null for none. One lwp must not be on two threads.
+    fn rump_pub_lwproc_switch(lwp: *mut c_void);
+    /// Ends this thread's lwp; without one it is fatal.
+    fn rump_pub_lwproc_releaselwp();
+    /// How many components of a type were loaded; only on a thread without an lwp.
+    fn rump_component_count(kind: c_int) -> c_int;
+    /// `__NetBSD_Version__` of the kernel.
+    fn rump_getversion() -> c_int;
+}
+
+#[cfg(not(any(rump_kernel = "none", rump_kernel = "image")))]
+unsafe extern "C" {
+    /// This thread's lwp, or null.
+    pub fn rump_pub_lwproc_curlwp() -> *mut c_void;
+}
+
+/// This thread's lwp: null.
+///
+/// # Safety
+/// There is no kernel in this build.
+#[cfg(any(rump_kernel = "none", rump_kernel = "image"))]
+pub unsafe extern "C" fn rump_pub_lwproc_curlwp() -> *mut c_void {
+    core::ptr::null_mut()
+}

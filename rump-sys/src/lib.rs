@@ -1,0 +1,35 @@
+//! Raw bindings to a NetBSD rump kernel.
+//!
+//! The build script compiles the kernel from the user's NetBSD tree (or takes an
+//! installed one) with `rumprun-build` and links it whole. This crate declares what the
+//! safe crate `rump` calls in it, and says what was linked:
+//!
+//! - [`kernel`]: which kernel, which release, which components, and the counts that
+//!   are compared with the running kernel;
+//! - [`abi`]: constants and structures, proven against the headers of the tree;
+//! - [`syscalls`]: the system calls under the symbols that the tree has for them;
+//! - [`control`]: booting, and the calls that manage processes and lwps.
+//!
+//! In a build without a kernel (`RUMP_KERNEL=none`, and on docs.rs) everything
+//! compiles and links; each call answers `ENOSYS`.
+//!
+//! # Settings
+//! `NETBSD_SRC` names the tree; `RUMP_PREFIX` an installed rump kernel;
+//! `RUMP_KERNEL=netbsd|prefix|image|none` chooses. Cargo features choose components.
+//!
+//! # Metadata
+//! Packages that depend on this one directly find in their build scripts:
+//! `DEP_RUMP_KERNEL`, `DEP_RUMP_RELEASE`, `DEP_RUMP_COMPONENTS` (comma-separated) and
+//! `DEP_RUMP_LINK_SET_ENTRIES`.
+#![no_std]
+#![allow(unsafe_code)]
+
+// Defines the hypercalls that the kernel's objects refer to.
+pub use rump_hyper as hyper;
+
+pub mod abi;
+pub mod control;
+#[cfg(any(rump_kernel = "none", rump_kernel = "image"))]
+mod fallback;
+pub mod kernel;
+pub mod syscalls;

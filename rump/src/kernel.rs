@@ -1,0 +1,316 @@
+//! The kernel of this process: booting it, asking it who it is, shutting it down.
+
+use crate::error::Errno;
+use crate::lwp;
+use crate::sys::{control, sysctl};
+use rump_sys::{abi, hyper};
+use std::fmt;
+use std::io;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+pub use rump_sys::kernel::available;
+
+const ABSENT: u8 = 0;
+const BOOTING: u8 = 1;
+const RUNNING: u8 = 2;
+const DOWN: u8 = 3;
+
+static STATE: AtomicU8 = AtomicU8::new(ABSENT);
+
+/// Why a call cannot be made: no kernel runs in this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Down {
+    /// Nobody has booted it.
+    #[error("the rump kernel has not been booted: call rump::Kernel::builder().boot() first")]
+    NotBooted,
+    /// It was shut down.
+    #[error("the rump kernel was shut down, and cannot be booted again in this process")]
+    ShutDown,
+    /// This process is the child of a fork: the kernel stayed in the parent.
+    #[error("this process was forked from one with a rump kernel, whose threads are not here: use the kernel in the parent, or exec")]
+    Forked,
+}
+
+impl From<Down> for io::Error {
+    fn from(down: Down) -> Self {
+        io::Error::new(io::ErrorKind::NotConnected, down)
+    }
+}
+
+/// Why the kernel did not boot.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BootError {
+    /// There is none in this build.
+    #[error("no kernel in this build: set NETBSD_SRC to a NetBSD source tree and build again (netbsd-src/README.md says where NetBSD publishes it)")]
+    NoKernel,
+    /// It boots once in the life of a process.
+    #[error("the rump kernel boots once in a process, and was booted before")]
+    AlreadyBooted,
+    /// This process is the child of a fork.
+    #[error(transparent)]
+    Down(#[from] Down),
+    /// A setting has no meaning.
+    #[error("{setting}: {problem}")]
+    Setting {
+        /// The method of [`Builder`].
+        setting: &'static str,
+        /// What is wrong with its value.
+        problem: String,
+    },
+    /// The kernel's own initialisation failed.
+    #[error("the kernel's initialisation failed: {0}")]
+    Failed(Errno),
+    /// The program was linked without a part of the kernel.
+    #[error("the kernel in this program is not complete: {what} has {found} entries where {expected} were built; the linker dropped some, link librumpkernel.a as a whole (+whole-archive)")]
+    Incomplete {
+        /// The link set or type of component.
+        what: String,
+        /// How many were archived.
+        expected: usize,
+        /// How many the running kernel has.
+        found: usize,
+    },
+}
+
+/// The running kernel.
+///
+/// It is a handle without state: clones are the same kernel, and dropping it does
+/// nothing.
+#[derive(Debug, Clone)]
+pub struct Kernel(());
+
+/// What the running kernel says of itself (`sysctl(7)`: kern.ostype, kern.osrelease,
+/// kern.version).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// "NetBSD".
+    pub system: String,
+    /// "8.99.25".
+    pub release: String,
+    /// The line that it was built with.
+    pub version: String,
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.system, self.release)
+    }
+}
+
+impl Kernel {
+    /// The settings of a kernel that is to boot.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// The kernel of this process, if it runs.
+    ///
+    /// # Errors
+    /// [`Down`].
+    pub fn current() -> Result<Self, Down> {
+        check_running().map(|()| Self(()))
+    }
+
+    /// Asks the kernel who it is.
+    ///
+    /// # Errors
+    /// [`Down`]; the error of `sysctl(3)`.
+    pub fn identity(&self) -> io::Result<Identity> {
+        let ask = |name| sysctl::string(&[abi::CTL_KERN, name]);
+        Ok(Identity {
+            system: ask(abi::KERN_OSTYPE)?,
+            release: ask(abi::KERN_OSRELEASE)?,
+            version: ask(abi::KERN_VERSION)?.trim_end().to_string(),
+        })
+    }
+
+    /// The name of this kernel as a host.
+    ///
+    /// # Errors
+    /// [`Down`]; the error of `sysctl(3)`.
+    pub fn hostname(&self) -> io::Result<String> {
+        sysctl::string(&[abi::CTL_KERN, abi::KERN_HOSTNAME])
+    }
+
+    /// Shuts the kernel down: from now on every call but close fails with
+    /// [`Down::ShutDown`]. Calls that are in the kernel finish. There is no way back.
+    pub fn shutdown(&self) {
+        let _ = STATE.compare_exchange(RUNNING, DOWN, Ordering::AcqRel, Ordering::Acquire);
+    }
+}
+
+/// Settings of a kernel; [`Builder::boot`] is next.
+///
+/// What is not set here is taken from the environment (`RUMP_NCPU`, `RUMP_MEMLIMIT`,
+/// `RUMP_HOSTNAME`, `RUMP_VERBOSE`), and else is the kernel's default.
+#[derive(Debug, Clone, Default)]
+pub struct Builder {
+    cpus: Option<usize>,
+    memory: Option<usize>,
+    hostname: Option<String>,
+    verbose: Option<bool>,
+}
+
+/// The most virtual CPUs that NetBSD's amd64 port is built for (`MAXCPUS`).
+const MAX_CPUS: usize = 32;
+/// What the networking components need to boot.
+const LEAST_MEMORY: usize = 8 << 20;
+/// The longest name (`MAXHOSTNAMELEN` with its end).
+const LONGEST_HOSTNAME: usize = 255;
+
+impl Builder {
+    /// How many virtual CPUs, from 1 to 32; 2 by default. So many threads can be in the
+    /// kernel at a time.
+    #[must_use]
+    pub fn cpus(mut self, count: usize) -> Self {
+        self.cpus = Some(count);
+        self
+    }
+
+    /// How many bytes the kernel may take from the host, at least 8 MiB; no limit by
+    /// default.
+    #[must_use]
+    pub fn memory_limit(mut self, bytes: usize) -> Self {
+        self.memory = Some(bytes);
+        self
+    }
+
+    /// The kernel's name as a host.
+    #[must_use]
+    pub fn hostname(mut self, name: impl Into<String>) -> Self {
+        self.hostname = Some(name.into());
+        self
+    }
+
+    /// Whether the kernel writes its boot messages to standard error.
+    #[must_use]
+    pub fn verbose(mut self, verbose: bool) -> Self {
+        self.verbose = Some(verbose);
+        self
+    }
+
+    fn parameters(&self) -> Result<Vec<(&'static str, String)>, BootError> {
+        let wrong = |setting, problem: String| Err(BootError::Setting { setting, problem });
+        let mut parameters = Vec::new();
+        if let Some(cpus) = self.cpus {
+            if !(1..=MAX_CPUS).contains(&cpus) {
+                return wrong("cpus", format!("{cpus} is not between 1 and {MAX_CPUS}"));
+            }
+            parameters.push(("RUMP_NCPU", cpus.to_string()));
+        }
+        if let Some(bytes) = self.memory {
+            if bytes < LEAST_MEMORY {
+                return wrong("memory_limit", format!("{bytes} bytes are less than the {LEAST_MEMORY} that a kernel needs"));
+            }
+            parameters.push(("RUMP_MEMLIMIT", bytes.to_string()));
+        }
+        if let Some(name) = &self.hostname {
+            if name.is_empty() || name.len() > LONGEST_HOSTNAME || name.contains('\0') {
+                return wrong("hostname", format!("{name:?} is empty, longer than {LONGEST_HOSTNAME} bytes, or has a NUL in it"));
+            }
+            parameters.push(("RUMP_HOSTNAME", name.clone()));
+        }
+        if let Some(verbose) = self.verbose {
+            parameters.push(("RUMP_VERBOSE", u8::from(verbose).to_string()));
+        }
+        Ok(parameters)
+    }
+
+    /// Boots the kernel and checks that all of it is there.
+    ///
+    /// # Errors
+    /// [`BootError`]. After [`BootError::Failed`] and [`BootError::Incomplete`] the
+    /// process cannot try again.
+    #[doc(alias = "rump_init")]
+    pub fn boot(self) -> Result<Kernel, BootError> {
+        if !available() {
+            return Err(BootError::NoKernel);
+        }
+        if forked() {
+            return Err(Down::Forked.into());
+        }
+        let parameters = self.parameters()?;
+        if STATE.compare_exchange(ABSENT, BOOTING, Ordering::AcqRel, Ordering::Acquire).is_err() {
+            return Err(BootError::AlreadyBooted);
+        }
+        for (name, value) in &parameters {
+            hyper::params::set(name, value);
+        }
+        let booted = control::boot().map_err(BootError::Failed).and_then(|()| check_complete());
+        STATE.store(if booted.is_ok() { RUNNING } else { DOWN }, Ordering::Release);
+        booted.map(|()| {
+            lwp::attach();
+            Kernel(())
+        })
+    }
+}
+
+/// Compares what the running kernel found with what was archived.
+fn check_complete() -> Result<(), BootError> {
+    for set in rump_sys::kernel::link_sets() {
+        compare(|| format!("link set {}", set.name), set.expected, set.found())?;
+    }
+    for (kind, expected) in rump_sys::kernel::COMPONENT_TYPES {
+        let found = control::component_count(*kind);
+        compare(|| format!("component type {kind}"), *expected as usize, usize::try_from(found).unwrap_or(0))?;
+    }
+    Ok(())
+}
+
+fn compare(what: impl Fn() -> String, expected: usize, found: usize) -> Result<(), BootError> {
+    if found == expected { Ok(()) } else { Err(BootError::Incomplete { what: what(), expected, found }) }
+}
+
+/// Whether this process is a forked child of the one that booted.
+#[inline]
+pub(crate) fn forked() -> bool {
+    hyper::forked()
+}
+
+#[inline]
+pub(crate) fn is_running() -> bool {
+    STATE.load(Ordering::Relaxed) == RUNNING && !forked()
+}
+
+pub(crate) fn check_running() -> Result<(), Down> {
+    match STATE.load(Ordering::Acquire) {
+        _ if forked() => Err(Down::Forked),
+        RUNNING => Ok(()),
+        DOWN => Err(Down::ShutDown),
+        _ => Err(Down::NotBooted),
+    }
+}
+
+/// Whether descriptors can still be closed: the kernel is there, running or shut down.
+pub(crate) fn can_close() -> bool {
+    matches!(STATE.load(Ordering::Acquire), RUNNING | DOWN) && !forked()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_without_meaning_are_refused() {
+        for (builder, setting) in [
+            (Builder::default().cpus(0), "cpus"),
+            (Builder::default().cpus(33), "cpus"),
+            (Builder::default().memory_limit(4096), "memory_limit"),
+            (Builder::default().hostname(""), "hostname"),
+            (Builder::default().hostname("a\0b"), "hostname"),
+            (Builder::default().hostname("x".repeat(256)), "hostname"),
+        ] {
+            let error = builder.parameters().unwrap_err();
+            assert!(matches!(&error, BootError::Setting { setting: found, .. } if *found == setting), "{error}");
+        }
+    }
+
+    #[test]
+    fn without_boot_calls_say_so() {
+        let error = crate::process::id().unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotConnected);
+        assert!(error.to_string().contains("not been booted"), "{error}");
+    }
+}

@@ -1,0 +1,49 @@
+//! TCP and UDP on NetBSD's network stack, in the shape of [`std::net`].
+//!
+//! [`TcpListener`], [`TcpStream`] and [`UdpSocket`] have the methods and the behaviour of
+//! their namesakes in std, so that `use rump::net` in the place of `use std::net` is all
+//! that most programs need. Addresses are std's own types ([`SocketAddr`] and its kin),
+//! re-exported here.
+//!
+//! The reference is std on Linux. Where NetBSD's defaults differ, they are set as Linux
+//! has them:
+//!
+//! - a listener sets `SO_REUSEADDR`, and has std's backlog of 128;
+//! - an IPv6 socket also speaks IPv4 (`IPV6_V6ONLY` is switched off, which NetBSD has on):
+//!   a listener on `[::]` gets IPv4 clients as `::ffff:a.b.c.d`. For the other behaviour
+//!   there are [`TcpListener::bind_only_v6`] and [`UdpSocket::bind_only_v6`];
+//! - a write to a connection that is gone fails with [`BrokenPipe`], and never raises a
+//!   signal;
+//! - reading into an empty buffer from a stream is `Ok(0)` at once;
+//! - one call moves at most 0x7ffff000 bytes, and at most 1024 buffers.
+//!
+//! # What differs
+//! - Times are kept in the kernel's clock ticks (10 ms): a timeout is rounded up to one,
+//!   and reads back as rounded.
+//! - A connected UDP socket does not send to any other address (`EISCONN`).
+//! - Errors are NetBSD's: their [`kind`](std::io::Error::kind) is what std would give, and
+//!   [`Errno::of`](crate::error::Errno::of) has the number, while
+//!   [`raw_os_error`](std::io::Error::raw_os_error) is `None`, because that would be a
+//!   number of Linux.
+//! - Names are resolved by the host, see [`lookup`].
+//!
+//! [`BrokenPipe`]: std::io::ErrorKind::BrokenPipe
+
+pub(crate) mod address;
+mod common;
+mod lookup;
+mod options;
+mod socket;
+mod tcp;
+mod udp;
+
+pub use lookup::lookup;
+pub use std::net::{
+    IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, SocketAddrV4, SocketAddrV6, ToSocketAddrs,
+};
+pub use tcp::{Incoming, TcpListener, TcpStream};
+pub use udp::UdpSocket;
+
+fn not_v6() -> std::io::Error {
+    std::io::Error::new(std::io::ErrorKind::InvalidInput, "only an IPv6 address can be for IPv6 only")
+}

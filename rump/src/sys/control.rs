@@ -1,0 +1,76 @@
+//! Booting, lwps and processes: `rump(3)`, `rump_lwproc(3)`.
+#![allow(unsafe_code)]
+
+use crate::error::Errno;
+use rump_sys::{abi, control, kernel, syscalls};
+use std::ffi::{c_int, c_void};
+
+/// Boots; the caller sees to it that this happens once.
+pub(crate) fn boot() -> Result<(), Errno> {
+    for set in kernel::link_sets() {
+        if set.name == "modules" {
+            rump_sys::hyper::modules::set(set.entries());
+        }
+    }
+    // SAFETY: both may be called before boot, and take no pointers.
+    let error = unsafe {
+        control::rump_boot_setsigmodel(abi::RUMP_SIGMODEL_IGNORE);
+        control::rump_init()
+    };
+    Errno::check(error)
+}
+
+/// How many components of a type the kernel has loaded. On a thread without an lwp.
+pub(crate) fn component_count(kind: c_int) -> c_int {
+    // SAFETY: the kernel has booted; it reads one counter.
+    unsafe { control::rump_component_count(kind) }
+}
+
+/// Makes a process with a copy of the current process's descriptors (or with none) and
+/// makes its first lwp this thread's.
+pub(crate) fn fork_process(share: bool) -> Result<(), Errno> {
+    let flags = if share { abi::RUMP_RFFD_COPY } else { abi::RUMP_RFFD_CLEAR };
+    // SAFETY: the kernel runs; the flags are among the defined ones.
+    Errno::check(unsafe { control::rump_pub_lwproc_rfork(flags) })
+}
+
+/// Makes an lwp of the process and makes it this thread's.
+pub(crate) fn new_lwp(process: c_int) -> Result<(), Errno> {
+    // SAFETY: the kernel runs; it looks the number up itself.
+    Errno::check(unsafe { control::rump_pub_lwproc_newlwp(process) })
+}
+
+/// An lwp, as the kernel points to it. Only a token for [`switch`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RawLwp(*mut c_void);
+
+/// This thread's lwp.
+pub(crate) fn current() -> Option<RawLwp> {
+    // SAFETY: it takes nothing; without a kernel the answer is null.
+    let lwp = unsafe { control::rump_pub_lwproc_curlwp() };
+    (!lwp.is_null()).then_some(RawLwp(lwp))
+}
+
+/// Makes an lwp this thread's, or none.
+///
+/// # Safety
+/// The lwp must be alive and on no other thread.
+pub(crate) unsafe fn switch(lwp: Option<RawLwp>) {
+    // SAFETY: by contract.
+    unsafe { control::rump_pub_lwproc_switch(lwp.map_or(std::ptr::null_mut(), |lwp| lwp.0)) }
+}
+
+/// Ends this thread's lwp, if it has one.
+pub(crate) fn release() {
+    if current().is_some() {
+        // SAFETY: the thread has an lwp, which the call ends.
+        unsafe { control::rump_pub_lwproc_releaselwp() }
+    }
+}
+
+/// `getpid(2)`. On a thread that has an lwp.
+#[inline]
+pub(crate) fn getpid() -> c_int {
+    // SAFETY: it takes nothing and cannot fail.
+    unsafe { syscalls::getpid() }
+}

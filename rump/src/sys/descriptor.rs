@@ -1,0 +1,29 @@
+//! Descriptors: `close(2)`, `fcntl(2)`.
+#![allow(unsafe_code)]
+
+use super::call;
+use crate::descriptor::{OwnedDescriptor, RawDescriptor};
+use crate::kernel;
+use rump_sys::{abi, syscalls};
+use std::io;
+use std::ptr::without_provenance_mut;
+
+/// Closes, also in a kernel that was shut down. There is nobody to tell of a failure.
+pub(crate) fn close(descriptor: RawDescriptor) {
+    if kernel::can_close() {
+        // SAFETY: the owner gives the number up; the kernel checks it.
+        unsafe { syscalls::close(descriptor) };
+    }
+}
+
+/// A second descriptor for the same object.
+pub(crate) fn duplicate(descriptor: RawDescriptor) -> io::Result<OwnedDescriptor> {
+    control(descriptor, abi::F_DUPFD_CLOEXEC, 0).map(OwnedDescriptor::adopt)
+}
+
+/// A command of `fcntl(2)` that takes a number.
+pub(crate) fn control(descriptor: RawDescriptor, command: i32, argument: usize) -> io::Result<i32> {
+    // SAFETY: the commands that are used here take their argument as a number, in the
+    // place of a pointer.
+    call(|| unsafe { syscalls::fcntl(descriptor, command, without_provenance_mut(argument)) })
+}

@@ -1,0 +1,53 @@
+//! `kqueue(2)`.
+#![allow(unsafe_code)]
+
+use crate::descriptor::{BorrowedDescriptor, OwnedDescriptor};
+use crate::sys;
+use rump_sys::abi::{kevent, timespec};
+use rump_sys::syscalls;
+use std::ffi::c_long;
+use std::io;
+use std::mem::MaybeUninit;
+use std::ptr;
+use std::time::Duration;
+
+/// `EVFILT_USER` of the kernels that have it (10.0 and later); others do not know the
+/// number. It is not part of the proven table for that reason.
+pub(crate) const EVFILT_USER: u32 = 8;
+/// `NOTE_TRIGGER`, as above.
+pub(crate) const NOTE_TRIGGER: u32 = 0x0100_0000;
+
+/// `kqueue(2)`.
+pub(crate) fn kqueue() -> io::Result<OwnedDescriptor> {
+    // SAFETY: takes nothing.
+    sys::call(|| unsafe { syscalls::kqueue() }).map(OwnedDescriptor::adopt)
+}
+
+/// `kevent(2)` with one change and no wait.
+pub(crate) fn change(queue: BorrowedDescriptor<'_>, change: &kevent) -> io::Result<()> {
+    // SAFETY: one change is read; there is room for no event, and none is written. The
+    // kernel keeps `udata` without looking at it.
+    sys::call(|| unsafe { syscalls::kevent(queue.as_raw(), change, 1, ptr::null_mut(), 0, ptr::null()) }).map(drop)
+}
+
+/// `kevent(2)` without a change: waits until something has happened, and returns what, in
+/// the front of `room`.
+pub(crate) fn wait<'room>(
+    queue: BorrowedDescriptor<'_>,
+    room: &'room mut [MaybeUninit<kevent>],
+    timeout: Option<Duration>,
+) -> io::Result<&'room [kevent]> {
+    let timeout = timeout.map(|timeout| timespec {
+        tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: c_long::from(timeout.subsec_nanos()),
+    });
+    let timeout = timeout.as_ref().map_or(ptr::null(), ptr::from_ref);
+    let first = room.as_mut_ptr().cast();
+    // SAFETY: up to `room.len()` events are written to the exclusive borrow, and the
+    // timeout is null or read from a local that outlives the call.
+    let count = sys::call(|| unsafe { syscalls::kevent(queue.as_raw(), ptr::null(), 0, first, room.len(), timeout) })?;
+    let happened = ptr::from_ref(&room[..count as usize]) as *const [kevent];
+    // SAFETY: the kernel wrote as many events as it returned, and the slicing has checked
+    // that they fit; `MaybeUninit` has the layout of what is in it.
+    Ok(unsafe { &*happened })
+}

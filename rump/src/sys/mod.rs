@@ -1,0 +1,56 @@
+//! Every raw call of the crate, in safe functions.
+//!
+//! [`call`] is the only way into the kernel. It checks that there is one to call (one
+//! thread-local flag tells in the usual case), and turns the C convention of -1 and an
+//! error number into a `Result`.
+
+pub(crate) mod control;
+pub(crate) mod descriptor;
+pub(crate) mod kqueue;
+pub(crate) mod poll;
+pub(crate) mod socket;
+pub(crate) mod sysctl;
+
+use crate::error::Errno;
+use crate::lwp;
+use std::ffi::c_int;
+use std::io;
+
+/// What a system call returns: -1 stands for a failure.
+pub(crate) trait Return: Copy {
+    fn failed(self) -> bool;
+}
+
+impl Return for c_int {
+    fn failed(self) -> bool {
+        self == -1
+    }
+}
+
+impl Return for isize {
+    fn failed(self) -> bool {
+        self == -1
+    }
+}
+
+/// Makes a system call on this thread's lwp.
+///
+/// # Errors
+/// [`kernel::Down`](crate::kernel::Down) if no kernel runs in this process; else the
+/// call's own error.
+#[inline]
+pub(crate) fn call<R: Return>(call: impl FnOnce() -> R) -> io::Result<R> {
+    lwp::enter()?;
+    let result = call();
+    if result.failed() { Err(Errno::last().into()) } else { Ok(result) }
+}
+
+/// The same, again as long as it is interrupted.
+pub(crate) fn retry<R: Return>(mut once: impl FnMut() -> R) -> io::Result<R> {
+    loop {
+        match call(&mut once) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            other => return other,
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! Which kernel to link: the choice that the environment makes.
+//!
+//! The variables usually stand in `[env]` of the user's `.cargo/config.toml`. A
+//! setting that is wrong is an error and never a silent fall-back; only when nothing
+//! is set and nothing is found does the choice fall to [`Choice::None`].
+
+use crate::error::{Error, Result};
+use crate::tree::Tree;
+use std::path::{Path, PathBuf};
+
+/// The variables that decide; a build script should be run again when one changes.
+pub const VARIABLES: &[&str] = &[
+    "NETBSD_SRC",
+    "RUMP_PREFIX",
+    "RUMP_KERNEL",
+    "XDG_CACHE_HOME",
+    "HOME",
+    "DOCS_RS",
+];
+
+/// What is linked.
+#[derive(Debug, Clone)]
+pub enum Choice {
+    /// Components compiled from this tree.
+    Tree(Tree),
+    /// A rump kernel that upstream's build installed (`lib/` and `include/`).
+    Prefix(PathBuf),
+    /// The program runs inside an image, whose kernel is already there.
+    Image,
+    /// No kernel; everything compiles, nothing boots.
+    None {
+        /// Nobody asked for this: say how to get NetBSD.
+        warning: Option<String>,
+    },
+}
+
+/// Reads the environment through `variable` and decides.
+///
+/// `in_repository` is the place within this project's own checkout where a user may
+/// put a tree; a packaged build script passes `None`.
+///
+/// # Errors
+/// [`Error::Setting`], [`Error::NoTree`] and [`Error::Tree`].
+pub fn choose(
+    variable: impl Fn(&str) -> Option<String>,
+    in_repository: Option<&Path>,
+) -> Result<Choice> {
+    let set = |name: &str| variable(name).filter(|value| !value.is_empty());
+    let kernel = set("RUMP_KERNEL");
+    let (source, prefix) = (set("NETBSD_SRC"), set("RUMP_PREFIX"));
+    match kernel.as_deref() {
+        None if set("DOCS_RS").is_some() => Ok(Choice::None { warning: None }),
+        None => match (source, prefix) {
+            (Some(source), None) => Tree::open(Path::new(&source)).map(Choice::Tree),
+            (None, Some(prefix)) => open_prefix(prefix),
+            (Some(_), Some(prefix)) => Err(Error::Setting {
+                name: "RUMP_PREFIX",
+                value: prefix,
+                problem: "NETBSD_SRC is set as well; unset one of them, or say which with RUMP_KERNEL=netbsd or RUMP_KERNEL=prefix".into(),
+            }),
+            (None, None) => {
+                let places = places(&set, in_repository);
+                match places.iter().find(|(_, path)| path.exists()) {
+                    Some((_, path)) => Tree::open(path).map(Choice::Tree),
+                    None => Ok(Choice::None { warning: Some(searched(&places)) }),
+                }
+            }
+        },
+        Some("netbsd") => match source {
+            Some(source) => Tree::open(Path::new(&source)).map(Choice::Tree),
+            None => {
+                let places = places(&set, in_repository);
+                match places.iter().find(|(_, path)| path.exists()) {
+                    Some((_, path)) => Tree::open(path).map(Choice::Tree),
+                    None => Err(Error::NoTree { searched: searched(&places) }),
+                }
+            }
+        },
+        Some("prefix") => match prefix {
+            Some(prefix) => open_prefix(prefix),
+            None => Err(Error::Setting {
+                name: "RUMP_KERNEL",
+                value: "prefix".into(),
+                problem: "RUMP_PREFIX is not set; it names the folder with lib/ and include/ of an installed rump kernel".into(),
+            }),
+        },
+        Some("image") => Ok(Choice::Image),
+        Some("none") => Ok(Choice::None { warning: None }),
+        Some(other) => Err(Error::Setting {
+            name: "RUMP_KERNEL",
+            value: other.into(),
+            problem: "there is no such kernel; choose netbsd, prefix, image or none".into(),
+        }),
+    }
+}
+
+fn open_prefix(prefix: String) -> Result<Choice> {
+    let path = PathBuf::from(&prefix);
+    for part in ["lib", "include/rump"] {
+        if !path.join(part).is_dir() {
+            return Err(Error::Setting {
+                name: "RUMP_PREFIX",
+                value: prefix,
+                problem: format!(
+                    "it has no {part}/; name the folder that a rump kernel was installed into"
+                ),
+            });
+        }
+    }
+    Ok(Choice::Prefix(path))
+}
+
+/// Where a tree may lie when nothing names one, with a word for each place.
+fn places(
+    set: &dyn Fn(&str) -> Option<String>,
+    in_repository: Option<&Path>,
+) -> Vec<(&'static str, PathBuf)> {
+    let cache = set("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| set("HOME").map(|home| PathBuf::from(home).join(".cache")));
+    let repository = in_repository.map(|path| ("this repository", path.to_path_buf()));
+    let cache = cache.map(|cache| ("the cache folder", cache.join("rump/netbsd-src")));
+    repository.into_iter().chain(cache).collect()
+}
+
+fn searched(places: &[(&'static str, PathBuf)]) -> String {
+    let mut lines = vec!["looked for a NetBSD source tree: NETBSD_SRC (not set)".to_string()];
+    lines.extend(
+        places
+            .iter()
+            .map(|(what, path)| format!("{what} ({}, absent)", path.display())),
+    );
+    lines.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn choose_with(pairs: &[(&str, &str)]) -> Result<Choice> {
+        choose(
+            |name| {
+                pairs
+                    .iter()
+                    .find(|(key, _)| *key == name)
+                    .map(|(_, value)| value.to_string())
+            },
+            None,
+        )
+    }
+
+    #[test]
+    fn nothing_set_and_nothing_found_is_no_kernel_with_a_word_about_it() {
+        let Choice::None {
+            warning: Some(warning),
+        } = choose_with(&[("HOME", "/nonexistent")]).unwrap()
+        else {
+            panic!("expected no kernel");
+        };
+        assert!(
+            warning.contains("NETBSD_SRC (not set)")
+                && warning.contains("/nonexistent/.cache/rump/netbsd-src")
+        );
+    }
+
+    #[test]
+    fn a_wrong_setting_is_an_error() {
+        for (pairs, expected) in [
+            (&[("RUMP_KERNEL", "linux")][..], "choose netbsd"),
+            (&[("RUMP_KERNEL", "prefix")], "RUMP_PREFIX is not set"),
+            (&[("RUMP_PREFIX", "/nonexistent")], "it has no lib/"),
+            (&[("NETBSD_SRC", "/nonexistent")], "no such folder"),
+            (
+                &[("NETBSD_SRC", "/a"), ("RUMP_PREFIX", "/b")],
+                "unset one of them",
+            ),
+            (
+                &[("RUMP_KERNEL", "netbsd"), ("HOME", "/nonexistent")],
+                "no NetBSD source tree found",
+            ),
+        ] {
+            let error = choose_with(pairs).unwrap_err().to_string();
+            assert!(error.contains(expected), "{pairs:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn none_and_docs_rs_are_silent() {
+        for pairs in [[("RUMP_KERNEL", "none")], [("DOCS_RS", "1")]] {
+            assert!(matches!(
+                choose_with(&pairs),
+                Ok(Choice::None { warning: None })
+            ));
+        }
+    }
+}
