@@ -126,7 +126,7 @@ struct Ping<S> {
     number: u64,
 }
 
-impl<S: Read + Write> Ping<S> {
+impl<S: Read + Write + Send + 'static> Ping<S> {
     fn new<L: Layer<Stream = S>>() -> io::Result<Self> {
         let (client, mut server) = L::pair()?;
         L::set_nodelay(&client)?;

@@ -117,7 +117,7 @@ impl Crew {
 pub unsafe fn submit<H: Host>(request: Request) {
     let threads = !params::lookup::<H>("RUMP_THREADS").is_ok_and(|value| value.starts_with('0'));
     if !threads {
-        upcall::wrap(|| perform::<H>(&request));
+        upcall::wrap::<H, _>(|| perform::<H>(&request));
         return;
     }
     let crew = crew();
@@ -142,7 +142,7 @@ pub unsafe fn submit<H: Host>(request: Request) {
                 (state.threads == 0).then(|| core::mem::take(&mut state.queue))
             });
             for request in alone.into_iter().flatten() {
-                upcall::wrap(|| perform::<H>(&request));
+                upcall::wrap::<H, _>(|| perform::<H>(&request));
             }
         }
     }
@@ -166,7 +166,8 @@ fn perform<H: Host>(request: &Request) {
     upcall::backend_schedule(0, None);
     // SAFETY: the kernel's own completion routine and argument, called once.
     unsafe { (request.done)(request.arg, done, error) };
-    upcall::backend_unschedule(None);
+    let (_, signalled) = upcall::backend_unschedule::<H>(None);
+    signalled.wake::<H>();
 }
 
 /// All of it, or what there is before the end of the file.

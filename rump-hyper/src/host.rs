@@ -76,7 +76,7 @@ pub struct OpenMode {
 ///
 /// The lock code relies on this trait for memory safety: `allocate` returns
 /// memory that is valid for the size and alignment asked for and belongs to
-/// nobody else until `release`; `curlwp` is per thread; `park` returns only
+/// nobody else until `release`; `curlwp` and `slot` are per thread; `park` returns only
 /// when woken, timed out, or spuriously, and never while pretending to be
 /// another thread.
 pub unsafe trait Host: Sized + 'static {
@@ -104,6 +104,12 @@ pub unsafe trait Host: Sized + 'static {
 
     /// Sets the calling thread's lwp.
     fn set_curlwp(lwp: *mut Lwp);
+
+    /// A pointer of the calling thread's, null at first. For this crate alone.
+    fn slot() -> *mut c_void;
+
+    /// Stores the pointer that `slot` returns.
+    fn set_slot(pointer: *mut c_void);
 
     /// Stores the result of a system call for the calling thread.
     fn set_errno(errno: c_int);

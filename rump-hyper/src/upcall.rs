@@ -9,8 +9,11 @@
 #![allow(unsafe_code)]
 
 use crate::abi::Hyperup;
+use crate::host::Host;
 use crate::sync::Mutex;
+use crate::sync::waiter::Chain;
 use alloc::boxed::Box;
+use core::cell::RefCell;
 use core::ffi::{c_int, c_void};
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, Ordering};
@@ -45,14 +48,42 @@ fn address(interlock: Option<&Mutex>) -> *mut c_void {
 /// Gives up the big lock and the virtual CPU; returns how often the big lock
 /// was held. An interlock that is the virtual CPU's own mutex is taken by the
 /// kernel before the CPU becomes free.
-pub fn backend_unschedule(interlock: Option<&Mutex>) -> c_int {
+///
+/// Threads that the kernel signals on the way are not woken yet: they are
+/// returned, to be woken when the caller has let go of what else they may need.
+pub fn backend_unschedule<H: Host>(interlock: Option<&Mutex>) -> (c_int, Chain) {
     let mut nlocks = 0;
+    let batch = Batch::default();
     if let Some(unschedule) = hyperup().backend_unschedule {
+        let outer = H::slot();
+        H::set_slot((&raw const batch).cast_mut().cast());
         // SAFETY: the kernel's own function, called from a thread that entered
         // a hypercall and so holds a virtual CPU, as the interface demands.
         unsafe { unschedule(0, &raw mut nlocks, address(interlock)) };
+        H::set_slot(outer);
     }
-    nlocks
+    (nlocks, batch.0.into_inner())
+}
+
+/// Threads signalled by this thread while it gives its virtual CPU up.
+#[derive(Default)]
+struct Batch(RefCell<Chain>);
+
+/// Wakes threads, or leaves them to the [`backend_unschedule`] that is under way
+/// on this thread.
+pub(crate) fn wake_soon<H: Host>(mut chain: Chain) {
+    // SAFETY: the slot is null or the batch of a call that is under way on this
+    // thread, further up its stack; nobody else uses the slot.
+    let batch = unsafe { H::slot().cast::<Batch>().as_ref() };
+    let Some(batch) = batch else {
+        chain.wake::<H>();
+        return;
+    };
+    let mut later = batch.0.borrow_mut();
+    while let Some(node) = chain.pop() {
+        // SAFETY: popped from a chain, so alive and in no other.
+        unsafe { later.push(node) };
+    }
 }
 
 /// Takes a virtual CPU and the big lock `nlocks` times. An interlock that is
@@ -66,8 +97,9 @@ pub fn backend_schedule(nlocks: c_int, interlock: Option<&Mutex>) {
 }
 
 /// Runs something that may block, without the virtual CPU.
-pub fn wrap<R>(blocking: impl FnOnce() -> R) -> R {
-    let nlocks = backend_unschedule(None);
+pub fn wrap<H: Host, R>(blocking: impl FnOnce() -> R) -> R {
+    let (nlocks, signalled) = backend_unschedule::<H>(None);
+    signalled.wake::<H>();
     let result = blocking();
     backend_schedule(nlocks, None);
     result

@@ -47,7 +47,16 @@ control! {
 unsafe extern "C" {
     /// This thread's lwp, or null.
     pub fn rump_pub_lwproc_curlwp() -> *mut c_void;
+    /// How many open files the kernel allows in all (`param.c`, kern.maxfiles, which has
+    /// no sysctl node in a rump kernel). Read at boot and whenever a file is opened.
+    #[link_name = "rumpns_maxfiles"]
+    pub static mut maxfiles: c_int;
 }
+
+/// How many open files the kernel allows in all: there is none.
+#[cfg(any(rump_kernel = "none", rump_kernel = "image"))]
+#[allow(non_upper_case_globals)]
+pub static mut maxfiles: c_int = 0;
 
 /// This thread's lwp: null.
 ///

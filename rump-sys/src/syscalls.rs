@@ -10,7 +10,7 @@
 //! manual page says is read or written. They return -1 and leave NetBSD's number in
 //! [`crate::hyper::errno`].
 
-use crate::abi::{iovec, kevent as kevent_t, msghdr, pollfd, sockaddr, timespec};
+use crate::abi::{iovec, kevent as kevent_t, msghdr, pollfd, rlimit, sockaddr, timespec};
 use core::ffi::{c_int, c_uint, c_ulong, c_void};
 
 include!(concat!(env!("OUT_DIR"), "/links.rs"));
@@ -50,6 +50,7 @@ syscalls! {
     fn recvmsg = recvmsg(s: c_int, msg: *mut msghdr, flags: c_int) -> isize;
     fn sendmsg = sendmsg(s: c_int, msg: *const msghdr, flags: c_int) -> isize;
     fn sendto = sendto(s: c_int, buf: *const c_void, len: usize, flags: c_int, to: *const sockaddr, tolen: c_uint) -> isize;
+    fn setrlimit = setrlimit(resource: c_int, limit: *const rlimit) -> c_int;
     fn setsockopt = setsockopt(s: c_int, level: c_int, name: c_int, value: *const c_void, len: c_uint) -> c_int;
     fn shutdown = shutdown(s: c_int, how: c_int) -> c_int;
     fn socket = socket(domain: c_int, kind: c_int, protocol: c_int) -> c_int;

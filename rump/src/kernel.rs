@@ -2,7 +2,7 @@
 
 use crate::error::Errno;
 use crate::lwp;
-use crate::sys::{control, sysctl};
+use crate::sys::{control, descriptor, sysctl};
 use rump_sys::{abi, hyper};
 use std::fmt;
 use std::io;
@@ -155,6 +155,9 @@ pub struct Builder {
 
 /// The most virtual CPUs that NetBSD's amd64 port is built for (`MAXCPUS`).
 const MAX_CPUS: usize = 32;
+/// How many descriptors may be open at a time. NetBSD's default, 128 in a process, is
+/// meant for machines with many processes.
+const DESCRIPTORS: i32 = 65_536;
 /// What the networking components need to boot.
 const LEAST_MEMORY: usize = 8 << 20;
 /// The longest name (`MAXHOSTNAMELEN` with its end).
@@ -238,12 +241,15 @@ impl Builder {
         for (name, value) in &parameters {
             hyper::params::set(name, value);
         }
-        let booted = control::boot().map_err(BootError::Failed).and_then(|()| check_complete());
+        let booted = control::boot(DESCRIPTORS).map_err(BootError::Failed).and_then(|()| check_complete());
         STATE.store(if booted.is_ok() { RUNNING } else { DOWN }, Ordering::Release);
-        booted.map(|()| {
-            lwp::attach();
-            Kernel(())
-        })
+        booted?;
+        lwp::attach();
+        descriptor::set_limit(DESCRIPTORS.unsigned_abs()).map_err(|error| {
+            STATE.store(DOWN, Ordering::Release);
+            BootError::Failed(Errno::of(&error).unwrap_or(Errno::EINVAL))
+        })?;
+        Ok(Kernel(()))
     }
 }
 

@@ -50,7 +50,9 @@ pub mod extra {
     }
 
     pub fn start_connect(address: SocketAddr) -> io::Result<TcpStream> {
-        TcpStream::connect_nonblocking(&address)
+        let stream = TcpStream::connect(address)?;
+        stream.set_nonblocking(true)?;
+        Ok(stream)
     }
 
     pub fn wait_writable(stream: &TcpStream) -> io::Result<()> {

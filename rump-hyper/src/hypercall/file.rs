@@ -48,7 +48,7 @@ fn open_mode(flags: c_int) -> Result<OpenMode, Errno> {
 pub unsafe fn open<H: Host>(path: *const c_char, flags: c_int, fd: *mut c_int) -> c_int {
     // SAFETY: a C string, by the module's contract.
     let path = unsafe { super::text(path) };
-    let opened = open_mode(flags).and_then(|mode| upcall::wrap(|| H::open(path, mode)));
+    let opened = open_mode(flags).and_then(|mode| upcall::wrap::<H, _>(|| H::open(path, mode)));
     status(opened.map(|opened| {
         // SAFETY: a place for the descriptor, by the module's contract.
         unsafe { fd.write(opened) };
@@ -57,7 +57,7 @@ pub unsafe fn open<H: Host>(path: *const c_char, flags: c_int, fd: *mut c_int) -
 
 /// `rumpuser_close`
 pub unsafe fn close<H: Host>(fd: c_int) -> c_int {
-    upcall::wrap(|| H::close(fd));
+    upcall::wrap::<H, _>(|| H::close(fd));
     0
 }
 
@@ -76,7 +76,7 @@ pub unsafe fn iovread<H: Host>(
     // SAFETY: vectors of writable memory, by the module's contract.
     let result = unsafe {
         let vectors = core::slice::from_raw_parts(vectors, count);
-        upcall::wrap(|| H::read(fd, vectors, position(offset)))
+        upcall::wrap::<H, _>(|| H::read(fd, vectors, position(offset)))
     };
     status(result.map(|bytes| {
         // SAFETY: a place for the count, by the module's contract.
@@ -95,7 +95,7 @@ pub unsafe fn iovwrite<H: Host>(
     // SAFETY: vectors of readable memory, by the module's contract.
     let result = unsafe {
         let vectors = core::slice::from_raw_parts(vectors, count);
-        upcall::wrap(|| H::write(fd, vectors, position(offset)))
+        upcall::wrap::<H, _>(|| H::write(fd, vectors, position(offset)))
     };
     status(result.map(|bytes| {
         // SAFETY: a place for the count, by the module's contract.
@@ -111,7 +111,7 @@ pub unsafe fn syncfd<H: Host>(fd: c_int, flags: c_int, _start: u64, _len: u64) -
     if flags & abi::syncfd::WRITE == 0 {
         return 0;
     }
-    status(upcall::wrap(|| H::sync(fd)))
+    status(upcall::wrap::<H, _>(|| H::sync(fd)))
 }
 
 /// `rumpuser_bio`

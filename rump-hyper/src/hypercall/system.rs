@@ -86,7 +86,7 @@ pub unsafe fn clock_gettime<H: Host>(
 pub unsafe fn clock_sleep<H: Host>(which: c_int, seconds: i64, nanoseconds: c_long) -> c_int {
     let clock = clock(which);
     let time = duration(seconds, i64::from(nanoseconds));
-    status(upcall::wrap(|| H::sleep(clock, time)))
+    status(upcall::wrap::<H, _>(|| H::sleep(clock, time)))
 }
 
 /// `rumpuser_getparam`

@@ -40,7 +40,7 @@ pub unsafe fn thread_exit<H: Host>() -> ! {
 /// `rumpuser_thread_join`
 pub unsafe fn thread_join<H: Host>(cookie: *mut c_void) -> c_int {
     // SAFETY: a cookie of `thread_create`, by the module's contract.
-    status(upcall::wrap(|| unsafe { H::join(cookie) }))
+    status(upcall::wrap::<H, _>(|| unsafe { H::join(cookie) }))
 }
 
 /// `rumpuser_curlwpop`: a kernel that asks for an unknown operation is not the
@@ -68,7 +68,8 @@ pub unsafe fn curlwp<H: Host>() -> *mut Lwp {
 
 /// `rumpuser_component_unschedule`: the cookie is the count of big locks.
 pub unsafe fn component_unschedule<H: Host>() -> *mut c_void {
-    let nlocks = upcall::backend_unschedule(None);
+    let (nlocks, signalled) = upcall::backend_unschedule::<H>(None);
+    signalled.wake::<H>();
     without_provenance_mut(nlocks.cast_unsigned() as usize)
 }
 

@@ -61,6 +61,14 @@ unsafe impl Host for LinuxHost {
         thread::set_curlwp(lwp);
     }
 
+    fn slot() -> *mut c_void {
+        thread::slot()
+    }
+
+    fn set_slot(pointer: *mut c_void) {
+        thread::set_slot(pointer);
+    }
+
     #[inline]
     fn set_errno(errno: c_int) {
         thread::set_errno(errno);

@@ -25,6 +25,7 @@ const TRIES: usize = 10;
 
 std::thread_local! {
     static CURLWP: Cell<*mut Lwp> = const { Cell::new(null_mut()) };
+    static SLOT: Cell<*mut c_void> = const { Cell::new(null_mut()) };
     static ERRNO: Cell<c_int> = const { Cell::new(0) };
 }
 
@@ -36,6 +37,14 @@ pub(super) fn curlwp() -> *mut Lwp {
 #[inline]
 pub(super) fn set_curlwp(lwp: *mut Lwp) {
     CURLWP.set(lwp);
+}
+
+pub(super) fn slot() -> *mut c_void {
+    SLOT.get()
+}
+
+pub(super) fn set_slot(pointer: *mut c_void) {
+    SLOT.set(pointer);
 }
 
 #[inline]

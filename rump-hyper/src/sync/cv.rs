@@ -17,13 +17,20 @@
 //!   decision to wait and the wait itself. The big lock is taken by others
 //!   without a CPU, so it may be held while waiting for one.
 //!
+//! A signal marks a waiter as woken and wakes its thread at the first moment at
+//! which that makes sense: if the signaller holds the mutex that the waiter needs
+//! next, when it lets go of that; if it is about to lose its virtual CPU (the
+//! kernel signals soft interrupts then, which run on just that CPU), when the CPU
+//! is free. A thread woken earlier would find what it needs taken and sleep again.
+//!
 //! A waiter is in the queue before it lets go of the mutex, which is what makes
 //! letting go and waiting one step for those who signal under the mutex (and,
 //! by the rule above, for the soft interrupts, which signal under the CPU).
 
 use super::mutex::Mutex;
 use super::spin::Gauge;
-use super::waiter::{Queue, Waiter};
+use super::queue::Queue;
+use super::waiter::{Chain, Waiter};
 use crate::errno::Errno;
 use crate::host::{Clock, Deadline, Host};
 use crate::primitive::{AtomicU32, Ordering};
@@ -71,16 +78,16 @@ impl Cv {
     pub fn wait_nowrap<H: Host>(&self, mutex: &Mutex) {
         stats::CV_WAITS_NOWRAP.add();
         mutex.clear_owner();
-        let _ = self.sleep::<H>(mutex, None);
+        let _ = self.sleep::<H>(mutex, Chain::new(), None);
         mutex.raw_lock::<H>();
         mutex.set_owner::<H>();
     }
 
     fn wait_wrapped<H: Host>(&self, mutex: &Mutex, deadline: Deadline) -> Result<(), Errno> {
         stats::CV_WAITS.add();
-        let nlocks = upcall::backend_unschedule(Some(mutex));
+        let (nlocks, signalled) = upcall::backend_unschedule::<H>(Some(mutex));
         mutex.clear_owner();
-        let result = self.sleep::<H>(mutex, deadline);
+        let result = self.sleep::<H>(mutex, signalled, deadline);
         if mutex.is_spin() && mutex.is_kmutex() {
             upcall::backend_schedule(nlocks, Some(mutex));
             mutex.enter_nowrap::<H>();
@@ -92,14 +99,20 @@ impl Cv {
         result
     }
 
-    /// Lets go of the mutex and waits.
-    fn sleep<H: Host>(&self, mutex: &Mutex, deadline: Deadline) -> Result<(), Errno> {
-        let node = Waiter::new(false);
+    /// Lets go of the mutex, wakes those whose time that is, and waits.
+    fn sleep<H: Host>(
+        &self,
+        mutex: &Mutex,
+        signalled: Chain,
+        deadline: Deadline,
+    ) -> Result<(), Errno> {
+        let node = Waiter::of_event(mutex);
         self.queue.locked::<H, _>(|queue| {
             self.waiting.fetch_add(1, Ordering::Relaxed);
             queue.push(&node);
         });
-        mutex.raw_unlock::<H>();
+        mutex.release::<H>();
+        signalled.wake::<H>();
         if !node.block::<H>(&self.gauge, deadline) && self.queue.cancel::<H>(&node) {
             self.waiting.fetch_sub(1, Ordering::Relaxed);
             return Err(Errno::TIMEDOUT);
@@ -119,18 +132,32 @@ impl Cv {
     #[inline]
     pub fn broadcast<H: Host>(&self) {
         if !self.queue.is_empty() {
-            self.wake::<H>(usize::MAX);
+            self.wake::<H>(u32::MAX);
         }
     }
 
     #[cold]
-    fn wake<H: Host>(&self, limit: usize) {
-        let woken = self.queue.locked::<H, _>(|queue| {
-            let woken = queue.extract(limit, |_| true);
-            self.waiting.fetch_sub(woken.len(), Ordering::Relaxed);
-            woken
+    #[allow(unsafe_code)]
+    fn wake<H: Host>(&self, limit: u32) {
+        let mut signalled = self.queue.locked::<H, _>(|queue| {
+            let signalled = queue.extract(limit, |_| true);
+            self.waiting.fetch_sub(signalled.len(), Ordering::Relaxed);
+            signalled
         });
-        woken.wake::<H>();
+        let mut now = Chain::new();
+        while let Some(node) = signalled.pop() {
+            // SAFETY: popped, so alive, ours alone, and in no chain but the one
+            // it is put into.
+            unsafe {
+                let put_off = (*node)
+                    .mutex()
+                    .is_some_and(|mutex| mutex.put_off::<H>(node));
+                if !put_off {
+                    now.push(node);
+                }
+            }
+        }
+        upcall::wake_soon::<H>(now);
     }
 
     /// How many threads wait and have not been woken.

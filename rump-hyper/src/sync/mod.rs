@@ -19,6 +19,7 @@
 
 pub mod cv;
 pub mod mutex;
+pub(crate) mod queue;
 pub mod raw;
 pub mod rw;
 pub mod spin;

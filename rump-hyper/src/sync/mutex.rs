@@ -3,13 +3,19 @@
 //! `RUMPUSER_MTX_KMUTEX` mutexes remember which lwp holds them (the kernel asks
 //! with `mutex_owned`); others do not pay for that. `RUMPUSER_MTX_SPIN` decides
 //! who keeps its virtual CPU, see [`super`].
+//!
+//! A thread that is signalled by the holder of the mutex that it waits with
+//! cannot go on before the mutex is free. It is woken when that happens, not
+//! before; see [`super::cv`].
+#![allow(unsafe_code)]
 
 use super::raw::RawLock;
 use super::spin::Gauge;
+use super::waiter::{Chain, Waiter};
 use crate::abi::{Lwp, mtx};
 use crate::errno::Errno;
 use crate::host::Host;
-use crate::primitive::{AtomicPtr, Ordering};
+use crate::primitive::{AtomicPtr, Ordering, UnsafeCell};
 use crate::{stats, upcall};
 use core::ptr::null_mut;
 
@@ -20,7 +26,13 @@ pub struct Mutex {
     flags: u32,
     gauge: Gauge,
     owner: AtomicPtr<Lwp>,
+    /// Threads that have been signalled and want this mutex next. Belongs to
+    /// whoever holds it.
+    pending: UnsafeCell<Chain>,
 }
+
+// SAFETY: `pending` is only touched by the holder of the mutex.
+unsafe impl Sync for Mutex {}
 
 impl Mutex {
     /// A free mutex with flags of [`mtx`].
@@ -30,6 +42,7 @@ impl Mutex {
             flags,
             gauge: Gauge::new(),
             owner: AtomicPtr::new(null_mut()),
+            pending: UnsafeCell::new(Chain::new()),
         }
     }
 
@@ -65,9 +78,37 @@ impl Mutex {
         self.raw.lock::<H>(&self.gauge);
     }
 
+    /// Lets go of the lock, whose owner has been cleared, and wakes those who
+    /// have been waiting for that.
     #[inline]
-    pub(super) fn raw_unlock<H: Host>(&self) {
+    pub(super) fn release<H: Host>(&self) {
+        if !self.is_kmutex() {
+            self.raw.unlock::<H>();
+            return;
+        }
+        // SAFETY: the caller still holds the mutex.
+        let pending = self
+            .pending
+            .with_mut(|pending| unsafe { core::mem::replace(&mut *pending, Chain::new()) });
         self.raw.unlock::<H>();
+        pending.wake::<H>();
+    }
+
+    /// Puts off waking a thread that wants this mutex until it is free, if the
+    /// caller is who holds it. Woken now, it would only wait again.
+    ///
+    /// # Safety
+    /// As [`Chain::push`], if this returns true.
+    pub(super) unsafe fn put_off<H: Host>(&self, node: *const Waiter) -> bool {
+        let me = H::curlwp();
+        if me.is_null() || self.owner.load(Ordering::Relaxed) != me {
+            return false;
+        }
+        // SAFETY: this thread's lwp owns the mutex, so this thread holds it;
+        // the node by contract.
+        self.pending
+            .with_mut(|pending| unsafe { (*pending).push(node) });
+        true
     }
 
     /// Takes the mutex; gives the virtual CPU up while it sleeps unless this is
@@ -92,7 +133,7 @@ impl Mutex {
             return;
         }
         stats::WRAPPED_SLEEPS.add();
-        upcall::wrap(|| self.raw_lock::<H>());
+        upcall::wrap::<H, _>(|| self.raw_lock::<H>());
     }
 
     /// Takes the mutex and keeps the virtual CPU whatever happens.
@@ -116,7 +157,7 @@ impl Mutex {
     #[inline]
     pub fn exit<H: Host>(&self) {
         self.clear_owner();
-        self.raw.unlock::<H>();
+        self.release::<H>();
     }
 
     /// The lwp that holds a kernel mutex, or null.

@@ -11,7 +11,8 @@
 //! is the only reader, and else fails, as the caller has to back off anyway.
 
 use super::spin::{Gauge, spin_with_cpu};
-use super::waiter::{Chain, Queue, Waiter};
+use super::queue::Queue;
+use super::waiter::{Chain, Waiter};
 use crate::abi::Lwp;
 use crate::errno::Errno;
 use crate::host::Host;
@@ -87,8 +88,8 @@ impl RwLock {
         if spin_with_cpu::<H>(|| self.try_acquire(writer)) {
             return;
         }
-        upcall::wrap(|| {
-            let node = Waiter::new(writer);
+        upcall::wrap::<H, _>(|| {
+            let node = Waiter::of_rwlock(writer);
             let queued = self.queue.locked::<H, _>(|queue| {
                 let settled =
                     self.state
@@ -170,10 +171,10 @@ impl RwLock {
     #[cold]
     fn pass_on<H: Host>(&self, stay: u32, prefer_readers: bool) {
         let next = self.queue.locked::<H, _>(|queue| {
-            let mut next = Chain::default();
+            let mut next = Chain::new();
             let mut state = stay;
             if prefer_readers || !queue.writer_first() {
-                next = queue.extract(usize::MAX, |node| !node.writer);
+                next = queue.extract(u32::MAX, |node| !node.writer);
                 state += next.len();
             }
             if state == 0 {

@@ -8,6 +8,7 @@ use rump_hyper::host::{Clock, Deadline, FileType, Host, OpenMode, ThreadSpec};
 use rump_hyper::primitive::AtomicU32;
 use rump_hyper::sync::{Cv, Mutex};
 use rump_hyper::upcall;
+use std::cell::Cell;
 use std::ffi::{CStr, c_int, c_void};
 use std::ptr::null_mut;
 use std::sync::Once;
@@ -22,6 +23,10 @@ pub struct Machine {
     /// As many CPUs as threads: nobody waits for one.
     plenty: AtomicBool,
     sleepers: (LoomMutex<()>, Condvar),
+}
+
+loom::thread_local! {
+    static SLOT: Cell<*mut c_void> = Cell::new(null_mut());
 }
 
 loom::lazy_static! {
@@ -163,7 +168,16 @@ unsafe impl Host for LoomHost {
     }
 
     fn curlwp() -> *mut Lwp {
-        null_mut()
+        // Threads differ by where their slot is.
+        SLOT.with(|slot| std::ptr::from_ref(slot).cast_mut().cast())
+    }
+
+    fn slot() -> *mut c_void {
+        SLOT.with(Cell::get)
+    }
+
+    fn set_slot(pointer: *mut c_void) {
+        SLOT.with(|slot| slot.set(pointer));
     }
 
     fn now(_: Clock) -> Duration {

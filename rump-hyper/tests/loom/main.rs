@@ -134,6 +134,10 @@ fn wait_and_signal(flags: u32, broadcast: bool) {
             shared.cv.signal::<H>();
         }
         shared.mutex.exit::<H>();
+        // Once more, with the CPU in hand: the woken thread may have the mutex
+        // by now, but must not wait for the CPU with it.
+        shared.mutex.enter::<H>();
+        shared.mutex.exit::<H>();
         machine().leave();
         thread.join().unwrap();
         assert_eq!(shared.cv.waiters(), 0);

@@ -25,6 +25,7 @@ thread_local! {
     static LOG: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
     static TURNS: RefCell<VecDeque<Turn>> = const { RefCell::new(VecDeque::new()) };
     static CURLWP: Cell<*mut Lwp> = const { Cell::new(null_mut()) };
+    static SLOT: Cell<*mut c_void> = const { Cell::new(null_mut()) };
     static SCHEDULER: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -169,6 +170,14 @@ unsafe impl Host for Script {
 
     fn set_curlwp(lwp: *mut Lwp) {
         CURLWP.set(lwp);
+    }
+
+    fn slot() -> *mut c_void {
+        SLOT.get()
+    }
+
+    fn set_slot(pointer: *mut c_void) {
+        SLOT.set(pointer);
     }
 
     fn set_errno(errno: c_int) {

@@ -133,6 +133,9 @@ constants! {
         KERN_VERSION: c_int = 4;
         KERN_HOSTNAME: c_int = 10;
     }
+    "sys/resource.h" {
+        RLIMIT_NOFILE: c_int = 8;
+    }
     "rump/rump.h" {
         RUMP_SIGMODEL_IGNORE: c_int = 1;
         RUMP_RFFD_SHARE: c_int = 0;

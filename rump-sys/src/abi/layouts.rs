@@ -41,6 +41,9 @@ layouts! {
         struct timeval { tv_sec: i64, tv_usec: c_int }
         struct timespec { tv_sec: i64, tv_nsec: c_long }
     }
+    "sys/resource.h" {
+        struct rlimit { rlim_cur: u64, rlim_max: u64 }
+    }
     "sys/poll.h" {
         struct pollfd { fd: c_int, events: c_short, revents: c_short }
     }

@@ -8,12 +8,11 @@
 //! As in std, the flow information and the scope of an IPv6 address are handed over as
 //! they stand.
 
-use crate::error::Errno;
 use rump_sys::abi::{self, sockaddr, sockaddr_in, sockaddr_in6, sockaddr_storage};
 use std::ffi::{c_int, c_uint};
 use std::io;
 use std::mem::{offset_of, size_of};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
 const CAPACITY: usize = size_of::<sockaddr_storage>();
 
@@ -133,12 +132,29 @@ pub(crate) fn family_of(address: &SocketAddr) -> c_int {
     }
 }
 
+/// Where to send what is for this address: the unspecified address stands for this host,
+/// by its loopback address as on Linux. NetBSD has its own idea for IPv4 (some address of
+/// its own), and none for IPv6.
+pub(crate) fn destination(address: &SocketAddr) -> SocketAddr {
+    let mut address = *address;
+    match address.ip() {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    address
+}
+
+/// An IPv4 address in the form that IPv6 sockets take.
+pub(crate) fn mapped(address: &SocketAddr) -> SocketAddr {
+    match address {
+        SocketAddr::V4(v4) => SocketAddr::new(v4.ip().to_ipv6_mapped().into(), v4.port()),
+        SocketAddr::V6(_) => *address,
+    }
+}
+
 fn malformed(what: &str) -> io::Error {
-    let kind = Errno::EAFNOSUPPORT;
-    io::Error::new(
-        io::ErrorKind::InvalidInput,
-        format!("the address that the kernel returned {what} ({kind})"),
-    )
+    io::Error::new(io::ErrorKind::InvalidInput, format!("the address that the kernel returned {what}"))
 }
 
 #[cfg(test)]
@@ -157,6 +173,13 @@ mod tests {
         }
         let flow = SocketAddr::V6(SocketAddrV6::new(Ipv6Addr::LOCALHOST, 1, 0x1234_5678, 9));
         assert_eq!(RawAddress::encode(&flow).decode().unwrap(), flow);
+    }
+
+    #[test]
+    fn destinations_are_as_on_linux() {
+        let to = |text: &str| destination(&text.parse().unwrap()).to_string();
+        assert_eq!([to("0.0.0.0:5"), to("[::]:5"), to("10.0.0.1:5")], ["127.0.0.1:5", "[::1]:5", "10.0.0.1:5"]);
+        assert_eq!(mapped(&"1.2.3.4:5".parse().unwrap()).to_string(), "[::ffff:1.2.3.4]:5");
     }
 
     #[test]

@@ -17,10 +17,24 @@
 //! - reading into an empty buffer from a stream is `Ok(0)` at once;
 //! - one call moves at most 0x7ffff000 bytes, and at most 1024 buffers.
 //!
+//! - the unspecified address as a destination is this host's loopback address;
+//! - an IPv6 datagram socket sends to IPv4 addresses;
+//! - an accepted stream blocks, even if its listener does not.
+//!
 //! # What differs
 //! - Times are kept in the kernel's clock ticks (10 ms): a timeout is rounded up to one,
 //!   and reads back as rounded.
+//! - A listener may share its port with listeners on other addresses of the host, be it
+//!   that one of the two is unspecified, or of the other family: what BSD means by
+//!   `SO_REUSEADDR`.
+//! - A connection that is reset before it was accepted is a
+//!   [`ConnectionAborted`](std::io::ErrorKind::ConnectionAborted) from `accept`, not a stream
+//!   that fails.
+//! - Closing a stream with unread data in it ends it (FIN) instead of resetting it.
+//! - Of a connection that has ended completely, NetBSD has forgotten the address and the
+//!   options of TCP: asking for them is an error.
 //! - A connected UDP socket does not send to any other address (`EISCONN`).
+//! - Port 0 as a destination is `EADDRNOTAVAIL`, not a refused connection.
 //! - Errors are NetBSD's: their [`kind`](std::io::Error::kind) is what std would give, and
 //!   [`Errno::of`](crate::error::Errno::of) has the number, while
 //!   [`raw_os_error`](std::io::Error::raw_os_error) is `None`, because that would be a

@@ -1,6 +1,6 @@
 //! What the three socket types have in common: a descriptor, and how std behaves on it.
 
-use super::address::{RawAddress, family_of};
+use super::address::{RawAddress, destination, family_of};
 use super::options;
 use crate::descriptor::{AsDescriptor, BorrowedDescriptor, OwnedDescriptor};
 use crate::error::Errno;
@@ -58,7 +58,7 @@ impl Socket {
     /// Connects. If a signal interrupts that, the attempt goes on in the kernel, and a
     /// second connect(2) would say `EALREADY`; so its end is waited for.
     pub(super) fn connect(&self, address: &SocketAddr) -> io::Result<()> {
-        match raw::connect(self.fd(), &RawAddress::encode(address)) {
+        match raw::connect(self.fd(), &RawAddress::encode(&destination(address))) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => self.await_connect(None),
             result => result,
         }
@@ -71,7 +71,7 @@ impl Socket {
         // No deadline if it lies beyond what can be told.
         let deadline = Instant::now().checked_add(timeout);
         self.set_nonblocking(true)?;
-        let started = raw::connect(self.fd(), &RawAddress::encode(address));
+        let started = raw::connect(self.fd(), &RawAddress::encode(&destination(address)));
         self.set_nonblocking(false)?;
         match started {
             Err(error)
@@ -79,6 +79,15 @@ impl Socket {
             {
                 self.await_connect(deadline)
             }
+            result => result,
+        }
+    }
+
+    /// Starts to connect; the socket is nonblocking from here on.
+    pub(super) fn start_connect(&self, address: &SocketAddr) -> io::Result<()> {
+        self.set_nonblocking(true)?;
+        match raw::connect(self.fd(), &RawAddress::encode(&destination(address))) {
+            Err(error) if matches!(Errno::of(&error), Some(Errno::EINPROGRESS | Errno::EINTR)) => Ok(()),
             result => result,
         }
     }

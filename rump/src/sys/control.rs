@@ -5,8 +5,10 @@ use crate::error::Errno;
 use rump_sys::{abi, control, kernel, syscalls};
 use std::ffi::{c_int, c_void};
 
-/// Boots; the caller sees to it that this happens once.
-pub(crate) fn boot() -> Result<(), Errno> {
+/// Boots with room for so many open files; the caller sees to it that this happens once.
+pub(crate) fn boot(files: c_int) -> Result<(), Errno> {
+    // SAFETY: nothing of the kernel runs yet that could read it.
+    unsafe { control::maxfiles = files };
     for set in kernel::link_sets() {
         if set.name == "modules" {
             rump_sys::hyper::modules::set(set.entries());

@@ -27,3 +27,11 @@ pub(crate) fn control(descriptor: RawDescriptor, command: i32, argument: usize) 
     // place of a pointer.
     call(|| unsafe { syscalls::fcntl(descriptor, command, without_provenance_mut(argument)) })
 }
+
+/// Sets how many descriptors this thread's process may have (`setrlimit(2)`).
+pub(crate) fn set_limit(count: u32) -> io::Result<()> {
+    let limit = abi::rlimit { rlim_cur: count.into(), rlim_max: count.into() };
+    // SAFETY: the limit is read during the call.
+    call(|| unsafe { syscalls::setrlimit(abi::RLIMIT_NOFILE, &raw const limit) })?;
+    Ok(())
+}

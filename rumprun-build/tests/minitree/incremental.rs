@@ -159,8 +159,15 @@ fn a_generated_source_follows_what_it_is_made_from() {
     let mini = Mini::new();
     mini.build(SOME);
     let vers = "librump/rumpkern/vers.o";
-    mini.touch("sys/conf/newvers.sh");
+    // bmake counts dates in seconds.
+    let made = mini.object(vers).with_extension("c");
+    let made = made.to_str().expect("a path");
+    mini.date(made, SystemTime::now() - Duration::from_secs(10));
+    mini.edit("sys/conf/newvers.sh", "Minitree", "Another");
     assert_eq!(mini.remade(SOME), set(&[vers]));
+    let object = fs::read(mini.object(vers)).expect("an object");
+    assert!(object.windows(7).any(|bytes| bytes == b"Another"));
+    assert_eq!(mini.remade(SOME), set(&[]));
     mini.edit("sys/sys/param.h", "1099000700", "1099000800");
     assert!(mini.remade(SOME).contains(vers));
     let object = fs::read(mini.object(vers)).expect("an object");

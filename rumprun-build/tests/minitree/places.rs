@@ -62,7 +62,7 @@ fn both_and_a_component_beside_may_be_odd_at_once() {
     let beside = mini.dir.path().join("my own (components)");
     copy(&mini.tree.join("beside"), &beside);
     let names = ["net", "front", "quirk"];
-    let all = || build(&mini.tree, &[beside.clone()], &names, &mini.out);
+    let all = || build(&mini.tree, std::slice::from_ref(&beside), &names, &mini.out);
     let kernel = all().unwrap_or_else(|error| panic!("{error}"));
     let machine = kernel.machine_include.expect("headers");
     assert!(

@@ -115,6 +115,19 @@ impl TcpStream {
         Ok(Self(socket))
     }
 
+    /// Starts to connect and does not wait. The stream is nonblocking, and stays so.
+    ///
+    /// When [`poll`](crate::poll) says that it is writable, the attempt has ended, and
+    /// [`take_error`](Self::take_error) tells how.
+    ///
+    /// # Errors
+    /// Those of [`connect`](Self::connect) that are known at once.
+    pub fn connect_nonblocking(address: &SocketAddr) -> io::Result<Self> {
+        let socket = Socket::new(address, abi::SOCK_STREAM, false)?;
+        socket.start_connect(address)?;
+        Ok(Self(socket))
+    }
+
     /// The peer's address.
     ///
     /// Follows [`getpeername(2)`](https://man.netbsd.org/getpeername.2).

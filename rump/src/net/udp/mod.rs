@@ -2,12 +2,13 @@
 
 mod multicast;
 
-use super::address::RawAddress;
+use super::address::{RawAddress, destination, mapped};
 use super::common::{common_methods, timeout_methods};
 use super::lookup::each_address;
 use super::options;
 use super::socket::Socket;
 use crate::descriptor::{AsDescriptor, BorrowedDescriptor, OwnedDescriptor};
+use crate::error::Errno;
 use crate::sys::socket as raw;
 use rump_sys::abi;
 use std::fmt;
@@ -116,7 +117,7 @@ impl UdpSocket {
     /// # }
     /// ```
     pub fn connect<A: ToSocketAddrs>(&self, address: A) -> io::Result<()> {
-        each_address(address, |address| self.0.connect(address))
+        each_address(address, |address| self.with_family(address, |address| self.0.connect(address)))
     }
 
     /// The peer's address, after [`connect`](Self::connect).
@@ -143,14 +144,48 @@ impl UdpSocket {
     /// Sends a datagram to an address, the first if there are several, and returns its
     /// length.
     ///
+    /// Follows [`sendto(2)`](https://man.netbsd.org/sendto.2). An IPv6 socket sends to IPv4
+    /// addresses as well.
+    ///
     /// # Errors
-    /// `EMSGSIZE` for more than a datagram can hold; `EISCONN` if there is a peer (on
-    /// Linux that would send to the other address).
+    /// `EMSGSIZE` for more than a datagram can hold; `EAFNOSUPPORT` for an IPv6 address if
+    /// the socket is of IPv4; `EISCONN` if the socket is [connected](Self::connect) to
+    /// another address (Linux would send it all the same).
     #[doc(alias = "sendto")]
     pub fn send_to<A: ToSocketAddrs>(&self, datagram: &[u8], address: A) -> io::Result<usize> {
-        match address.to_socket_addrs()?.next() {
-            Some(address) => raw::send_to(self.0.fd(), datagram, &RawAddress::encode(&address)),
-            None => Err(io::Error::new(io::ErrorKind::InvalidInput, "no addresses to send data to")),
+        let Some(address) = address.to_socket_addrs()?.next() else {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "no addresses to send data to"));
+        };
+        let address = destination(&address);
+        let sent = self.with_family(&address, |address| {
+            raw::send_to(self.0.fd(), datagram, &RawAddress::encode(address))
+        });
+        match sent {
+            Err(error) if Errno::of(&error) == Some(Errno::EISCONN) && self.is_peer(&address) => self.send(datagram),
+            result => result,
+        }
+    }
+
+    fn is_peer(&self, address: &SocketAddr) -> bool {
+        self.peer_addr().is_ok_and(|peer| peer == *address || peer == mapped(address))
+    }
+
+    /// Makes a call with an address. NetBSD refuses one of the other family in several
+    /// ways; Linux lets an IPv6 socket have an IPv4 address, which is then mapped.
+    fn with_family<T>(
+        &self,
+        address: &SocketAddr,
+        call: impl Fn(&SocketAddr) -> io::Result<T>,
+    ) -> io::Result<T> {
+        match call(address) {
+            Err(error) if matches!(Errno::of(&error), Some(Errno::EAFNOSUPPORT | Errno::EINVAL)) => {
+                match (self.0.family()?, address) {
+                    (abi::AF_INET6, SocketAddr::V4(_)) => call(&mapped(address)),
+                    (abi::AF_INET, SocketAddr::V6(_)) => Err(Errno::EAFNOSUPPORT.into()),
+                    _ => Err(error),
+                }
+            }
+            result => result,
         }
     }
 
