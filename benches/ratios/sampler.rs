@@ -28,6 +28,21 @@ impl Sampler {
     /// The median time of one call, over the samples of one round.
     pub fn nanoseconds(&mut self, side: &str, mut once: impl FnMut() -> io::Result<()>) -> Result<f64, Box<dyn Error>> {
         let mut times = Vec::new();
+        self.timed(side, |count| {
+            let start = Instant::now();
+            for _ in 0..count {
+                once()?;
+            }
+            let took = start.elapsed();
+            times.push(took.as_nanos() as f64 / count as f64);
+            Ok(took)
+        })?;
+        // What comes before the samples is criterion's warm-up.
+        Ok(median(&times[times.len().saturating_sub(SAMPLES)..]))
+    }
+
+    /// Lets criterion ask for the time of so many calls, until it has enough.
+    pub fn timed(&mut self, side: &str, mut many: impl FnMut(u64) -> io::Result<Duration>) -> Result<(), Box<dyn Error>> {
         let mut failure = None;
         let mut criterion = Criterion::default()
             .without_plots()
@@ -36,22 +51,15 @@ impl Sampler {
             .measurement_time(Duration::from_millis(300));
         criterion.benchmark_group(&self.group).bench_function(side, |bencher| {
             bencher.iter_custom(|count| {
-                let start = Instant::now();
-                for _ in 0..count {
-                    if let Err(error) = once() {
-                        failure.get_or_insert(error);
-                        break;
-                    }
-                }
-                let took = start.elapsed();
-                times.push(took.as_nanos() as f64 / count as f64);
-                took.max(Duration::from_nanos(1))
+                let time = if failure.is_none() { many(count) } else { Ok(Duration::ZERO) };
+                let time = time.unwrap_or_else(|error| {
+                    failure = Some(error);
+                    Duration::ZERO
+                });
+                // Criterion cannot do with nothing.
+                time.max(Duration::from_nanos(1))
             });
         });
-        match failure {
-            Some(error) => Err(error.into()),
-            // What comes before the samples is criterion's warm-up.
-            None => Ok(median(&times[times.len().saturating_sub(SAMPLES)..])),
-        }
+        failure.map_or(Ok(()), |error| Err(error.into()))
     }
 }

@@ -55,14 +55,14 @@ pub fn median(values: &[f64]) -> f64 {
     if sorted.len() % 2 == 1 { sorted[middle] } else { (sorted[middle - 1] + sorted[middle]) / 2.0 }
 }
 
-/// (max - min) / median.
+/// (max - min) / |median|.
 ///
 /// # Panics
 /// If there are none.
 pub fn spread(values: &[f64]) -> f64 {
     let max = values.iter().copied().fold(f64::MIN, f64::max);
     let min = values.iter().copied().fold(f64::MAX, f64::min);
-    (max - min) / median(values)
+    (max - min) / median(values).abs()
 }
 
 /// Adds a row to a file of rows.

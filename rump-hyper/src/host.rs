@@ -105,6 +105,9 @@ pub unsafe trait Host: Sized + 'static {
     /// Sets the calling thread's lwp.
     fn set_curlwp(lwp: *mut Lwp);
 
+    /// Some address that belongs to the calling thread alone, never null.
+    fn thread() -> *mut c_void;
+
     /// A pointer of the calling thread's, null at first. For this crate alone.
     fn slot() -> *mut c_void;
 

@@ -10,7 +10,7 @@ use rump_hyper::hypercall;
 use rump_hyper::sync::{Cv, Mutex, RwLock};
 use std::rc::Rc;
 use std::time::Duration;
-use support::{Script, interlock_is_schedulers, log, lwp, start, taken, then};
+use support::{Script, interlock_is_schedulers, log, lwp, on_way_out, start, taken, then};
 
 const ADAPTIVE: u32 = mtx::KMUTEX;
 const SPIN: u32 = mtx::SPIN | mtx::KMUTEX;
@@ -92,8 +92,9 @@ fn waited(flags: u32, held: bool, wait: impl FnOnce(&Cv, &Mutex)) -> Vec<String>
     then(move || {
         assert_eq!(other_cv.waiters(), 1);
         other_mutex.enter_nowrap::<Script>();
-        log("signal");
         other_cv.signal::<Script>();
+        // Woken any sooner, it would find the mutex taken and sleep again.
+        log("signal");
         other_mutex.exit::<Script>();
         true
     });
@@ -175,6 +176,39 @@ fn signal_before_sleep_costs_nothing() {
     cv.signal::<Script>();
     cv.broadcast::<Script>();
     assert_eq!(taken(), [""; 0]);
+}
+
+/// The kernel signals soft interrupts as it gives the virtual CPU up that they
+/// are to run on: they are woken when it is free.
+#[test]
+fn signal_on_the_way_out_wakes_when_the_cpu_is_free() {
+    start();
+    let (cv, mutex) = (Rc::new(Cv::new()), Mutex::new(SPIN));
+    mutex.enter::<Script>();
+    let other = Rc::clone(&cv);
+    then(move || {
+        on_way_out(move || {
+            other.signal::<Script>();
+            log("signal");
+        });
+        // SAFETY: takes no memory.
+        unsafe { hypercall::clock_sleep::<Script>(clock::RELWALL, 0, 7) };
+        true
+    });
+    cv.wait::<Script>(&mutex);
+    assert_eq!(
+        taken(),
+        [
+            "unschedule interlock=held",
+            "park",
+            "unschedule interlock=none",
+            "signal",
+            "unpark",
+            "sleep Wall 7ns",
+            "schedule 3 interlock=none",
+            "schedule 3 interlock=free"
+        ]
+    );
 }
 
 #[test]

@@ -8,6 +8,7 @@ use rump_hyper::linux::LinuxHost as H;
 use rump_hyper::sync::{Cv, Mutex, RwLock};
 use std::cell::UnsafeCell;
 use std::collections::VecDeque;
+use std::sync::Once;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,9 +16,12 @@ use std::time::{Duration, Instant};
 const ROUNDS: usize = if cfg!(miri) { 30 } else { 20_000 };
 
 fn start() {
-    // SAFETY: a live table; with no entry points there is nobody to call.
-    let error = unsafe { hypercall::init::<H>(17, &Hyperup::default()) };
-    assert_eq!(error, 0);
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        // SAFETY: a live table; with no entry points there is nobody to call.
+        let error = unsafe { hypercall::init::<H>(17, &Hyperup::default()) };
+        assert_eq!(error, 0);
+    });
 }
 
 struct Guarded<T> {
@@ -175,7 +179,7 @@ fn deadlines_pass_and_signals_come_first() {
         while guarded.cv.waiters() == 0 {
             thread::yield_now();
         }
-        guarded.cv.signal::<H>();
+        guarded.with(|()| guarded.cv.signal::<H>());
         assert!(waiter.join().unwrap());
     });
 }
@@ -215,8 +219,9 @@ fn deadlines_race_with_signals() {
             .into_iter()
             .map(|waiter| waiter.join().unwrap())
             .sum();
-        // Each signal that found a waiter woke one, and nothing else did.
-        assert_eq!(woken, signaller.join().unwrap());
+        // Nothing but a signal wakes anybody. The counts may differ: a waiter
+        // gives up without the mutex, so one that was seen may be gone.
+        assert!(woken <= signaller.join().unwrap());
     });
     assert_eq!(guarded.cv.waiters(), 0);
 }

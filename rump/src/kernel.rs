@@ -2,6 +2,7 @@
 
 use crate::error::Errno;
 use crate::lwp;
+use crate::settings;
 use crate::sys::{control, descriptor, sysctl};
 use rump_sys::{abi, hyper};
 use std::fmt;
@@ -54,7 +55,7 @@ pub enum BootError {
     /// A setting has no meaning.
     #[error("{setting}: {problem}")]
     Setting {
-        /// The method of [`Builder`].
+        /// The method of [`Builder`], or the variable of the environment.
         setting: &'static str,
         /// What is wrong with its value.
         problem: String,
@@ -143,8 +144,9 @@ impl Kernel {
 
 /// Settings of a kernel; [`Builder::boot`] is next.
 ///
-/// What is not set here is taken from the environment (`RUMP_NCPU`, `RUMP_MEMLIMIT`,
-/// `RUMP_HOSTNAME`, `RUMP_VERBOSE`), and else is the kernel's default.
+/// What is not set here is taken from the environment (`RUMP_NCPU`, a number or "host";
+/// `RUMP_MEMLIMIT`, with `k`, `m` or `g` for multiples; `RUMP_HOSTNAME`; `RUMP_VERBOSE`),
+/// and else is the kernel's default.
 #[derive(Debug, Clone, Default)]
 pub struct Builder {
     cpus: Option<usize>,
@@ -153,15 +155,16 @@ pub struct Builder {
     verbose: Option<bool>,
 }
 
-/// The most virtual CPUs that NetBSD's amd64 port is built for (`MAXCPUS`).
-const MAX_CPUS: usize = 32;
 /// How many descriptors may be open at a time. NetBSD's default, 128 in a process, is
 /// meant for machines with many processes.
 const DESCRIPTORS: i32 = 65_536;
-/// What the networking components need to boot.
-const LEAST_MEMORY: usize = 8 << 20;
-/// The longest name (`MAXHOSTNAMELEN` with its end).
-const LONGEST_HOSTNAME: usize = 255;
+/// Where the kernel's own defaults are not those of a library (`sysctl(7)`).
+///
+/// - Initial sequence numbers by RFC 6528: they grow for a pair of addresses, so that a
+///   new connection is told from an old one that still waits (`TIME_WAIT`) on the same
+///   ports. By default they are random, and every second such connection attempt is lost
+///   until its retransmission 6 s later; with many short connections that happens often.
+const DEFAULTS: &[(&str, i32)] = &[("net.inet.tcp.iss_hash", 1), ("net.inet6.tcp6.iss_hash", 1)];
 
 impl Builder {
     /// How many virtual CPUs, from 1 to 32; 2 by default. So many threads can be in the
@@ -195,29 +198,28 @@ impl Builder {
     }
 
     fn parameters(&self) -> Result<Vec<(&'static str, String)>, BootError> {
-        let wrong = |setting, problem: String| Err(BootError::Setting { setting, problem });
+        let wrong = |setting| move |problem| BootError::Setting { setting, problem };
         let mut parameters = Vec::new();
         if let Some(cpus) = self.cpus {
-            if !(1..=MAX_CPUS).contains(&cpus) {
-                return wrong("cpus", format!("{cpus} is not between 1 and {MAX_CPUS}"));
-            }
+            settings::cpus(cpus).map_err(wrong("cpus"))?;
             parameters.push(("RUMP_NCPU", cpus.to_string()));
         }
         if let Some(bytes) = self.memory {
-            if bytes < LEAST_MEMORY {
-                return wrong("memory_limit", format!("{bytes} bytes are less than the {LEAST_MEMORY} that a kernel needs"));
-            }
+            settings::memory(bytes as u64).map_err(wrong("memory_limit"))?;
             parameters.push(("RUMP_MEMLIMIT", bytes.to_string()));
         }
         if let Some(name) = &self.hostname {
-            if name.is_empty() || name.len() > LONGEST_HOSTNAME || name.contains('\0') {
-                return wrong("hostname", format!("{name:?} is empty, longer than {LONGEST_HOSTNAME} bytes, or has a NUL in it"));
-            }
+            settings::hostname(name).map_err(wrong("hostname"))?;
             parameters.push(("RUMP_HOSTNAME", name.clone()));
         }
         if let Some(verbose) = self.verbose {
             parameters.push(("RUMP_VERBOSE", u8::from(verbose).to_string()));
         }
+        settings::environment(|name| {
+            let ours = parameters.iter().any(|(set, _)| *set == name);
+            let outside = || hyper::params::get(name).or_else(|| Some(std::env::var_os(name)?.to_string_lossy().into()));
+            if ours { None } else { outside() }
+        })?;
         Ok(parameters)
     }
 
@@ -249,6 +251,12 @@ impl Builder {
             STATE.store(DOWN, Ordering::Release);
             BootError::Failed(Errno::of(&error).unwrap_or(Errno::EINVAL))
         })?;
+        for (name, value) in DEFAULTS {
+            // A kernel without the component has no such node.
+            if let Ok(node) = sysctl::numbers(name) {
+                let _ = sysctl::set_integer(&node, *value);
+            }
+        }
         Ok(Kernel(()))
     }
 }

@@ -19,6 +19,9 @@ use std::time::{Duration, Instant};
 /// The most events that one call fetches.
 const BATCH: usize = 64;
 
+/// A wait that the kernel's clock ticks can count.
+const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// What to wait for.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
@@ -63,7 +66,14 @@ impl<'fd> Filter<'fd> {
             Self::Timer { ident, period } => (abi::EVFILT_TIMER, ident, milliseconds(period)),
             Self::User { ident } => (raw::EVFILT_USER, ident, 0),
         };
-        kevent { ident, filter, flags: 0, fflags: 0, data, udata: 0 }
+        kevent {
+            ident,
+            filter,
+            flags: 0,
+            fflags: 0,
+            data,
+            udata: 0,
+        }
     }
 }
 
@@ -138,11 +148,15 @@ impl Event {
     /// The error of the socket, if that is why its stream has ended.
     pub fn error(&self) -> Option<io::Error> {
         if self.flags & abi::EV_ERROR != 0 {
-            return i32::try_from(self.data).ok().map(|number| Errno(number).into());
+            return i32::try_from(self.data)
+                .ok()
+                .map(|number| Errno(number).into());
         }
         let on_descriptor = matches!(self.kind, Kind::Read | Kind::Write);
         match i32::try_from(self.fflags) {
-            Ok(number) if on_descriptor && self.is_eof() && number != 0 => Some(Errno(number).into()),
+            Ok(number) if on_descriptor && self.is_eof() && number != 0 => {
+                Some(Errno(number).into())
+            }
             _ => None,
         }
     }
@@ -204,8 +218,8 @@ impl Kqueue {
         raw::kqueue().map(Self)
     }
 
-    /// Waits for this from now on; its events carry `udata`. What is waited for already
-    /// is changed.
+    /// Waits for this from now on; its events carry `udata`. If it is waited for already,
+    /// mode, period and `udata` are replaced.
     ///
     /// # Errors
     /// [`Unsupported`](io::ErrorKind::Unsupported) for a filter that the kernel does not
@@ -228,15 +242,29 @@ impl Kqueue {
     /// # }
     /// ```
     pub fn add(&self, filter: Filter<'_>, mode: Mode, udata: usize) -> io::Result<()> {
-        if matches!(filter, Filter::Timer { period: Duration::ZERO, .. }) {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "a timer of zero would never stop firing"));
+        if matches!(
+            filter,
+            Filter::Timer {
+                period: Duration::ZERO,
+                ..
+            }
+        ) {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "a timer of zero would never stop firing",
+            ));
         }
         let mode = match mode {
             Mode::Level => 0,
             Mode::Edge => abi::EV_CLEAR,
             Mode::Once => abi::EV_ONESHOT,
         };
-        self.change(filter, abi::EV_ADD | mode, 0, udata)
+        let addition = kevent {
+            flags: mode,
+            udata: udata as isize,
+            ..filter.to_raw()
+        };
+        raw::replace(self.0.as_descriptor(), &addition).map_err(|error| explain(filter, error))
     }
 
     /// Waits for this no longer.
@@ -244,7 +272,7 @@ impl Kqueue {
     /// # Errors
     /// [`NotFound`](io::ErrorKind::NotFound) if it was not waited for.
     pub fn remove(&self, filter: Filter<'_>) -> io::Result<()> {
-        self.change(filter, abi::EV_DELETE, 0, 0)
+        self.change(filter, abi::EV_DELETE, 0)
     }
 
     /// Makes the event of a [`Filter::User`] happen.
@@ -252,18 +280,16 @@ impl Kqueue {
     /// # Errors
     /// As [`add`](Self::add) and [`remove`](Self::remove).
     pub fn trigger(&self, ident: usize) -> io::Result<()> {
-        self.change(Filter::User { ident }, 0, raw::NOTE_TRIGGER, 0)
+        self.change(Filter::User { ident }, 0, raw::NOTE_TRIGGER)
     }
 
-    fn change(&self, filter: Filter<'_>, flags: u32, fflags: u32, udata: usize) -> io::Result<()> {
-        let change = kevent { flags, fflags, udata: udata as isize, ..filter.to_raw() };
-        raw::change(self.0.as_descriptor(), &change).map_err(|error| match filter {
-            Filter::User { .. } if Errno::of(&error) == Some(Errno::EINVAL) => io::Error::new(
-                io::ErrorKind::Unsupported,
-                "this kernel has no EVFILT_USER, which came with NetBSD 10",
-            ),
-            _ => error,
-        })
+    fn change(&self, filter: Filter<'_>, flags: u32, fflags: u32) -> io::Result<()> {
+        let change = kevent {
+            flags,
+            fflags,
+            ..filter.to_raw()
+        };
+        raw::change(self.0.as_descriptor(), &change).map_err(|error| explain(filter, error))
     }
 
     /// Waits until something has happened, or the time is over, and puts it into
@@ -281,7 +307,11 @@ impl Kqueue {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let happened = loop {
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            match raw::wait(self.0.as_descriptor(), &mut buffer, left.map(|left| left.min(LONGEST_WAIT))) {
+            match raw::wait(
+                self.0.as_descriptor(),
+                &mut buffer,
+                left.map(|left| left.min(LONGEST_WAIT)),
+            ) {
                 Ok([]) if deadline.is_none_or(|deadline| Instant::now() < deadline) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 result => break result?,
@@ -292,8 +322,16 @@ impl Kqueue {
     }
 }
 
-/// A wait that the kernel's clock ticks can count.
-const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
+/// A kernel says `EINVAL` to a filter that it does not have.
+fn explain(filter: Filter<'_>, error: io::Error) -> io::Error {
+    match filter {
+        Filter::User { .. } if Errno::of(&error) == Some(Errno::EINVAL) => io::Error::new(
+            io::ErrorKind::Unsupported,
+            "this kernel has no EVFILT_USER, which came with NetBSD 10",
+        ),
+        _ => error,
+    }
+}
 
 impl AsDescriptor for Kqueue {
     fn as_descriptor(&self) -> BorrowedDescriptor<'_> {
@@ -313,13 +351,23 @@ mod tests {
     use super::*;
 
     fn event(filter: u32, flags: u32, fflags: u32, data: i64) -> Event {
-        Event::from_raw(&kevent { ident: 3, filter, flags, fflags, data, udata: -1 })
+        Event::from_raw(&kevent {
+            ident: 3,
+            filter,
+            flags,
+            fflags,
+            data,
+            udata: -1,
+        })
     }
 
     #[test]
     fn events_are_read_back() {
         let read = event(abi::EVFILT_READ, 0, 0, 5);
-        assert_eq!((read.kind(), read.ident(), read.udata(), read.data()), (Kind::Read, 3, usize::MAX, 5));
+        assert_eq!(
+            (read.kind(), read.ident(), read.udata(), read.data()),
+            (Kind::Read, 3, usize::MAX, 5)
+        );
         assert!(!read.is_eof() && read.error().is_none());
         assert_eq!(event(99, 0, 0, 0).kind(), Kind::Other(99));
     }
@@ -327,9 +375,15 @@ mod tests {
     #[test]
     fn the_reason_of_an_end_is_told() {
         let reset = event(abi::EVFILT_READ, abi::EV_EOF, abi::ECONNRESET as u32, 0);
-        assert_eq!(reset.error().unwrap().kind(), io::ErrorKind::ConnectionReset);
+        assert_eq!(
+            reset.error().unwrap().kind(),
+            io::ErrorKind::ConnectionReset
+        );
         assert!(event(abi::EVFILT_READ, abi::EV_EOF, 0, 0).error().is_none());
-        assert_eq!(Errno::of(&event(0, abi::EV_ERROR, 0, 9).error().unwrap()), Some(Errno::EBADF));
+        assert_eq!(
+            Errno::of(&event(0, abi::EV_ERROR, 0, 9).error().unwrap()),
+            Some(Errno::EBADF)
+        );
     }
 
     #[test]

@@ -49,6 +49,7 @@ pub mod lwp;
 pub mod net;
 pub mod poll;
 pub mod process;
+mod settings;
 mod sys;
 
 pub use error::Errno;

@@ -10,13 +10,10 @@
 //! [`rump_lwproc(3)`](https://man.netbsd.org/rump_lwproc.3)
 
 use crate::kernel::{self, Down};
+use crate::process::Home;
 use crate::sys::control;
 use std::cell::Cell;
 use std::io;
-
-/// The process that threads belong to unless they enter another: the kernel makes it
-/// at boot.
-const FIRST_PROCESS: i32 = 1;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Thread {
@@ -64,19 +61,28 @@ pub(crate) fn attach() {
         return;
     }
     // Without an lwp of its own the thread is slower, not wrong.
-    if control::new_lwp(FIRST_PROCESS).is_ok() {
+    if control::new_lwp(Home::FIRST_PROCESS).is_ok() {
         RELEASE.with(|_| ());
         THREAD.set(Thread::Ready);
     }
 }
 
-/// Runs `work` with whatever lwp `enter` puts on this thread, and puts the one it had
-/// before back, also if `work` panics.
-pub(crate) fn with<R>(enter: impl FnOnce() -> io::Result<()>, work: impl FnOnce() -> R) -> io::Result<R> {
-    struct Back(Option<control::RawLwp>);
+/// Runs `work` with whatever lwp `enter` puts on this thread, which is of the process
+/// `home`, and puts the one it had before back, also if `work` panics.
+pub(crate) fn with<R>(
+    home: Home,
+    enter: impl FnOnce() -> io::Result<()>,
+    work: impl FnOnce() -> R,
+) -> io::Result<R> {
+    struct Back(Option<control::RawLwp>, Home);
     impl Drop for Back {
         #[allow(unsafe_code)]
         fn drop(&mut self) {
+            self.1.make_current();
+            // In the child of a fork that `work` made there is no kernel to leave.
+            if kernel::forked() {
+                return;
+            }
             control::release();
             // SAFETY: it was this thread's, and nobody else can have got hold of it.
             unsafe { control::switch(self.0) };
@@ -89,8 +95,9 @@ pub(crate) fn with<R>(enter: impl FnOnce() -> io::Result<()>, work: impl FnOnce(
     unsafe {
         control::switch(None);
     }
-    let back = Back(before);
+    let back = Back(before, Home::current());
     enter()?;
+    home.make_current();
     let result = work();
     drop(back);
     Ok(result)

@@ -97,7 +97,11 @@ impl fmt::Debug for Events {
                 separator = " | ";
             }
         }
-        if separator.is_empty() { write!(f, "{:#x}", self.0) } else { Ok(()) }
+        if separator.is_empty() {
+            write!(f, "{:#x}", self.0)
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -113,7 +117,14 @@ impl<'fd> PollFd<'fd> {
     /// Waits for these events on this descriptor.
     pub fn new<D: AsDescriptor + ?Sized>(descriptor: &'fd D, events: Events) -> Self {
         let fd = descriptor.as_descriptor().as_raw();
-        Self { raw: pollfd { fd, events: events.0, revents: 0 }, descriptor: PhantomData }
+        Self {
+            raw: pollfd {
+                fd,
+                events: events.0,
+                revents: 0,
+            },
+            descriptor: PhantomData,
+        }
     }
 
     /// What is waited for.
@@ -208,7 +219,10 @@ mod tests {
 
     #[test]
     fn events_are_named() {
-        assert_eq!(format!("{:?}", Events::READABLE | Events::HANGUP), "READABLE | HANGUP");
+        assert_eq!(
+            format!("{:?}", Events::READABLE | Events::HANGUP),
+            "READABLE | HANGUP"
+        );
         assert_eq!(format!("{:?}", Events::NONE), "0x0");
         assert!(Events::HANGUP.is_readable() && !Events::HANGUP.intersects(Events::READABLE));
     }

@@ -18,9 +18,14 @@
 //! # }
 //! ```
 
+use crate::error::Errno;
 use crate::lwp;
 use crate::sys::control::{self, RawLwp};
+use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 /// The number of the process that this thread is in (`getpid(2)`).
 ///
@@ -33,6 +38,66 @@ pub fn id() -> io::Result<i32> {
     Ok(control::getpid())
 }
 
+thread_local! {
+    static HOME: Cell<Home> = const { Cell::new(Home(0)) };
+}
+
+/// The processes there are, without the first: what to find them by in the kernel.
+static PROCESSES: Mutex<BTreeMap<u64, i32>> = Mutex::new(BTreeMap::new());
+
+/// Which process something belongs to. Not the kernel's number, which a later process
+/// can get again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Home(u64);
+
+impl Home {
+    /// What the kernel calls the process that threads belong to unless they enter
+    /// another. It is made at boot, and is `Home(0)`.
+    pub(crate) const FIRST_PROCESS: i32 = 1;
+
+    /// Of this thread.
+    #[inline]
+    pub(crate) fn current() -> Self {
+        HOME.get()
+    }
+
+    /// The caller sees to the lwp.
+    pub(crate) fn make_current(self) {
+        HOME.set(self);
+    }
+
+    fn new(id: i32) -> Self {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        let home = Self(LAST.fetch_add(1, Ordering::Relaxed) + 1);
+        PROCESSES.lock().unwrap_or_else(PoisonError::into_inner).insert(home.0, id);
+        home
+    }
+
+    fn end(self) {
+        PROCESSES.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.0);
+    }
+
+    /// Gives this thread an lwp of the process.
+    fn enter(self) -> io::Result<()> {
+        if self.0 == 0 {
+            return Ok(control::new_lwp(Self::FIRST_PROCESS)?);
+        }
+        // Locked, because a process is there for sure as long as it is in the map.
+        let processes = PROCESSES.lock().unwrap_or_else(PoisonError::into_inner);
+        let id = processes.get(&self.0).ok_or(Errno::ESRCH)?;
+        Ok(control::new_lwp(*id)?)
+    }
+
+    /// Runs `work` in the process, if it is there at all.
+    pub(crate) fn visit(self, work: impl FnOnce()) {
+        if self == Self::current() {
+            return work();
+        }
+        // It has ended, and nothing of it is left, or nothing runs any more.
+        let _ = lwp::with(self, || self.enter(), work);
+    }
+}
+
 /// A process of the kernel, without descriptors at first.
 ///
 /// It ends when this is dropped and no thread is in it any more; what it had open is
@@ -40,6 +105,7 @@ pub fn id() -> io::Result<i32> {
 #[derive(Debug)]
 pub struct Process {
     id: i32,
+    home: Home,
     /// Keeps the process alive; it is on no thread.
     keeper: RawLwp,
 }
@@ -62,7 +128,10 @@ impl Process {
         Self::fork(false)
     }
 
-    /// Makes a process with copies of all descriptors that this thread's process has.
+    /// Makes a process with copies of all descriptors that this thread's process has, by
+    /// the same numbers. What the program holds goes on to stand for the originals; inside,
+    /// [`OwnedDescriptor::from_raw`](crate::descriptor::OwnedDescriptor::from_raw) takes a
+    /// copy over.
     ///
     /// # Errors
     /// As [`Process::new`].
@@ -75,7 +144,10 @@ impl Process {
         lwp::enter()?;
         let before = control::current();
         control::fork_process(copy)?;
-        let made = control::current().map(|keeper| Self { id: control::getpid(), keeper });
+        let made = control::current().map(|keeper| {
+            let id = control::getpid();
+            Self { id, home: Home::new(id), keeper }
+        });
         // SAFETY: the lwp that this thread had before.
         unsafe { control::switch(before) };
         made.ok_or_else(|| io::Error::other("the kernel made a process without an lwp"))
@@ -87,13 +159,14 @@ impl Process {
     }
 
     /// Runs `work` on this thread as a thread of the process. Descriptors made in it
-    /// belong to the process: use and drop them inside.
+    /// belong to the process, and work nowhere else: calls with them fail with `EBADF`
+    /// outside. They can be dropped anywhere.
     ///
     /// # Errors
     /// [`kernel::Down`](crate::kernel::Down); `ENOMEM`. `work` has not run then.
     #[doc(alias = "rump_lwproc_newlwp")]
     pub fn enter<R>(&self, work: impl FnOnce() -> R) -> io::Result<R> {
-        lwp::with(|| Ok(control::new_lwp(self.id)?), work)
+        lwp::with(self.home, || self.home.enter(), work)
     }
 }
 
@@ -103,6 +176,7 @@ impl Drop for Process {
         if crate::kernel::forked() {
             return;
         }
+        self.home.end();
         let before = control::current();
         // SAFETY: the keeper is on no thread, and lives until the release; then this
         // thread gets back what it had.

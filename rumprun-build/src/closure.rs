@@ -120,18 +120,17 @@ impl Closure<'_> {
             if others.is_none() {
                 others = Some(Candidates::read(self, &catalog, &wanted)?);
             }
-            let candidates = others
-                .as_mut()
-                .into_iter()
-                .flat_map(|c| {
-                    c.choose(&sought(&missing, &wraps), |component| {
-                        wanted.contains(component) || refused.contains_key(component)
-                    })
-                })
-                .collect::<Vec<_>>();
+            let names = sought(&missing, &wraps);
+            let choose = |known: &dyn Fn(&Component) -> bool| -> Vec<Component> {
+                let others = others.iter();
+                others.flat_map(|c| c.choose(&names, known)).collect()
+            };
+            let candidates = choose(&|c| wanted.contains(c) || refused.contains_key(c));
             if candidates.is_empty() {
-                let first = refused.into_values().next();
-                return Err(first.unwrap_or_else(|| undefined(&built, &missing)));
+                // Perhaps one that does not compile would have it.
+                let broken = choose(&|c| !refused.contains_key(c)).into_iter().next();
+                let error = broken.and_then(|component| refused.remove(&component));
+                return Err(error.unwrap_or_else(|| undefined(&built, &missing)));
             }
             wanted.extend(candidates);
         }

@@ -3,7 +3,7 @@
 //! An object is current when it was made with the same command by the same compiler
 //! and nothing changed that its dependency file (`-MD`) lists. Beside each object stand
 //! `NAME.d` (dependencies) and `NAME.cmd`, the record: the command and the compiler
-//! that made it, the sizes of both files, because a crash of the machine can leave them
+//! that made it, the size of the object, because a crash of the machine can leave it
 //! short, and the date and size of every dependency, taken together. Any other date
 //! counts as a change: what an archive is unpacked over gets older by it.
 
@@ -137,7 +137,7 @@ impl<'a> Compiler<'a> {
         );
         if let Ok(old) = std::fs::read_to_string(&record) {
             let dependencies = read_depfile(&depfile).unwrap_or_default();
-            if self.record(unit, &command, &depfile, &dependencies, None) == Some(old) {
+            if self.record(unit, &command, &dependencies, None) == Some(old) {
                 self.note_dependencies(unit, dependencies);
                 return Ok(false);
             }
@@ -152,7 +152,7 @@ impl<'a> Compiler<'a> {
         std::fs::write(&unit.object, renamed).context("writing", &unit.object)?;
         std::fs::remove_file(&raw).context("removing", &raw)?;
         let dependencies = read_depfile(&depfile)?;
-        if let Some(text) = self.record(unit, &command, &depfile, &dependencies, Some(started)) {
+        if let Some(text) = self.record(unit, &command, &dependencies, Some(started)) {
             std::fs::write(&record, text).context("writing", &record)?;
         }
         self.note_dependencies(unit, dependencies);
@@ -166,7 +166,6 @@ impl<'a> Compiler<'a> {
         &self,
         unit: &Unit,
         command: &str,
-        depfile: &Path,
         dependencies: &[PathBuf],
         started: Option<SystemTime>,
     ) -> Option<String> {
@@ -178,13 +177,8 @@ impl<'a> Compiler<'a> {
             }
             state.hash(&mut hash);
         }
-        let size = |path: &Path| state(path).map(|(_, size)| size);
-        Some(format!(
-            "{command}{} {} {:x}\n",
-            size(&unit.object)?,
-            size(depfile)?,
-            hash.finish()
-        ))
+        let (_, size) = state(&unit.object)?;
+        Some(format!("{command}{size} {:x}\n", hash.finish()))
     }
 
     fn state(&self, path: PathBuf) -> Option<State> {

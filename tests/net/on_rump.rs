@@ -50,9 +50,7 @@ pub mod extra {
     }
 
     pub fn start_connect(address: SocketAddr) -> io::Result<TcpStream> {
-        let stream = TcpStream::connect(address)?;
-        stream.set_nonblocking(true)?;
-        Ok(stream)
+        TcpStream::connect_nonblocking(&address)
     }
 
     pub fn wait_writable(stream: &TcpStream) -> io::Result<()> {

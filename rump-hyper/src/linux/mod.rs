@@ -61,6 +61,11 @@ unsafe impl Host for LinuxHost {
         thread::set_curlwp(lwp);
     }
 
+    #[inline]
+    fn thread() -> *mut c_void {
+        thread::token()
+    }
+
     fn slot() -> *mut c_void {
         thread::slot()
     }

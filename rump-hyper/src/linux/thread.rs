@@ -39,6 +39,11 @@ pub(super) fn set_curlwp(lwp: *mut Lwp) {
     CURLWP.set(lwp);
 }
 
+#[inline]
+pub(super) fn token() -> *mut c_void {
+    SLOT.with(|slot| slot.as_ptr().cast())
+}
+
 pub(super) fn slot() -> *mut c_void {
     SLOT.get()
 }

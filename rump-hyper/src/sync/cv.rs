@@ -28,8 +28,8 @@
 //! by the rule above, for the soft interrupts, which signal under the CPU).
 
 use super::mutex::Mutex;
-use super::spin::Gauge;
 use super::queue::Queue;
+use super::spin::Gauge;
 use super::waiter::{Chain, Waiter};
 use crate::errno::Errno;
 use crate::host::{Clock, Deadline, Host};
@@ -77,23 +77,19 @@ impl Cv {
     /// Waits and keeps the virtual CPU, if the caller has one.
     pub fn wait_nowrap<H: Host>(&self, mutex: &Mutex) {
         stats::CV_WAITS_NOWRAP.add();
-        mutex.clear_owner();
         let _ = self.sleep::<H>(mutex, Chain::new(), None);
-        mutex.raw_lock::<H>();
-        mutex.set_owner::<H>();
+        mutex.enter_nowrap::<H>();
     }
 
     fn wait_wrapped<H: Host>(&self, mutex: &Mutex, deadline: Deadline) -> Result<(), Errno> {
         stats::CV_WAITS.add();
         let (nlocks, signalled) = upcall::backend_unschedule::<H>(Some(mutex));
-        mutex.clear_owner();
         let result = self.sleep::<H>(mutex, signalled, deadline);
         if mutex.is_spin() && mutex.is_kmutex() {
             upcall::backend_schedule(nlocks, Some(mutex));
-            mutex.enter_nowrap::<H>();
+            mutex.enter::<H>();
         } else {
-            mutex.raw_lock::<H>();
-            mutex.set_owner::<H>();
+            mutex.enter_nowrap::<H>();
             upcall::backend_schedule(nlocks, Some(mutex));
         }
         result
@@ -108,10 +104,10 @@ impl Cv {
     ) -> Result<(), Errno> {
         let node = Waiter::of_event(mutex);
         self.queue.locked::<H, _>(|queue| {
-            self.waiting.fetch_add(1, Ordering::Relaxed);
             queue.push(&node);
+            self.waiting.fetch_add(1, Ordering::Relaxed);
         });
-        mutex.release::<H>();
+        mutex.exit::<H>();
         signalled.wake::<H>();
         if !node.block::<H>(&self.gauge, deadline) && self.queue.cancel::<H>(&node) {
             self.waiting.fetch_sub(1, Ordering::Relaxed);

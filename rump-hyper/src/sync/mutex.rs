@@ -58,18 +58,20 @@ impl Mutex {
         self.flags & mtx::KMUTEX != 0
     }
 
+    /// Who the calling thread is to this mutex: its lwp where that is recorded,
+    /// else just a thread.
     #[inline]
-    pub(super) fn set_owner<H: Host>(&self) {
+    fn me<H: Host>(&self) -> *mut Lwp {
         if self.is_kmutex() {
-            self.owner.store(H::curlwp(), Ordering::Relaxed);
+            H::curlwp()
+        } else {
+            H::thread().cast()
         }
     }
 
     #[inline]
-    pub(super) fn clear_owner(&self) {
-        if self.is_kmutex() {
-            self.owner.store(null_mut(), Ordering::Relaxed);
-        }
+    fn set_owner<H: Host>(&self) {
+        self.owner.store(self.me::<H>(), Ordering::Relaxed);
     }
 
     /// The lock without owner and virtual CPU.
@@ -78,18 +80,30 @@ impl Mutex {
         self.raw.lock::<H>(&self.gauge);
     }
 
-    /// Lets go of the lock, whose owner has been cleared, and wakes those who
-    /// have been waiting for that.
+    /// Lets go, and wakes those who have been waiting for that.
     #[inline]
-    pub(super) fn release<H: Host>(&self) {
-        if !self.is_kmutex() {
+    pub fn exit<H: Host>(&self) {
+        self.owner.store(null_mut(), Ordering::Relaxed);
+        if self.nobody_pending() {
             self.raw.unlock::<H>();
-            return;
+        } else {
+            self.release_and_wake::<H>();
         }
+    }
+
+    #[inline]
+    fn nobody_pending(&self) -> bool {
+        // SAFETY: the caller holds the mutex.
+        self.pending
+            .with_mut(|pending| unsafe { (*pending).is_empty() })
+    }
+
+    #[cold]
+    fn release_and_wake<H: Host>(&self) {
         // SAFETY: the caller still holds the mutex.
         let pending = self
             .pending
-            .with_mut(|pending| unsafe { core::mem::replace(&mut *pending, Chain::new()) });
+            .with_mut(|pending| unsafe { core::mem::take(&mut *pending) });
         self.raw.unlock::<H>();
         pending.wake::<H>();
     }
@@ -100,11 +114,11 @@ impl Mutex {
     /// # Safety
     /// As [`Chain::push`], if this returns true.
     pub(super) unsafe fn put_off<H: Host>(&self, node: *const Waiter) -> bool {
-        let me = H::curlwp();
+        let me = self.me::<H>();
         if me.is_null() || self.owner.load(Ordering::Relaxed) != me {
             return false;
         }
-        // SAFETY: this thread's lwp owns the mutex, so this thread holds it;
+        // SAFETY: the owner is this thread or its lwp, so this thread holds it;
         // the node by contract.
         self.pending
             .with_mut(|pending| unsafe { (*pending).push(node) });
@@ -151,13 +165,6 @@ impl Mutex {
         }
         self.set_owner::<H>();
         Ok(())
-    }
-
-    /// Lets go.
-    #[inline]
-    pub fn exit<H: Host>(&self) {
-        self.clear_owner();
-        self.release::<H>();
     }
 
     /// The lwp that holds a kernel mutex, or null.

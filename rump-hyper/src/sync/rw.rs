@@ -10,8 +10,8 @@
 //! Downgrading needs no wait and so no wrap. Upgrading succeeds if the caller
 //! is the only reader, and else fails, as the caller has to back off anyway.
 
-use super::spin::{Gauge, spin_with_cpu};
 use super::queue::Queue;
+use super::spin::{Gauge, spin_with_cpu};
 use super::waiter::{Chain, Waiter};
 use crate::abi::Lwp;
 use crate::errno::Errno;
@@ -179,7 +179,7 @@ impl RwLock {
             }
             if state == 0 {
                 next = queue.extract(1, |node| node.writer);
-                state = if next.len() == 0 { 0 } else { WRITER };
+                state = if next.is_empty() { 0 } else { WRITER };
             }
             if !queue.is_empty() {
                 state |= QUEUED;

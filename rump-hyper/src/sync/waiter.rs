@@ -148,6 +148,12 @@ impl Chain {
         }
     }
 
+    /// Whether there are none.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.head.is_null()
+    }
+
     /// How many nodes there are.
     pub fn len(&self) -> u32 {
         self.len

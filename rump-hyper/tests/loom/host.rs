@@ -168,8 +168,11 @@ unsafe impl Host for LoomHost {
     }
 
     fn curlwp() -> *mut Lwp {
-        // Threads differ by where their slot is.
-        SLOT.with(|slot| std::ptr::from_ref(slot).cast_mut().cast())
+        Self::thread().cast()
+    }
+
+    fn thread() -> *mut c_void {
+        SLOT.with(|slot| slot.as_ptr().cast())
     }
 
     fn slot() -> *mut c_void {

@@ -26,6 +26,7 @@ thread_local! {
     static TURNS: RefCell<VecDeque<Turn>> = const { RefCell::new(VecDeque::new()) };
     static CURLWP: Cell<*mut Lwp> = const { Cell::new(null_mut()) };
     static SLOT: Cell<*mut c_void> = const { Cell::new(null_mut()) };
+    static ON_WAY_OUT: RefCell<Option<Box<dyn FnOnce()>>> = const { RefCell::new(None) };
     static SCHEDULER: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -42,6 +43,11 @@ pub fn taken() -> Vec<String> {
 /// Prepares what happens during the next `park`.
 pub fn then(turn: impl FnOnce() -> bool + 'static) {
     TURNS.with_borrow_mut(|turns| turns.push_back(Box::new(turn)));
+}
+
+/// Prepares what the kernel does the next time it gives a virtual CPU up.
+pub fn on_way_out(run: impl FnOnce() + 'static) {
+    ON_WAY_OUT.set(Some(Box::new(run)));
 }
 
 /// From now on the upcalls treat the interlock as the kernel's scheduler does
@@ -64,6 +70,9 @@ fn interlock(of: *mut c_void) -> &'static str {
 
 unsafe extern "C" fn unschedule(_: c_int, nlocks: *mut c_int, of: *mut c_void) {
     log(format!("unschedule interlock={}", interlock(of)));
+    if let Some(run) = ON_WAY_OUT.take() {
+        run();
+    }
     // SAFETY: the hypervisor's variable; the interlock is a test's mutex.
     unsafe {
         *nlocks = 3;
@@ -170,6 +179,10 @@ unsafe impl Host for Script {
 
     fn set_curlwp(lwp: *mut Lwp) {
         CURLWP.set(lwp);
+    }
+
+    fn thread() -> *mut c_void {
+        SLOT.with(|slot| slot.as_ptr().cast())
     }
 
     fn slot() -> *mut c_void {

@@ -26,13 +26,17 @@ pub(crate) struct RawAddress {
 }
 
 // The lengths below are stored in one byte.
-const _: () = assert!(size_of::<sockaddr_in>() <= CAPACITY && size_of::<sockaddr_in6>() <= CAPACITY);
+const _: () =
+    assert!(size_of::<sockaddr_in>() <= CAPACITY && size_of::<sockaddr_in6>() <= CAPACITY);
 const _: () = assert!(CAPACITY <= u8::MAX as usize);
 
 impl RawAddress {
     /// Room for the kernel to write any address to.
     pub(crate) fn empty() -> Self {
-        Self { bytes: [0; CAPACITY], len: CAPACITY as c_uint }
+        Self {
+            bytes: [0; CAPACITY],
+            len: CAPACITY as c_uint,
+        }
     }
 
     /// The address that [`decode`](Self::decode) reads back.
@@ -45,17 +49,29 @@ impl RawAddress {
 
     fn encode_v4(address: &SocketAddrV4) -> Self {
         let mut raw = Self::with_header(size_of::<sockaddr_in>(), abi::AF_INET);
-        raw.put(offset_of!(sockaddr_in, sin_port), &address.port().to_be_bytes());
+        raw.put(
+            offset_of!(sockaddr_in, sin_port),
+            &address.port().to_be_bytes(),
+        );
         raw.put(offset_of!(sockaddr_in, sin_addr), &address.ip().octets());
         raw
     }
 
     fn encode_v6(address: &SocketAddrV6) -> Self {
         let mut raw = Self::with_header(size_of::<sockaddr_in6>(), abi::AF_INET6);
-        raw.put(offset_of!(sockaddr_in6, sin6_port), &address.port().to_be_bytes());
-        raw.put(offset_of!(sockaddr_in6, sin6_flowinfo), &address.flowinfo().to_ne_bytes());
+        raw.put(
+            offset_of!(sockaddr_in6, sin6_port),
+            &address.port().to_be_bytes(),
+        );
+        raw.put(
+            offset_of!(sockaddr_in6, sin6_flowinfo),
+            &address.flowinfo().to_ne_bytes(),
+        );
         raw.put(offset_of!(sockaddr_in6, sin6_addr), &address.ip().octets());
-        raw.put(offset_of!(sockaddr_in6, sin6_scope_id), &address.scope_id().to_ne_bytes());
+        raw.put(
+            offset_of!(sockaddr_in6, sin6_scope_id),
+            &address.scope_id().to_ne_bytes(),
+        );
         raw
     }
 
@@ -78,8 +94,10 @@ impl RawAddress {
             abi::AF_INET6 if written >= size_of::<sockaddr_in6>() => {
                 let ip = Ipv6Addr::from(self.get::<16>(offset_of!(sockaddr_in6, sin6_addr)));
                 let port = u16::from_be_bytes(self.get(offset_of!(sockaddr_in6, sin6_port)));
-                let flowinfo = u32::from_ne_bytes(self.get(offset_of!(sockaddr_in6, sin6_flowinfo)));
-                let scope_id = u32::from_ne_bytes(self.get(offset_of!(sockaddr_in6, sin6_scope_id)));
+                let flowinfo =
+                    u32::from_ne_bytes(self.get(offset_of!(sockaddr_in6, sin6_flowinfo)));
+                let scope_id =
+                    u32::from_ne_bytes(self.get(offset_of!(sockaddr_in6, sin6_scope_id)));
                 Ok(SocketAddrV6::new(ip, port, flowinfo, scope_id).into())
             }
             abi::AF_INET | abi::AF_INET6 => Err(malformed("is shorter than its family's")),
@@ -107,7 +125,10 @@ impl RawAddress {
     }
 
     fn with_header(len: usize, family: c_int) -> Self {
-        let mut raw = Self { bytes: [0; CAPACITY], len: len as c_uint };
+        let mut raw = Self {
+            bytes: [0; CAPACITY],
+            len: len as c_uint,
+        };
         raw.bytes[offset_of!(sockaddr, sa_len)] = len as u8;
         raw.bytes[offset_of!(sockaddr, sa_family)] = family as u8;
         raw
@@ -154,7 +175,10 @@ pub(crate) fn mapped(address: &SocketAddr) -> SocketAddr {
 }
 
 fn malformed(what: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, format!("the address that the kernel returned {what}"))
+    io::Error::new(
+        io::ErrorKind::InvalidInput,
+        format!("the address that the kernel returned {what}"),
+    )
 }
 
 #[cfg(test)]
@@ -168,7 +192,13 @@ mod tests {
 
     #[test]
     fn addresses_survive_the_round_trip() {
-        for text in ["127.0.0.1:80", "255.255.255.255:65535", "0.0.0.0:0", "[::1]:443", "[fe80::1%7]:9"] {
+        for text in [
+            "127.0.0.1:80",
+            "255.255.255.255:65535",
+            "0.0.0.0:0",
+            "[::1]:443",
+            "[fe80::1%7]:9",
+        ] {
             round_trip(text);
         }
         let flow = SocketAddr::V6(SocketAddrV6::new(Ipv6Addr::LOCALHOST, 1, 0x1234_5678, 9));
@@ -178,8 +208,14 @@ mod tests {
     #[test]
     fn destinations_are_as_on_linux() {
         let to = |text: &str| destination(&text.parse().unwrap()).to_string();
-        assert_eq!([to("0.0.0.0:5"), to("[::]:5"), to("10.0.0.1:5")], ["127.0.0.1:5", "[::1]:5", "10.0.0.1:5"]);
-        assert_eq!(mapped(&"1.2.3.4:5".parse().unwrap()).to_string(), "[::ffff:1.2.3.4]:5");
+        assert_eq!(
+            [to("0.0.0.0:5"), to("[::]:5"), to("10.0.0.1:5")],
+            ["127.0.0.1:5", "[::1]:5", "10.0.0.1:5"]
+        );
+        assert_eq!(
+            mapped(&"1.2.3.4:5".parse().unwrap()).to_string(),
+            "[::ffff:1.2.3.4]:5"
+        );
     }
 
     #[test]
@@ -196,12 +232,20 @@ mod tests {
         let mut raw = RawAddress::encode(&"1.2.3.4:5".parse().unwrap());
         for len in [0, 1, 15, CAPACITY as c_uint + 1] {
             raw.len = len;
-            assert_eq!(raw.decode().unwrap_err().kind(), io::ErrorKind::InvalidInput, "length {len}");
+            assert_eq!(
+                raw.decode().unwrap_err().kind(),
+                io::ErrorKind::InvalidInput,
+                "length {len}"
+            );
         }
         let mut raw = RawAddress::encode(&"1.2.3.4:5".parse().unwrap());
         for family in [abi::AF_UNSPEC, abi::AF_LOCAL, abi::AF_INET6, 255] {
             raw.bytes[1] = family as u8;
-            assert_eq!(raw.decode().unwrap_err().kind(), io::ErrorKind::InvalidInput, "family {family}");
+            assert_eq!(
+                raw.decode().unwrap_err().kind(),
+                io::ErrorKind::InvalidInput,
+                "family {family}"
+            );
         }
     }
 }

@@ -44,7 +44,10 @@ pub(super) fn each_address<A: ToSocketAddrs, T>(
         }
     }
     Err(last.unwrap_or_else(|| {
-        io::Error::new(io::ErrorKind::InvalidInput, "could not resolve to any addresses")
+        io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "could not resolve to any addresses",
+        )
     }))
 }
 
@@ -62,14 +65,20 @@ mod tests {
         let mut tried = Vec::new();
         let port = each_address(TWO, |address| {
             tried.push(address.port());
-            if address.port() == 2 { Ok(2) } else { Err(io::ErrorKind::ConnectionRefused.into()) }
+            if address.port() == 2 {
+                Ok(2)
+            } else {
+                Err(io::ErrorKind::ConnectionRefused.into())
+            }
         });
         assert_eq!((port.unwrap(), tried), (2, vec![1, 2]));
     }
 
     #[test]
     fn the_last_error_is_reported() {
-        let result: io::Result<()> = each_address(TWO, |address| Err(io::Error::other(address.port().to_string())));
+        let result: io::Result<()> = each_address(TWO, |address| {
+            Err(io::Error::other(address.port().to_string()))
+        });
         assert_eq!(result.unwrap_err().to_string(), "2");
         let none: &[SocketAddr] = &[];
         let result = each_address(none, |_| Ok(()));

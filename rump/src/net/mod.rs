@@ -15,8 +15,7 @@
 //! - a write to a connection that is gone fails with [`BrokenPipe`], and never raises a
 //!   signal;
 //! - reading into an empty buffer from a stream is `Ok(0)` at once;
-//! - one call moves at most 0x7ffff000 bytes, and at most 1024 buffers.
-//!
+//! - one call moves at most 0x7ffff000 bytes, and at most 1024 buffers;
 //! - the unspecified address as a destination is this host's loopback address;
 //! - an IPv6 datagram socket sends to IPv4 addresses;
 //! - an accepted stream blocks, even if its listener does not.
@@ -59,5 +58,8 @@ pub use tcp::{Incoming, TcpListener, TcpStream};
 pub use udp::UdpSocket;
 
 fn not_v6() -> std::io::Error {
-    std::io::Error::new(std::io::ErrorKind::InvalidInput, "only an IPv6 address can be for IPv6 only")
+    std::io::Error::new(
+        std::io::ErrorKind::InvalidInput,
+        "only an IPv6 address can be for IPv6 only",
+    )
 }

@@ -6,8 +6,8 @@
 
 use crate::descriptor::BorrowedDescriptor;
 use crate::error::Errno;
-use crate::sys::sysctl;
 use crate::sys::socket::{OptionValue, Timeval, option, set_option};
+use crate::sys::sysctl;
 use rump_sys::abi;
 use std::ffi::c_int;
 use std::io;
@@ -23,11 +23,27 @@ const TICK: u32 = 10_000;
 /// The kernel keeps the linger time in 16 bits.
 const LONGEST_LINGER: u64 = u16::MAX as u64;
 
-pub(in crate::net) fn flag(socket: BorrowedDescriptor<'_>, level: c_int, name: c_int) -> io::Result<bool> {
+/// One of the kernel's slow time-outs (`PR_SLOWHZ` is 2).
+const SLOW_TICK: Duration = Duration::from_millis(500);
+
+/// Linux's limits of keepalive. The kernel has none, and multiplies without checks.
+const LONGEST_KEEPALIVE: Duration = Duration::from_secs(32767);
+const MOST_PROBES: u32 = 127;
+
+pub(in crate::net) fn flag(
+    socket: BorrowedDescriptor<'_>,
+    level: c_int,
+    name: c_int,
+) -> io::Result<bool> {
     Ok(option::<c_int>(socket, level, name)? != 0)
 }
 
-pub(in crate::net) fn set_flag(socket: BorrowedDescriptor<'_>, level: c_int, name: c_int, on: bool) -> io::Result<()> {
+pub(in crate::net) fn set_flag(
+    socket: BorrowedDescriptor<'_>,
+    level: c_int,
+    name: c_int,
+    on: bool,
+) -> io::Result<()> {
     set(socket, level, name, c_int::from(on))
 }
 
@@ -43,29 +59,49 @@ pub(in crate::net) fn set<T: OptionValue>(
     value: T,
 ) -> io::Result<()> {
     match set_option(socket, level, name, value) {
-        Err(error) if level == abi::SOL_SOCKET && Errno::of(&error) == Some(Errno::ECONNRESET) => Ok(()),
+        Err(error) if level == abi::SOL_SOCKET && Errno::of(&error) == Some(Errno::ECONNRESET) => {
+            Ok(())
+        }
         result => result,
     }
 }
 
 /// An option as it is.
-pub(in crate::net) fn value<T: OptionValue>(socket: BorrowedDescriptor<'_>, level: c_int, name: c_int) -> io::Result<T> {
+pub(in crate::net) fn value<T: OptionValue>(
+    socket: BorrowedDescriptor<'_>,
+    level: c_int,
+    name: c_int,
+) -> io::Result<T> {
     option(socket, level, name)
 }
 
 /// `SO_RCVTIMEO` and `SO_SNDTIMEO`.
-pub(in crate::net) fn timeout(socket: BorrowedDescriptor<'_>, name: c_int) -> io::Result<Option<Duration>> {
+pub(in crate::net) fn timeout(
+    socket: BorrowedDescriptor<'_>,
+    name: c_int,
+) -> io::Result<Option<Duration>> {
     let value: Timeval = option(socket, abi::SOL_SOCKET, name)?;
     if value.seconds == 0 && value.microseconds == 0 {
         return Ok(None);
     }
-    let out_of_range = |_| io::Error::new(io::ErrorKind::InvalidData, "the kernel has a negative timeout");
+    let out_of_range = |_| {
+        io::Error::new(
+            io::ErrorKind::InvalidData,
+            "the kernel has a negative timeout",
+        )
+    };
     let seconds = u64::try_from(value.seconds).map_err(out_of_range)?;
     let microseconds = u64::try_from(value.microseconds).map_err(out_of_range)?;
-    Ok(Some(Duration::from_secs(seconds) + Duration::from_micros(microseconds)))
+    Ok(Some(
+        Duration::from_secs(seconds) + Duration::from_micros(microseconds),
+    ))
 }
 
-pub(in crate::net) fn set_timeout(socket: BorrowedDescriptor<'_>, name: c_int, timeout: Option<Duration>) -> io::Result<()> {
+pub(in crate::net) fn set_timeout(
+    socket: BorrowedDescriptor<'_>,
+    name: c_int,
+    timeout: Option<Duration>,
+) -> io::Result<()> {
     set(socket, abi::SOL_SOCKET, name, timeval(timeout)?)
 }
 
@@ -73,7 +109,11 @@ pub(in crate::net) fn set_timeout(socket: BorrowedDescriptor<'_>, name: c_int, t
 /// ticks, rounded up.
 fn timeval(timeout: Option<Duration>) -> io::Result<Timeval> {
     let Some(timeout) = timeout else {
-        return Ok(Timeval { seconds: 0, microseconds: 0, padding: 0 });
+        return Ok(Timeval {
+            seconds: 0,
+            microseconds: 0,
+            padding: 0,
+        });
     };
     if timeout.is_zero() {
         return Err(zero_timeout());
@@ -81,14 +121,25 @@ fn timeval(timeout: Option<Duration>) -> io::Result<Timeval> {
     let ticks = timeout.subsec_nanos().div_ceil(TICK * 1000);
     let seconds = timeout.as_secs().saturating_add(u64::from(ticks / 100));
     if seconds >= LONGEST_TIMEOUT {
-        return Ok(Timeval { seconds: LONGEST_TIMEOUT as i64, microseconds: 0, padding: 0 });
+        return Ok(Timeval {
+            seconds: LONGEST_TIMEOUT as i64,
+            microseconds: 0,
+            padding: 0,
+        });
     }
-    Ok(Timeval { seconds: seconds as i64, microseconds: (ticks % 100 * TICK) as c_int, padding: 0 })
+    Ok(Timeval {
+        seconds: seconds as i64,
+        microseconds: (ticks % 100 * TICK) as c_int,
+        padding: 0,
+    })
 }
 
 /// std's error for a timeout that is there and zero.
 pub(in crate::net) fn zero_timeout() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, "cannot set a 0 duration timeout")
+    io::Error::new(
+        io::ErrorKind::InvalidInput,
+        "cannot set a 0 duration timeout",
+    )
 }
 
 /// `SO_LINGER`, in whole seconds.
@@ -97,9 +148,15 @@ pub(in crate::net) fn linger(socket: BorrowedDescriptor<'_>) -> io::Result<Optio
     Ok((value.l_onoff != 0).then(|| Duration::from_secs(u64::from(value.l_linger.unsigned_abs()))))
 }
 
-pub(in crate::net) fn set_linger(socket: BorrowedDescriptor<'_>, linger: Option<Duration>) -> io::Result<()> {
+pub(in crate::net) fn set_linger(
+    socket: BorrowedDescriptor<'_>,
+    linger: Option<Duration>,
+) -> io::Result<()> {
     let seconds = linger.unwrap_or_default().as_secs().min(LONGEST_LINGER);
-    let value = abi::linger { l_onoff: c_int::from(linger.is_some()), l_linger: seconds as c_int };
+    let value = abi::linger {
+        l_onoff: c_int::from(linger.is_some()),
+        l_linger: seconds as c_int,
+    };
     set(socket, abi::SOL_SOCKET, abi::SO_LINGER, value)
 }
 
@@ -115,25 +172,54 @@ pub(in crate::net) fn size(socket: BorrowedDescriptor<'_>, name: c_int) -> io::R
     Ok(usize::try_from(size).unwrap_or(0))
 }
 
-pub(in crate::net) fn set_size(socket: BorrowedDescriptor<'_>, name: c_int, size: usize) -> io::Result<()> {
+pub(in crate::net) fn set_size(
+    socket: BorrowedDescriptor<'_>,
+    name: c_int,
+    size: usize,
+) -> io::Result<()> {
     let size = c_int::try_from(size).unwrap_or(c_int::MAX);
     set(socket, abi::SOL_SOCKET, name, size)
 }
 
-/// An option of TCP that is a number of seconds, at least 1; fractions are rounded up.
-pub(in crate::net) fn seconds(socket: BorrowedDescriptor<'_>, name: c_int) -> io::Result<Duration> {
-    let seconds: u32 = option(socket, abi::IPPROTO_TCP, name)?;
-    Ok(Duration::from_secs(u64::from(seconds)))
+/// A keepalive time of TCP. The kernel counts it in its slow time-outs, of which
+/// `PR_SLOWHZ` (`<sys/protosw.h>`) are in a second, and takes the option as such.
+pub(in crate::net) fn keepalive(
+    socket: BorrowedDescriptor<'_>,
+    name: c_int,
+) -> io::Result<Duration> {
+    let slow_ticks: u32 = option(socket, abi::IPPROTO_TCP, name)?;
+    Ok(SLOW_TICK * slow_ticks)
 }
 
-pub(in crate::net) fn set_seconds(socket: BorrowedDescriptor<'_>, name: c_int, time: Duration) -> io::Result<()> {
-    if time.is_zero() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "a keepalive time must not be 0"));
+pub(in crate::net) fn set_keepalive(
+    socket: BorrowedDescriptor<'_>,
+    name: c_int,
+    time: Duration,
+) -> io::Result<()> {
+    set(socket, abi::IPPROTO_TCP, name, slow_ticks(time)?)
+}
+
+fn slow_ticks(time: Duration) -> io::Result<u32> {
+    if time.is_zero() || time > LONGEST_KEEPALIVE {
+        let text = format!(
+            "a keepalive time is more than 0 and at most {LONGEST_KEEPALIVE:?}, not {time:?}"
+        );
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
     }
-    let seconds = time.as_secs().saturating_add(u64::from(time.subsec_nanos() > 0));
-    // The kernel counts half seconds in an int.
-    let seconds = seconds.min(i32::MAX as u64 / 2) as u32;
-    set(socket, abi::IPPROTO_TCP, name, seconds)
+    let ticks = time.as_nanos().div_ceil(SLOW_TICK.as_nanos());
+    Ok(ticks as u32)
+}
+
+/// `TCP_KEEPCNT`.
+pub(in crate::net) fn set_keepalive_count(
+    socket: BorrowedDescriptor<'_>,
+    probes: u32,
+) -> io::Result<()> {
+    if probes == 0 || probes > MOST_PROBES {
+        let text = format!("the number of keepalive probes is 1 to {MOST_PROBES}, not {probes}");
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+    }
+    set(socket, abi::IPPROTO_TCP, abi::TCP_KEEPCNT, probes)
 }
 
 /// The hop limit of a socket of either family: `IP_TTL`, `IPV6_UNICAST_HOPS`.
@@ -148,7 +234,11 @@ pub(in crate::net) fn ttl(socket: BorrowedDescriptor<'_>, family: c_int) -> io::
     }
 }
 
-pub(in crate::net) fn set_ttl(socket: BorrowedDescriptor<'_>, family: c_int, ttl: u32) -> io::Result<()> {
+pub(in crate::net) fn set_ttl(
+    socket: BorrowedDescriptor<'_>,
+    family: c_int,
+    ttl: u32,
+) -> io::Result<()> {
     // NetBSD would store the low byte of an IPv4 one.
     let ttl = match u8::try_from(ttl) {
         Ok(ttl) if ttl > 0 => c_int::from(ttl),
@@ -165,13 +255,22 @@ pub(in crate::net) fn set_ttl(socket: BorrowedDescriptor<'_>, family: c_int, ttl
 fn default_hop_limit() -> io::Result<c_int> {
     /// `IPV6CTL_DEFHLIM` of `<netinet6/in6.h>`.
     const DEFAULT_HOP_LIMIT: c_int = 3;
-    sysctl::integer(&[abi::CTL_NET, abi::AF_INET6, abi::IPPROTO_IPV6, DEFAULT_HOP_LIMIT])
+    sysctl::integer(&[
+        abi::CTL_NET,
+        abi::AF_INET6,
+        abi::IPPROTO_IPV6,
+        DEFAULT_HOP_LIMIT,
+    ])
 }
 
 fn unsigned(value: c_int) -> io::Result<u32> {
-    u32::try_from(value).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "the kernel has a negative hop limit"))
+    u32::try_from(value).map_err(|_| {
+        io::Error::new(
+            io::ErrorKind::InvalidData,
+            "the kernel has a negative hop limit",
+        )
+    })
 }
-
 
 #[cfg(test)]
 mod tests {
@@ -192,9 +291,30 @@ mod tests {
     }
 
     #[test]
+    fn keepalive_times_are_half_seconds_within_limits() {
+        assert_eq!(slow_ticks(Duration::from_millis(1)).unwrap(), 1);
+        assert_eq!(slow_ticks(Duration::from_secs(60)).unwrap(), 120);
+        assert_eq!(slow_ticks(Duration::from_millis(1501)).unwrap(), 4);
+        assert_eq!(slow_ticks(LONGEST_KEEPALIVE).unwrap(), 65534);
+        for time in [
+            Duration::ZERO,
+            LONGEST_KEEPALIVE + Duration::from_nanos(1),
+            Duration::MAX,
+        ] {
+            assert_eq!(
+                slow_ticks(time).unwrap_err().kind(),
+                io::ErrorKind::InvalidInput
+            );
+        }
+    }
+
+    #[test]
     fn absurd_timeouts_are_shortened_and_zero_is_refused() {
         assert_eq!(pair(Duration::MAX), (LONGEST_TIMEOUT as i64, 0));
-        assert_eq!(timeval(Some(Duration::ZERO)).err().unwrap().kind(), io::ErrorKind::InvalidInput);
+        assert_eq!(
+            timeval(Some(Duration::ZERO)).err().unwrap().kind(),
+            io::ErrorKind::InvalidInput
+        );
         let none = timeval(None).unwrap();
         assert_eq!((none.seconds, none.microseconds), (0, 0));
     }

@@ -19,7 +19,10 @@ impl Socket {
     /// unless `only_v6`.
     pub(super) fn new(address: &SocketAddr, kind: c_int, only_v6: bool) -> io::Result<Self> {
         let family = family_of(address);
-        let socket = Self(raw::socket(family, kind | abi::SOCK_CLOEXEC | abi::SOCK_NOSIGPIPE)?);
+        let socket = Self(raw::socket(
+            family,
+            kind | abi::SOCK_CLOEXEC | abi::SOCK_NOSIGPIPE,
+        )?);
         if family == abi::AF_INET6 {
             options::set_flag(socket.fd(), abi::IPPROTO_IPV6, abi::IPV6_V6ONLY, only_v6)?;
         }
@@ -64,7 +67,11 @@ impl Socket {
         }
     }
 
-    pub(super) fn connect_timeout(&self, address: &SocketAddr, timeout: Duration) -> io::Result<()> {
+    pub(super) fn connect_timeout(
+        &self,
+        address: &SocketAddr,
+        timeout: Duration,
+    ) -> io::Result<()> {
         if timeout.is_zero() {
             return Err(options::zero_timeout());
         }
@@ -74,9 +81,7 @@ impl Socket {
         let started = raw::connect(self.fd(), &RawAddress::encode(&destination(address)));
         self.set_nonblocking(false)?;
         match started {
-            Err(error)
-                if matches!(Errno::of(&error), Some(Errno::EINPROGRESS | Errno::EINTR)) =>
-            {
+            Err(error) if matches!(Errno::of(&error), Some(Errno::EINPROGRESS | Errno::EINTR)) => {
                 self.await_connect(deadline)
             }
             result => result,
@@ -87,7 +92,9 @@ impl Socket {
     pub(super) fn start_connect(&self, address: &SocketAddr) -> io::Result<()> {
         self.set_nonblocking(true)?;
         match raw::connect(self.fd(), &RawAddress::encode(&destination(address))) {
-            Err(error) if matches!(Errno::of(&error), Some(Errno::EINPROGRESS | Errno::EINTR)) => Ok(()),
+            Err(error) if matches!(Errno::of(&error), Some(Errno::EINPROGRESS | Errno::EINTR)) => {
+                Ok(())
+            }
             result => result,
         }
     }
@@ -97,12 +104,18 @@ impl Socket {
         let mut entries = [PollFd::new(&self.0, Events::WRITABLE)];
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         if poll::poll(&mut entries, left)? == 0 {
-            return Err(io::Error::new(io::ErrorKind::TimedOut, "connection timed out"));
+            return Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                "connection timed out",
+            ));
         }
         if let Some(error) = self.take_error()? {
             return Err(error);
         }
-        if entries[0].returned().intersects(Events::HANGUP | Events::ERROR) {
+        if entries[0]
+            .returned()
+            .intersects(Events::HANGUP | Events::ERROR)
+        {
             return Err(io::Error::other("the connection ended with no error set"));
         }
         Ok(())
@@ -166,5 +179,9 @@ impl Socket {
 /// NetBSD says `EINVAL` for a TCP socket whose connection has ended completely, where
 /// Linux says `ENOTCONN`. The calls that use this get no argument that could be invalid.
 fn gone_is_not_connected(error: io::Error) -> io::Error {
-    if Errno::of(&error) == Some(Errno::EINVAL) { Errno::ENOTCONN.into() } else { error }
+    if Errno::of(&error) == Some(Errno::EINVAL) {
+        Errno::ENOTCONN.into()
+    } else {
+        error
+    }
 }

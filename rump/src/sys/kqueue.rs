@@ -2,8 +2,9 @@
 #![allow(unsafe_code)]
 
 use crate::descriptor::{BorrowedDescriptor, OwnedDescriptor};
+use crate::error::Errno;
 use crate::sys;
-use rump_sys::abi::{kevent, timespec};
+use rump_sys::abi::{self, kevent, timespec};
 use rump_sys::syscalls;
 use std::ffi::c_long;
 use std::io;
@@ -17,6 +18,10 @@ pub(crate) const EVFILT_USER: u32 = 8;
 /// `NOTE_TRIGGER`, as above.
 pub(crate) const NOTE_TRIGGER: u32 = 0x0100_0000;
 
+/// `EV_RECEIPT` of `<sys/event.h>`: each change is answered with an `EV_ERROR` event, which
+/// holds 0 if it was made.
+const EV_RECEIPT: u32 = 0x0040;
+
 /// `kqueue(2)`.
 pub(crate) fn kqueue() -> io::Result<OwnedDescriptor> {
     // SAFETY: takes nothing.
@@ -27,7 +32,53 @@ pub(crate) fn kqueue() -> io::Result<OwnedDescriptor> {
 pub(crate) fn change(queue: BorrowedDescriptor<'_>, change: &kevent) -> io::Result<()> {
     // SAFETY: one change is read; there is room for no event, and none is written. The
     // kernel keeps `udata` without looking at it.
-    sys::call(|| unsafe { syscalls::kevent(queue.as_raw(), change, 1, ptr::null_mut(), 0, ptr::null()) }).map(drop)
+    sys::call(|| unsafe {
+        syscalls::kevent(queue.as_raw(), change, 1, ptr::null_mut(), 0, ptr::null())
+    })
+    .map(drop)
+}
+
+/// `kevent(2)` that puts a filter in the place of what is registered under its number, or
+/// adds it. The kernel itself would keep the old flags.
+pub(crate) fn replace(queue: BorrowedDescriptor<'_>, filter: &kevent) -> io::Result<()> {
+    // With receipts the kernel goes on after a deletion of nothing, and fetches no events.
+    let changes = [
+        kevent {
+            flags: abi::EV_DELETE | EV_RECEIPT,
+            ..*filter
+        },
+        kevent {
+            flags: filter.flags | abi::EV_ADD | EV_RECEIPT,
+            ..*filter
+        },
+    ];
+    let mut receipts = changes;
+    let now = timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: two changes are read and two receipts written, to arrays of two; the timeout
+    // is a local.
+    let count = sys::call(|| unsafe {
+        syscalls::kevent(
+            queue.as_raw(),
+            changes.as_ptr(),
+            changes.len(),
+            receipts.as_mut_ptr(),
+            receipts.len(),
+            &now,
+        )
+    })?;
+    match receipts.get(1) {
+        Some(receipt) if count == 2 => match i32::try_from(receipt.data) {
+            Ok(0) => Ok(()),
+            Ok(error) => Err(Errno::from_raw(error).into()),
+            Err(_) => Err(io::ErrorKind::InvalidData.into()),
+        },
+        _ => Err(io::Error::other(
+            "kevent(2) did not say what became of the change",
+        )),
+    }
 }
 
 /// `kevent(2)` without a change: waits until something has happened, and returns what, in
@@ -45,7 +96,9 @@ pub(crate) fn wait<'room>(
     let first = room.as_mut_ptr().cast();
     // SAFETY: up to `room.len()` events are written to the exclusive borrow, and the
     // timeout is null or read from a local that outlives the call.
-    let count = sys::call(|| unsafe { syscalls::kevent(queue.as_raw(), ptr::null(), 0, first, room.len(), timeout) })?;
+    let count = sys::call(|| unsafe {
+        syscalls::kevent(queue.as_raw(), ptr::null(), 0, first, room.len(), timeout)
+    })?;
     let happened = ptr::from_ref(&room[..count as usize]) as *const [kevent];
     // SAFETY: the kernel wrote as many events as it returned, and the slicing has checked
     // that they fit; `MaybeUninit` has the layout of what is in it.

@@ -72,7 +72,8 @@ pub(crate) fn socket(family: c_int, kind: c_int) -> io::Result<OwnedDescriptor> 
 /// `bind(2)`.
 pub(crate) fn bind(socket: BorrowedDescriptor<'_>, address: &RawAddress) -> io::Result<()> {
     // SAFETY: the address is readable for its length as long as the borrow lasts.
-    sys::call(|| unsafe { syscalls::bind(socket.as_raw(), address.as_ptr(), address.len()) }).map(drop)
+    sys::call(|| unsafe { syscalls::bind(socket.as_raw(), address.as_ptr(), address.len()) })
+        .map(drop)
 }
 
 /// `listen(2)`.
@@ -91,7 +92,15 @@ pub(crate) fn accept(socket: BorrowedDescriptor<'_>) -> io::Result<(OwnedDescrip
         let (address, len) = peer.as_mut_parts();
         // SAFETY: `len` says how much room there is at `address`; both are `peer`'s,
         // which outlives the call. A null signal mask changes nothing.
-        unsafe { syscalls::paccept(socket.as_raw(), address, len, ptr::null(), abi::SOCK_CLOEXEC | abi::SOCK_NOSIGPIPE) }
+        unsafe {
+            syscalls::paccept(
+                socket.as_raw(),
+                address,
+                len,
+                ptr::null(),
+                abi::SOCK_CLOEXEC | abi::SOCK_NOSIGPIPE,
+            )
+        }
     })?;
     Ok((OwnedDescriptor::adopt(descriptor), peer))
 }
@@ -99,7 +108,8 @@ pub(crate) fn accept(socket: BorrowedDescriptor<'_>) -> io::Result<(OwnedDescrip
 /// `connect(2)`.
 pub(crate) fn connect(socket: BorrowedDescriptor<'_>, address: &RawAddress) -> io::Result<()> {
     // SAFETY: the address is readable for its length as long as the borrow lasts.
-    sys::call(|| unsafe { syscalls::connect(socket.as_raw(), address.as_ptr(), address.len()) }).map(drop)
+    sys::call(|| unsafe { syscalls::connect(socket.as_raw(), address.as_ptr(), address.len()) })
+        .map(drop)
 }
 
 /// `getsockname(2)`.
@@ -121,13 +131,24 @@ pub(crate) fn peer_address(socket: BorrowedDescriptor<'_>) -> io::Result<RawAddr
 }
 
 /// `recvfrom(2)` without the address.
-pub(crate) fn recv(socket: BorrowedDescriptor<'_>, buffer: &mut [u8], flags: c_int) -> io::Result<usize> {
+pub(crate) fn recv(
+    socket: BorrowedDescriptor<'_>,
+    buffer: &mut [u8],
+    flags: c_int,
+) -> io::Result<usize> {
     let len = buffer.len().min(TRANSFER_LIMIT);
     let data = buffer.as_mut_ptr().cast();
     // SAFETY: `data` is writable for `len` bytes by the exclusive borrow; a null
     // address is not written to.
     let received = sys::call(|| unsafe {
-        syscalls::recvfrom(socket.as_raw(), data, len, flags, ptr::null_mut(), ptr::null_mut())
+        syscalls::recvfrom(
+            socket.as_raw(),
+            data,
+            len,
+            flags,
+            ptr::null_mut(),
+            ptr::null_mut(),
+        )
     })?;
     Ok(received as usize)
 }
@@ -144,13 +165,17 @@ pub(crate) fn recv_from(
     let (address, address_len) = from.as_mut_parts();
     // SAFETY: `data` is writable for `len` bytes by the exclusive borrow, and
     // `address_len` says how much room there is at `address`.
-    let received =
-        sys::call(|| unsafe { syscalls::recvfrom(socket.as_raw(), data, len, flags, address, address_len) })?;
+    let received = sys::call(|| unsafe {
+        syscalls::recvfrom(socket.as_raw(), data, len, flags, address, address_len)
+    })?;
     Ok((received as usize, from))
 }
 
 /// `readv(2)`.
-pub(crate) fn recv_vectored(socket: BorrowedDescriptor<'_>, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+pub(crate) fn recv_vectored(
+    socket: BorrowedDescriptor<'_>,
+    buffers: &mut [IoSliceMut<'_>],
+) -> io::Result<usize> {
     let count = buffers.len().min(IOV_LIMIT) as c_int;
     let slices: *const abi::iovec = buffers.as_mut_ptr().cast();
     // SAFETY: the layouts are the same (asserted above); the slices are writable by the
@@ -165,26 +190,47 @@ pub(crate) fn send(socket: BorrowedDescriptor<'_>, buffer: &[u8]) -> io::Result<
     let data = buffer.as_ptr().cast();
     // SAFETY: `data` is readable for `len` bytes by the borrow; there is no address.
     let sent = sys::call(|| unsafe {
-        syscalls::sendto(socket.as_raw(), data, len, abi::MSG_NOSIGNAL, ptr::null(), 0)
+        syscalls::sendto(
+            socket.as_raw(),
+            data,
+            len,
+            abi::MSG_NOSIGNAL,
+            ptr::null(),
+            0,
+        )
     })?;
     Ok(sent as usize)
 }
 
 /// `sendto(2)`; never raises SIGPIPE.
-pub(crate) fn send_to(socket: BorrowedDescriptor<'_>, buffer: &[u8], to: &RawAddress) -> io::Result<usize> {
+pub(crate) fn send_to(
+    socket: BorrowedDescriptor<'_>,
+    buffer: &[u8],
+    to: &RawAddress,
+) -> io::Result<usize> {
     let len = buffer.len().min(TRANSFER_LIMIT);
     let data = buffer.as_ptr().cast();
     // SAFETY: `data` is readable for `len` bytes and the address for its length, both
     // by the borrows.
     let sent = sys::call(|| unsafe {
-        syscalls::sendto(socket.as_raw(), data, len, abi::MSG_NOSIGNAL, to.as_ptr(), to.len())
+        syscalls::sendto(
+            socket.as_raw(),
+            data,
+            len,
+            abi::MSG_NOSIGNAL,
+            to.as_ptr(),
+            to.len(),
+        )
     })?;
     Ok(sent as usize)
 }
 
 /// `sendmsg(2)` to the peer of a connected socket; never raises SIGPIPE, as `writev(2)`
 /// might.
-pub(crate) fn send_vectored(socket: BorrowedDescriptor<'_>, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+pub(crate) fn send_vectored(
+    socket: BorrowedDescriptor<'_>,
+    buffers: &[IoSlice<'_>],
+) -> io::Result<usize> {
     let slices: *const abi::iovec = buffers.as_ptr().cast();
     let message = abi::msghdr {
         msg_name: ptr::null_mut(),
@@ -197,7 +243,8 @@ pub(crate) fn send_vectored(socket: BorrowedDescriptor<'_>, buffers: &[IoSlice<'
     };
     // SAFETY: the layouts are the same (asserted above), the slices are readable by the
     // borrow, their number is at least `msg_iovlen`, and sendmsg(2) does not write to them.
-    let sent = sys::call(|| unsafe { syscalls::sendmsg(socket.as_raw(), &message, abi::MSG_NOSIGNAL) })?;
+    let sent =
+        sys::call(|| unsafe { syscalls::sendmsg(socket.as_raw(), &message, abi::MSG_NOSIGNAL) })?;
     Ok(sent as usize)
 }
 
@@ -216,8 +263,10 @@ pub(crate) fn set_option<T: OptionValue>(
 ) -> io::Result<()> {
     let data = (&raw const value).cast();
     // SAFETY: `value` is readable for its size, and has no padding (`OptionValue`).
-    sys::call(|| unsafe { syscalls::setsockopt(socket.as_raw(), level, name, data, size_of::<T>() as c_uint) })
-        .map(drop)
+    sys::call(|| unsafe {
+        syscalls::setsockopt(socket.as_raw(), level, name, data, size_of::<T>() as c_uint)
+    })
+    .map(drop)
 }
 
 /// `getsockopt(2)`.
@@ -233,12 +282,21 @@ pub(crate) fn option<T: OptionValue>(
     let mut len = size_of::<T>() as c_uint;
     // SAFETY: `value` is writable for the size that `len` names.
     sys::call(|| unsafe {
-        syscalls::getsockopt(socket.as_raw(), level, name, value.as_mut_ptr().cast(), &raw mut len)
+        syscalls::getsockopt(
+            socket.as_raw(),
+            level,
+            name,
+            value.as_mut_ptr().cast(),
+            &raw mut len,
+        )
     })?;
     if len as usize != size_of::<T>() {
         return Err(io::Error::new(
             io::ErrorKind::InvalidData,
-            format!("socket option {name:#x} of level {level:#x} has {len} bytes, not {}", size_of::<T>()),
+            format!(
+                "socket option {name:#x} of level {level:#x} has {len} bytes, not {}",
+                size_of::<T>()
+            ),
         ));
     }
     // SAFETY: it was zeroed, the kernel wrote all of it, and any pattern is a value
@@ -251,5 +309,6 @@ pub(crate) fn set_nonblocking(socket: BorrowedDescriptor<'_>, nonblocking: bool)
     let mut on = c_int::from(nonblocking);
     let argument: *mut c_void = (&raw mut on).cast();
     // SAFETY: FIONBIO reads an int, which `argument` points to.
-    sys::call(|| unsafe { syscalls::ioctl(socket.as_raw(), abi::FIONBIO as c_ulong, argument) }).map(drop)
+    sys::call(|| unsafe { syscalls::ioctl(socket.as_raw(), abi::FIONBIO as c_ulong, argument) })
+        .map(drop)
 }

@@ -18,6 +18,8 @@ fn what_is_needed_is_found_and_nothing_else() {
             &["net"],
             &["rump", "rumpkern_sum", "rumpnet", "rumpnet_net"],
         ),
+        // The faction's stub will do, although a component has more to offer.
+        (&["ping"], &["rump", "rumpnet", "rumpnet_ping"]),
         (&["route"], &["rump", "rumpnet_route"]),
         (&["rumpvfs_null"], &["rump", "rumpvfs", "rumpvfs_null"]),
         (&["rumpnet_null"], &["rump", "rumpnet_null"]),
@@ -47,7 +49,11 @@ fn a_wrong_guess_costs_time_and_nothing_else() {
         decoy.exists(),
         "the decoy was not tried, so this shows nothing"
     );
-    // With nothing better, the guess that failed is the thing to tell.
+    // What failed is not to blame for what somebody else misses,
+    let error = mini.error(&["account", "needy"]);
+    assert!(error.contains("nowhere_to_be_found"), "{error}");
+    assert!(!error.contains("broken.c"), "{error}");
+    // but is the thing to tell where nothing better is left.
     std::fs::remove_dir_all(mini.tree.join("sys/rump/kern/lib/libledger")).expect("the ledger");
     let error = mini.error(&["account"]);
     assert!(
@@ -63,6 +69,20 @@ fn components_that_exclude_each_other_are_named() {
         assert!(error.contains(word), "{word} in: {error}");
     }
     assert!(!error.contains("rumpns_"), "{error}");
+    // It is told before anything that may come of it.
+    let error = Mini::new().error(&["pipe", "wire", "needy"]);
+    assert!(error.contains("choose one"), "{error}");
+}
+
+#[test]
+fn what_is_needed_may_exclude_what_was_asked_for() {
+    let mini = Mini::new();
+    let kernel = mini.build(&["meter"]);
+    assert_eq!(kernel.components, ["rump", "rumpnet_meter", "rumpnet_wire"]);
+    let error = mini.error(&["meter", "pipe"]);
+    for word in ["rumpnet_pipe", "rumpnet_wire", "link_attach"] {
+        assert!(error.contains(word), "{word} in: {error}");
+    }
 }
 
 #[test]
@@ -107,7 +127,7 @@ fn the_catalogue_lists_every_component() {
         .iter()
         .map(|c| c.name.as_str())
         .collect();
-    assert_eq!(names.len(), 20, "{names:?}");
+    assert_eq!(names.len(), 22, "{names:?}");
     let factions = catalog.components().iter().filter(|c| c.faction).count();
     assert_eq!(factions, 4);
     for name in ["rumpkern", "net", "ticker", "ledger"] {

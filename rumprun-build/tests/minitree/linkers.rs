@@ -85,7 +85,7 @@ fn a_kernel_is_complete_with_both_linkers() {
     for linker in BOTH {
         let printed = boot(&mini.library(), linker);
         check(kernel, &printed).unwrap_or_else(|wrong| panic!("{linker:?}: {wrong}"));
-        let quirk = fs::read_to_string(mini.tree.join("sys/rump/kern/lib/libquirk/quirk.c"));
+        let quirk = fs::read_to_string(mini.tree.join("sys/kern/quirk.c"));
         let line = quirk
             .expect("quirk.c")
             .lines()

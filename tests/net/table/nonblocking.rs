@@ -5,7 +5,7 @@ use super::*;
 pub const CASES: &[Case] = &[
     case("accept_would_block", accept_would_block, "accept=WouldBlock, then=true"),
     case("accepted_stream_blocks", accepted_stream_blocks, "read=WouldBlock, in time"),
-    case("accepted_udp_style_flag_is_per_socket", flag_is_per_socket, "one=WouldBlock, other times out=WouldBlock, in time"),
+    case("flag_is_per_socket", flag_is_per_socket, "one=WouldBlock, other times out=WouldBlock, in time"),
     case("read_would_block", read_would_block, r#"read=WouldBlock, peek=WouldBlock, then="now""#),
     case("read_at_end", read_at_end, "read=0"),
     case("read_after_reset", read_after_reset, "read=ConnectionReset"),

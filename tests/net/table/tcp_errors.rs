@@ -23,7 +23,7 @@ pub const CASES: &[Case] = &[
     case("connect_timeout_of_zero", connect_timeout_of_zero, "connect=InvalidInput"),
     case("connect_timeout_then_blocking", connect_timeout_then_blocking, "read=WouldBlock, in time"),
     case("connect_to_port_zero", connect_to_port_zero, "connect=ConnectionRefused"),
-    case("connect_to_own_address_only", connect_to_other_loopback, "connect=ConnectionRefused"),
+    case("connect_to_other_loopback_address", connect_to_other_loopback, "connect=ConnectionRefused"),
 ];
 
 fn refused(seen: &mut Seen) -> io::Result<()> {

@@ -117,7 +117,9 @@ impl UdpSocket {
     /// # }
     /// ```
     pub fn connect<A: ToSocketAddrs>(&self, address: A) -> io::Result<()> {
-        each_address(address, |address| self.with_family(address, |address| self.0.connect(address)))
+        each_address(address, |address| {
+            self.with_family(address, |address| self.0.connect(address))
+        })
     }
 
     /// The peer's address, after [`connect`](Self::connect).
@@ -154,20 +156,26 @@ impl UdpSocket {
     #[doc(alias = "sendto")]
     pub fn send_to<A: ToSocketAddrs>(&self, datagram: &[u8], address: A) -> io::Result<usize> {
         let Some(address) = address.to_socket_addrs()?.next() else {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "no addresses to send data to"));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "no addresses to send data to",
+            ));
         };
         let address = destination(&address);
         let sent = self.with_family(&address, |address| {
             raw::send_to(self.0.fd(), datagram, &RawAddress::encode(address))
         });
         match sent {
-            Err(error) if Errno::of(&error) == Some(Errno::EISCONN) && self.is_peer(&address) => self.send(datagram),
+            Err(error) if Errno::of(&error) == Some(Errno::EISCONN) && self.is_peer(&address) => {
+                self.send(datagram)
+            }
             result => result,
         }
     }
 
     fn is_peer(&self, address: &SocketAddr) -> bool {
-        self.peer_addr().is_ok_and(|peer| peer == *address || peer == mapped(address))
+        self.peer_addr()
+            .is_ok_and(|peer| peer == *address || peer == mapped(address))
     }
 
     /// Makes a call with an address. NetBSD refuses one of the other family in several
@@ -178,7 +186,9 @@ impl UdpSocket {
         call: impl Fn(&SocketAddr) -> io::Result<T>,
     ) -> io::Result<T> {
         match call(address) {
-            Err(error) if matches!(Errno::of(&error), Some(Errno::EAFNOSUPPORT | Errno::EINVAL)) => {
+            Err(error)
+                if matches!(Errno::of(&error), Some(Errno::EAFNOSUPPORT | Errno::EINVAL)) =>
+            {
                 match (self.0.family()?, address) {
                     (abi::AF_INET6, SocketAddr::V4(_)) => call(&mapped(address)),
                     (abi::AF_INET, SocketAddr::V6(_)) => Err(Errno::EAFNOSUPPORT.into()),
@@ -246,7 +256,11 @@ impl UdpSocket {
         self.receive(buffer, abi::MSG_PEEK)
     }
 
-    fn receive(&self, buffer: &mut [u8], flags: std::ffi::c_int) -> io::Result<(usize, SocketAddr)> {
+    fn receive(
+        &self,
+        buffer: &mut [u8],
+        flags: std::ffi::c_int,
+    ) -> io::Result<(usize, SocketAddr)> {
         let (length, from) = raw::recv_from(self.0.fd(), buffer, flags)?;
         Ok((length, from.decode()?))
     }
