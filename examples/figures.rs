@@ -26,25 +26,42 @@ fn main() -> ExitCode {
 
 fn run() -> Result<(), Box<dyn Error>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let file = std::env::args().nth(1).map_or_else(|| root.join("target/ratios.jsonl"), Into::into);
+    let file = std::env::args()
+        .nth(1)
+        .map_or_else(|| root.join("target/ratios.jsonl"), Into::into);
     let rows = ratios::read(&file)?;
-    let results: Vec<_> = BENCHMARKS.iter().map(|benchmark| (benchmark, newest(&rows, benchmark.name))).collect();
+    let results: Vec<_> = BENCHMARKS
+        .iter()
+        .map(|benchmark| (benchmark, newest(&rows, benchmark.name)))
+        .collect();
     if results.iter().all(|(_, row)| row.is_none()) {
-        return Err(format!("no row in {} counts: run `./ci.sh bench` with a NetBSD tree", file.display()).into());
+        return Err(format!(
+            "no row in {} counts: run `./ci.sh bench` with a NetBSD tree",
+            file.display()
+        )
+        .into());
     }
     let readme = root.join("README.md");
-    let text = std::fs::read_to_string(&readme).map_err(|error| format!("{}: {error}", readme.display()))?;
-    let text = replace(&text, &table(&results)).ok_or_else(|| format!("README.md has no {BEGIN} before {END}"))?;
+    let text = std::fs::read_to_string(&readme)
+        .map_err(|error| format!("{}: {error}", readme.display()))?;
+    let text = replace(&text, &table(&results))
+        .ok_or_else(|| format!("README.md has no {BEGIN} before {END}"))?;
     std::fs::write(&readme, text)?;
     let docs = root.join("docs");
     std::fs::create_dir_all(&docs)?;
     std::fs::write(docs.join("bench.svg"), plot(&results))?;
-    println!("README.md and docs/bench.svg show {} of {} benchmarks", results.iter().flat_map(|(_, row)| row).count(), results.len());
+    println!(
+        "README.md and docs/bench.svg show {} of {} benchmarks",
+        results.iter().flat_map(|(_, row)| row).count(),
+        results.len()
+    );
     Ok(())
 }
 
 fn newest<'a>(rows: &'a [Row], name: &str) -> Option<&'a Row> {
-    rows.iter().rev().find(|row| row.name == name && row.counts())
+    rows.iter()
+        .rev()
+        .find(|row| row.name == name && row.counts())
 }
 
 /// Puts something else between the two markers.
@@ -62,7 +79,9 @@ fn reached(goal: Goal, row: &Row) -> bool {
 }
 
 fn table(results: &[(&Benchmark, Option<&Row>)]) -> String {
-    let mut text = String::from("| benchmark | what | rump | Linux | ratio | goal | spread | kernel |\n|---|---|---|---|---|---|---|---|\n");
+    let mut text = String::from(
+        "| benchmark | what | rump | Linux | ratio | goal | spread | kernel |\n|---|---|---|---|---|---|---|---|\n",
+    );
     for (benchmark, row) in results {
         let goal = match benchmark.goal {
             Goal::Ratio(least) => format!("ratio ≥ {least}"),
@@ -71,8 +90,13 @@ fn table(results: &[(&Benchmark, Option<&Row>)]) -> String {
         let cells = match row {
             None => format!("not measured | | | {goal} | | "),
             Some(row) => {
-                let number = |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
-                let mark = if reached(benchmark.goal, row) { "✓" } else { "✗" };
+                let number =
+                    |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
+                let mark = if reached(benchmark.goal, row) {
+                    "✓"
+                } else {
+                    "✗"
+                };
                 format!(
                     "{} {} | {} | {} | {goal} {mark} | {:.0} % | {}",
                     row.ours,
@@ -84,7 +108,12 @@ fn table(results: &[(&Benchmark, Option<&Row>)]) -> String {
                 )
             }
         };
-        writeln!(text, "| {} | {} | {cells} |", benchmark.name, benchmark.what).expect("a string takes everything");
+        writeln!(
+            text,
+            "| {} | {} | {cells} |",
+            benchmark.name, benchmark.what
+        )
+        .expect("a string takes everything");
     }
     text
 }
@@ -96,7 +125,10 @@ fn plot(results: &[(&Benchmark, Option<&Row>)]) -> String {
     const BAR: f64 = 24.0;
     /// The plot ends at so many times the goal.
     const MOST: f64 = 4.0;
-    let bars: Vec<_> = results.iter().filter_map(|(benchmark, row)| Some((benchmark, (*row)?))).collect();
+    let bars: Vec<_> = results
+        .iter()
+        .filter_map(|(benchmark, row)| Some((benchmark, (*row)?)))
+        .collect();
     let height = BAR * bars.len() as f64 + 50.0;
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {} {height}\" font-family=\"sans-serif\" font-size=\"12\">\n\
@@ -109,8 +141,15 @@ fn plot(results: &[(&Benchmark, Option<&Row>)]) -> String {
             Goal::Ratio(least) => row.ratio.unwrap_or(0.0) / least,
             Goal::AtMost(most) => most / row.ours.max(most / 1000.0),
         };
-        let (top, length) = (28.0 + BAR * number as f64, times.clamp(0.0, MOST) / MOST * WIDTH);
-        let colour = if reached(benchmark.goal, row) { "#3a7d44" } else { "#b3541e" };
+        let (top, length) = (
+            28.0 + BAR * number as f64,
+            times.clamp(0.0, MOST) / MOST * WIDTH,
+        );
+        let colour = if reached(benchmark.goal, row) {
+            "#3a7d44"
+        } else {
+            "#b3541e"
+        };
         let value = match row.ratio {
             Some(ratio) => format!("ratio {ratio}"),
             None => format!("{} {}", row.ours, row.unit),

@@ -35,7 +35,11 @@ fn run() -> Result<(), Box<dyn Error>> {
     let kernel = rump::Kernel::builder().cpus(2).boot()?;
     let identity = kernel.identity()?.to_string();
     println!("kernel: {identity}");
-    let listener = TcpListener::bind(if once { "127.0.0.1:0" } else { "127.0.0.1:8080" })?;
+    let listener = TcpListener::bind(if once {
+        "127.0.0.1:0"
+    } else {
+        "127.0.0.1:8080"
+    })?;
     let address = listener.local_addr()?;
     println!("serving http://{address}/ inside this process");
     let greeting = format!("Hello from {identity}\n");
@@ -71,14 +75,21 @@ fn answer(mut stream: TcpStream, greeting: &str) -> io::Result<()> {
         let head_length = match read_head(&mut stream, &mut pending)? {
             Head::End => return Ok(()),
             Head::Complete(length) => length,
-            Head::Wrong(status) => return stream.write_all(response(status, "", false, false).as_bytes()),
+            Head::Wrong(status) => {
+                return stream.write_all(response(status, "", false, false).as_bytes());
+            }
         };
         let request = Request::parse(&pending[..head_length]);
         // What follows the head is its body, which nobody reads, and the next request.
         pending.drain(..head_length);
         discard(&mut stream, &mut pending, request.body)?;
         let reply = match (request.method.as_str(), request.path.as_str()) {
-            ("GET" | "HEAD", "/") => response("200 OK", greeting, request.method == "HEAD", request.keep_alive),
+            ("GET" | "HEAD", "/") => response(
+                "200 OK",
+                greeting,
+                request.method == "HEAD",
+                request.keep_alive,
+            ),
             ("GET" | "HEAD", _) => response("404 Not Found", "", false, request.keep_alive),
             _ => response("405 Method Not Allowed", "", false, request.keep_alive),
         };
@@ -134,8 +145,14 @@ impl Request {
         let mut request = httparse::Request::new(&mut headers);
         let complete = request.parse(head).is_ok_and(|status| status.is_complete());
         let header = |name: &str| {
-            let header = request.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name));
-            header.and_then(|header| std::str::from_utf8(header.value).ok()).unwrap_or("").trim()
+            let header = request
+                .headers
+                .iter()
+                .find(|header| header.name.eq_ignore_ascii_case(name));
+            header
+                .and_then(|header| std::str::from_utf8(header.value).ok())
+                .unwrap_or("")
+                .trim()
         };
         let connection = header("connection");
         // A body that cannot be skipped makes this the last request.
@@ -161,7 +178,11 @@ fn discard(stream: &mut TcpStream, pending: &mut Vec<u8>, bytes: u64) -> io::Res
     let here = bytes.min(pending.len() as u64);
     pending.drain(..here as usize);
     let discarded = io::copy(&mut stream.take(bytes - here), &mut io::sink())?;
-    if here + discarded == bytes { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+    if here + discarded == bytes {
+        Ok(())
+    } else {
+        Err(io::ErrorKind::UnexpectedEof.into())
+    }
 }
 
 fn response(status: &str, body: &str, head_only: bool, keep_alive: bool) -> String {
@@ -178,7 +199,8 @@ fn response(status: &str, body: &str, head_only: bool, keep_alive: bool) -> Stri
 fn request_twice(address: SocketAddr, expected: &str) -> Result<(), Box<dyn Error>> {
     let mut stream = BufReader::new(TcpStream::connect(address)?);
     for connection in ["keep-alive", "close"] {
-        let request = format!("GET / HTTP/1.1\r\nHost: {address}\r\nConnection: {connection}\r\n\r\n");
+        let request =
+            format!("GET / HTTP/1.1\r\nHost: {address}\r\nConnection: {connection}\r\n\r\n");
         stream.get_mut().write_all(request.as_bytes())?;
         let mut status = String::new();
         stream.read_line(&mut status)?;

@@ -26,7 +26,9 @@ fn main() -> ExitCode {
 
 fn run() -> Result<(), Box<dyn Error>> {
     let mebibytes: usize = match std::env::args().nth(1) {
-        Some(text) => text.parse().map_err(|error| format!("{text:?} is not a number of MiB: {error}"))?,
+        Some(text) => text
+            .parse()
+            .map_err(|error| format!("{text:?} is not a number of MiB: {error}"))?,
         None => 64,
     };
     let kernel = rump::Kernel::builder().cpus(2).boot()?;
@@ -40,10 +42,15 @@ fn run() -> Result<(), Box<dyn Error>> {
         let seconds = start.elapsed().as_secs_f64();
         let served = server.join().expect("the server does not panic")?;
         if served != bytes as u64 {
-            return Err(format!("{address}: the client got {bytes} bytes, the server saw {served}").into());
+            return Err(format!(
+                "{address}: the client got {bytes} bytes, the server saw {served}"
+            )
+            .into());
         }
         let rate = bytes as f64 / f64::from(1 << 20) / seconds;
-        println!("{address}: {mebibytes} MiB there and back, all as sent, {rate:.0} MiB/s each way");
+        println!(
+            "{address}: {mebibytes} MiB there and back, all as sent, {rate:.0} MiB/s each way"
+        );
     }
     Ok(())
 }
@@ -65,7 +72,11 @@ fn serve(listener: &TcpListener) -> io::Result<u64> {
 
 /// Sends so many bytes from one thread and compares what comes back in another.
 fn echo(stream: &TcpStream, bytes: usize) -> io::Result<usize> {
-    let pattern: Vec<u8> = (0..PERIOD).map(|byte| (byte * 31 % 251) as u8).cycle().take(PERIOD + BLOCK).collect();
+    let pattern: Vec<u8> = (0..PERIOD)
+        .map(|byte| (byte * 31 % 251) as u8)
+        .cycle()
+        .take(PERIOD + BLOCK)
+        .collect();
     let from = |position: usize, length: usize| &pattern[position % PERIOD..][..length];
     thread::scope(|scope| {
         let sender = scope.spawn(move || -> io::Result<()> {
@@ -84,14 +95,18 @@ fn echo(stream: &TcpStream, bytes: usize) -> io::Result<usize> {
                 break;
             }
             if buffer[..length] != *from(received, length) {
-                return Err(io::Error::other(format!("wrong data came back after {received} bytes")));
+                return Err(io::Error::other(format!(
+                    "wrong data came back after {received} bytes"
+                )));
             }
             received += length;
         }
         sender.join().expect("the sender does not panic")?;
         match received == bytes {
             true => Ok(received),
-            false => Err(io::Error::other(format!("{received} of {bytes} bytes came back"))),
+            false => Err(io::Error::other(format!(
+                "{received} of {bytes} bytes came back"
+            ))),
         }
     })
 }

@@ -40,11 +40,20 @@ fn before_boot() {
     assert_eq!(Kernel::current().unwrap_err(), Down::NotBooted);
     // A refused setting is no attempt to boot.
     let refused = Kernel::builder().cpus(0).boot().unwrap_err();
-    assert!(matches!(refused, BootError::Setting { setting: "cpus", .. }));
+    assert!(matches!(
+        refused,
+        BootError::Setting {
+            setting: "cpus",
+            ..
+        }
+    ));
 }
 
 fn boots_once() {
-    assert_eq!(Kernel::builder().boot().unwrap_err(), BootError::AlreadyBooted);
+    assert_eq!(
+        Kernel::builder().boot().unwrap_err(),
+        BootError::AlreadyBooted
+    );
 }
 
 fn identity(kernel: &Kernel) -> Result<(), Failed> {
@@ -107,13 +116,20 @@ fn processes() -> Result<(), Failed> {
         let own_raw = rump::descriptor::AsDescriptor::as_descriptor(&own).as_raw();
         Ok(own_raw)
     })??;
-    assert!(inside <= raw, "a new process starts with the lowest descriptors ({inside}, {raw})");
+    assert!(
+        inside <= raw,
+        "a new process starts with the lowest descriptors ({inside}, {raw})"
+    );
     assert_eq!(process::id()?, home);
     // A panic inside brings the thread back as well.
-    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| other.enter(|| panic!("inside"))));
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        other.enter(|| panic!("inside"))
+    }));
     assert!(panicked.is_err());
     assert_eq!(process::id()?, home);
-    let moved = thread::spawn(move || other.enter(process::id)).join().unwrap()??;
+    let moved = thread::spawn(move || other.enter(process::id))
+        .join()
+        .unwrap()??;
     assert_ne!(moved, home);
     for _ in 0..500 {
         Process::with_descriptors()?.enter(|| ())?;
@@ -164,7 +180,10 @@ fn after_shutdown(kernel: &Kernel) -> Result<(), Failed> {
         assert_eq!(down(&error), Some(Down::ShutDown), "{error}");
         assert_eq!(error.kind(), io::ErrorKind::NotConnected);
     }
-    assert_eq!(Kernel::builder().boot().unwrap_err(), BootError::AlreadyBooted);
+    assert_eq!(
+        Kernel::builder().boot().unwrap_err(),
+        BootError::AlreadyBooted
+    );
     // Closing is still possible, and quiet.
     drop((stream, listener));
     Ok(())

@@ -39,28 +39,52 @@ fn main() {
 fn trials() -> Vec<Trial> {
     let mut on_host = Vec::new();
     let mut on_kernel = Vec::new();
-    for ((topic, std_cases), (_, rump_cases)) in on_std::table::TOPICS.iter().zip(on_rump::table::TOPICS) {
+    for ((topic, std_cases), (_, rump_cases)) in
+        on_std::table::TOPICS.iter().zip(on_rump::table::TOPICS)
+    {
         for (std_case, rump_case) in std_cases.iter().zip(*rump_cases) {
             let (on_std, on_rump) = (Run(std_case.run), Run(rump_case.run));
-            on_host.push(Trial::test(format!("std::{topic}::{}", std_case.name), move || as_expected(on_std, std_case.expect)));
-            on_kernel.push((format!("{topic}::{}", rump_case.name), on_std, on_rump, rump_case.expect));
+            on_host.push(Trial::test(
+                format!("std::{topic}::{}", std_case.name),
+                move || as_expected(on_std, std_case.expect),
+            ));
+            on_kernel.push((
+                format!("{topic}::{}", rump_case.name),
+                on_std,
+                on_rump,
+                rump_case.expect,
+            ));
         }
     }
     let known = |name: &str| on_kernel.iter().any(|(case, ..)| case == name);
-    let stray: Vec<_> = differences::DIFFERENCES.iter().map(|row| row.case).filter(|name| !known(name)).collect();
-    on_host.push(Trial::test("differences_name_cases", move || match stray[..] {
-        [] => Ok(()),
-        _ => Err(format!("no such case: {stray:?}").into()),
+    let stray: Vec<_> = differences::DIFFERENCES
+        .iter()
+        .map(|row| row.case)
+        .filter(|name| !known(name))
+        .collect();
+    on_host.push(Trial::test("differences_name_cases", move || {
+        match stray[..] {
+            [] => Ok(()),
+            _ => Err(format!("no such case: {stray:?}").into()),
+        }
     }));
-    let on_kernel = on_kernel.into_iter().map(|(name, on_std, on_rump, expect)| {
-        common::kernel_trial(format!("netbsd::{name}"), move || same(&name, on_std, on_rump, expect))
-    });
+    let on_kernel = on_kernel
+        .into_iter()
+        .map(|(name, on_std, on_rump, expect)| {
+            common::kernel_trial(format!("netbsd::{name}"), move || {
+                same(&name, on_std, on_rump, expect)
+            })
+        });
     on_host.into_iter().chain(on_kernel).collect()
 }
 
 fn as_expected(case: Run, expect: &str) -> Result<(), Failed> {
     let seen = outcome(case)?;
-    if seen == expect { Ok(()) } else { Err(format!("expected: {expect}\n     got: {seen}").into()) }
+    if seen == expect {
+        Ok(())
+    } else {
+        Err(format!("expected: {expect}\n     got: {seen}").into())
+    }
 }
 
 fn same(name: &str, on_std: Run, on_rump: Run, expect: &str) -> Result<(), Failed> {
@@ -69,13 +93,20 @@ fn same(name: &str, on_std: Run, on_rump: Run, expect: &str) -> Result<(), Faile
     let listed = differences::DIFFERENCES.iter().find(|row| row.case == name);
     match listed {
         None if std_seen == rump_seen => Ok(()),
-        Some(row) if std_seen == rump_seen => {
-            Err(format!("the listed difference is gone ({}); both do: {std_seen}", row.reason).into())
-        }
+        Some(row) if std_seen == rump_seen => Err(format!(
+            "the listed difference is gone ({}); both do: {std_seen}",
+            row.reason
+        )
+        .into()),
         Some(row) if rump_seen == row.rump => Ok(()),
         _ => {
-            let listed = listed.map(|row| format!("\n  listed: {}", row.rump)).unwrap_or_default();
-            Err(format!("\n   table: {expect}\n     std: {std_seen}\n    rump: {rump_seen}{listed}").into())
+            let listed = listed
+                .map(|row| format!("\n  listed: {}", row.rump))
+                .unwrap_or_default();
+            Err(format!(
+                "\n   table: {expect}\n     std: {std_seen}\n    rump: {rump_seen}{listed}"
+            )
+            .into())
         }
     }
 }
@@ -104,8 +135,9 @@ fn outcome(case: Run) -> Result<String, Failed> {
 /// The host needs two descriptors for each of a thousand connections.
 fn raise_descriptor_limit() {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    let raised = getrlimit(Resource::RLIMIT_NOFILE)
-        .and_then(|(soft, hard)| setrlimit(Resource::RLIMIT_NOFILE, soft.max(hard.min(8192)), hard));
+    let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(soft, hard)| {
+        setrlimit(Resource::RLIMIT_NOFILE, soft.max(hard.min(8192)), hard)
+    });
     if let Err(error) = raised {
         eprintln!("the limit of open files stays as it is: {error}");
     }

@@ -9,16 +9,30 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 /// The crates that a user's build needs.
-const FAMILY: [&str; 5] = ["netbsd-src", "rumprun-build", "rump-hyper", "rump-sys", "rump"];
+const FAMILY: [&str; 5] = [
+    "netbsd-src",
+    "rumprun-build",
+    "rump-hyper",
+    "rump-sys",
+    "rump",
+];
 /// The linkers of Debian and of rustc, as flags.
 const LINKERS: [(&str, &str); 2] = [("gnu_ld", "-Clink-arg=-fuse-ld=bfd"), ("rust_lld", "")];
 
 fn main() {
     let mut trials = Vec::new();
     for (linker, flags) in LINKERS {
-        trials.push(Trial::test(format!("outside::binary::{linker}"), move || binary(flags)));
-        trials.push(Trial::test(format!("outside::test::{linker}"), move || test(flags)));
-        trials.push(Trial::test(format!("outside::cdylib::{linker}"), move || cdylib(flags)));
+        trials.push(Trial::test(
+            format!("outside::binary::{linker}"),
+            move || binary(flags),
+        ));
+        trials.push(Trial::test(format!("outside::test::{linker}"), move || {
+            test(flags)
+        }));
+        trials.push(Trial::test(
+            format!("outside::cdylib::{linker}"),
+            move || cdylib(flags),
+        ));
     }
     // They share one target folder, which cargo locks anyway.
     let mut arguments = libtest_mimic::Arguments::from_args();
@@ -32,20 +46,36 @@ fn binary(flags: &str) -> Result<(), Failed> {
 }
 
 fn test(flags: &str) -> Result<(), Failed> {
-    let output = run(cargo(flags)?.args(["test", "--package", "app", "--test", "linked", "--", "--nocapture"]))?;
+    let output = run(cargo(flags)?.args([
+        "test",
+        "--package",
+        "app",
+        "--test",
+        "linked",
+        "--",
+        "--nocapture",
+    ]))?;
     check(&output)
 }
 
 fn cdylib(flags: &str) -> Result<(), Failed> {
     run(cargo(flags)?.args(["build", "--package", "plugin"]))?;
     let loader = work().join("load");
-    run(Command::new("cc").arg("-o").arg(&loader).arg(project()?.join("load.c")).arg("-ldl"))?;
+    run(Command::new("cc")
+        .arg("-o")
+        .arg(&loader)
+        .arg(project()?.join("load.c"))
+        .arg("-ldl"))?;
     let output = run(Command::new(&loader).arg(work().join("target/debug/libplugin.so")))?;
     check(&output)
 }
 
 fn check(output: &str) -> Result<(), Failed> {
-    let expected = if rump::kernel::available() { "complete: NetBSD" } else { "failed: no kernel" };
+    let expected = if rump::kernel::available() {
+        "complete: NetBSD"
+    } else {
+        "failed: no kernel"
+    };
     if output.lines().any(|line| line.contains(expected)) {
         return Ok(());
     }
@@ -54,8 +84,14 @@ fn check(output: &str) -> Result<(), Failed> {
 
 fn run(command: &mut Command) -> Result<String, Failed> {
     let output = command.output()?;
-    let text = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
-    if output.status.success() { Ok(text) } else { Err(format!("{command:?}: {}\n{text}", output.status).into()) }
+    let text = [output.stdout, output.stderr]
+        .map(|text| String::from_utf8_lossy(&text).into_owned())
+        .concat();
+    if output.status.success() {
+        Ok(text)
+    } else {
+        Err(format!("{command:?}: {}\n{text}", output.status).into())
+    }
 }
 
 /// Cargo in the outside project, with this build's choice of kernel.
@@ -65,9 +101,16 @@ fn cargo(flags: &str) -> Result<Command, Failed> {
         .current_dir(project()?)
         .env("CARGO_TARGET_DIR", work().join("target"))
         .env("RUSTFLAGS", flags)
-        .env("RUMP_KERNEL", std::env::var("RUMP_KERNEL").unwrap_or_else(|_| {
-            if rump::kernel::available() { "netbsd".into() } else { "none".into() }
-        }));
+        .env(
+            "RUMP_KERNEL",
+            std::env::var("RUMP_KERNEL").unwrap_or_else(|_| {
+                if rump::kernel::available() {
+                    "netbsd".into()
+                } else {
+                    "none".into()
+                }
+            }),
+        );
     // What a test runner adds must not leak into the user's build.
     for name in ["CARGO_MANIFEST_DIR", "CARGO_PKG_NAME", "LD_LIBRARY_PATH"] {
         command.env_remove(name);
@@ -82,7 +125,9 @@ fn work() -> &'static Path {
 /// Packages the family and lays out the project, once.
 fn project() -> Result<&'static Path, Failed> {
     static MADE: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    let made = MADE.get_or_init(|| lay_out().map_err(|failed| failed.message().unwrap_or("failed").to_string()));
+    let made = MADE.get_or_init(|| {
+        lay_out().map_err(|failed| failed.message().unwrap_or("failed").to_string())
+    });
     made.as_deref().map_err(|message| message.clone().into())
 }
 
@@ -94,15 +139,34 @@ fn lay_out() -> Result<PathBuf, Failed> {
     }
     std::fs::create_dir_all(&packages)?;
     let mut package = Command::new(env!("CARGO"));
-    package.current_dir(root).args(["package", "--no-verify", "--allow-dirty", "--quiet", "--target-dir"]).arg(work().join("package-target"));
+    package
+        .current_dir(root)
+        .args([
+            "package",
+            "--no-verify",
+            "--allow-dirty",
+            "--quiet",
+            "--target-dir",
+        ])
+        .arg(work().join("package-target"));
     run(package.args(FAMILY.iter().flat_map(|name| ["--package", *name])))?;
-    run(Command::new("cp").arg("-r").arg(root.join("tests/fixtures/outside")).arg(&project))?;
+    run(Command::new("cp")
+        .arg("-r")
+        .arg(root.join("tests/fixtures/outside"))
+        .arg(&project))?;
     let mut patch = String::from("\n[patch.crates-io]\n");
     for name in FAMILY {
         let archive = work().join(format!("package-target/package/{name}-0.1.0.crate"));
-        run(Command::new("tar").arg("-xzf").arg(archive).arg("-C").arg(&packages))?;
+        run(Command::new("tar")
+            .arg("-xzf")
+            .arg(archive)
+            .arg("-C")
+            .arg(&packages))?;
         let path = packages.join(format!("{name}-0.1.0"));
-        patch.push_str(&format!("{name} = {{ path = {:?} }}\n", path.display().to_string()));
+        patch.push_str(&format!(
+            "{name} = {{ path = {:?} }}\n",
+            path.display().to_string()
+        ));
     }
     let manifest = project.join("Cargo.toml");
     let text = std::fs::read_to_string(&manifest)? + &patch;

@@ -25,16 +25,43 @@ pub fn boot(harness: &mut Harness) -> Outcome {
     // The first one brought the program into memory.
     let reports = &reports[1..];
     let times: Vec<f64> = reports.iter().map(|report| report.milliseconds).collect();
-    let sizes: Vec<f64> = reports.iter().map(|report| report.after as f64 / 1e6).collect();
+    let sizes: Vec<f64> = reports
+        .iter()
+        .map(|report| report.after as f64 / 1e6)
+        .collect();
     let kernel = &reports[0].kernel;
-    let subject = |name, unit| Subject { name, unit, better: Better::Less, rival_is: None };
-    let note = format!("of which {:.1} MB are there before boot", reports[0].before as f64 / 1e6);
-    harness.write(&subject("boot/init", "ms"), kernel, Some(CPUS), &times, None, None)?;
-    harness.write(&subject("boot/rss", "MB"), kernel, Some(CPUS), &sizes, None, Some(note))
+    let subject = |name, unit| Subject {
+        name,
+        unit,
+        better: Better::Less,
+        rival_is: None,
+    };
+    let note = format!(
+        "of which {:.1} MB are there before boot",
+        reports[0].before as f64 / 1e6
+    );
+    harness.write(
+        &subject("boot/init", "ms"),
+        kernel,
+        Some(CPUS),
+        &times,
+        None,
+        None,
+    )?;
+    harness.write(
+        &subject("boot/rss", "MB"),
+        kernel,
+        Some(CPUS),
+        &sizes,
+        None,
+        Some(note),
+    )
 }
 
 fn spawn() -> Result<Report, Box<dyn Error>> {
-    let output = Command::new(std::env::current_exe()?).args([CHILD, "boot"]).output()?;
+    let output = Command::new(std::env::current_exe()?)
+        .args([CHILD, "boot"])
+        .output()?;
     if !output.status.success() {
         return Err(String::from_utf8_lossy(&output.stderr).trim().into());
     }
@@ -66,13 +93,21 @@ fn report() -> Result<Report, Box<dyn Error>> {
     let kernel = rump::Kernel::builder().cpus(CPUS).boot()?;
     let milliseconds = start.elapsed().as_secs_f64() * 1000.0;
     let after = resident()?;
-    Ok(Report { kernel: kernel.identity()?.to_string(), milliseconds, before, after })
+    Ok(Report {
+        kernel: kernel.identity()?.to_string(),
+        milliseconds,
+        before,
+        after,
+    })
 }
 
 /// `VmRSS` of proc(5), in bytes.
 fn resident() -> Result<u64, Box<dyn Error>> {
     let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS in /proc/self/status")?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .ok_or("no VmRSS in /proc/self/status")?;
     let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse()?;
     Ok(kilobytes * 1024)
 }

@@ -20,7 +20,11 @@ const COLD_RUNS: usize = 5;
 /// From the first question to bmake to the finished archive.
 pub fn cold_net(harness: &mut Harness) -> Outcome {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let Choice::Tree(tree) = settings::choose(|name| std::env::var(name).ok(), Some(&root.join("netbsd-src/src")))? else {
+    let Choice::Tree(tree) = settings::choose(
+        |name| std::env::var(name).ok(),
+        Some(&root.join("netbsd-src/src")),
+    )?
+    else {
         return Err("needs a NetBSD tree: set NETBSD_SRC".into());
     };
     let out = target().join("bench/cold-net");
@@ -33,15 +37,30 @@ pub fn cold_net(harness: &mut Harness) -> Outcome {
         }
         std::fs::create_dir_all(&out)?;
         let toolchain = Toolchain::find(host, host, &out)?;
-        let recipe = Recipe { tree: &tree, beside: &[], components: &components, toolchain: &toolchain, jobs: JOBS };
+        let recipe = Recipe {
+            tree: &tree,
+            beside: &[],
+            components: &components,
+            toolchain: &toolchain,
+            jobs: JOBS,
+        };
         let start = Instant::now();
         let made = kernel::from_tree(&recipe, &out)?;
         times.push(seconds(start.elapsed()));
         if made.report.current != 0 || made.report.compiled == 0 {
-            return Err(format!("not a cold build: {} objects were there", made.report.current).into());
+            return Err(format!(
+                "not a cold build: {} objects were there",
+                made.report.current
+            )
+            .into());
         }
     }
-    let subject = Subject { name: "build/cold-net", unit: "s", better: Better::Less, rival_is: None };
+    let subject = Subject {
+        name: "build/cold-net",
+        unit: "s",
+        better: Better::Less,
+        rival_is: None,
+    };
     let kernel = format!("NetBSD {}", tree.version());
     // The archive is of the same tree as the kernel of this program, or the row is not
     // about what runs.
@@ -49,7 +68,14 @@ pub fn cold_net(harness: &mut Harness) -> Outcome {
     if running != kernel {
         return Err(format!("this program runs {running}, but the tree is {kernel}").into());
     }
-    harness.write(&subject, &running, None, &times[1..], None, Some(format!("{JOBS} jobs")))
+    harness.write(
+        &subject,
+        &running,
+        None,
+        &times[1..],
+        None,
+        Some(format!("{JOBS} jobs")),
+    )
 }
 
 /// `cargo build` of the examples when everything is built.
@@ -62,13 +88,22 @@ pub fn noop(harness: &mut Harness) -> Outcome {
             build(&folder).map(|()| seconds(start.elapsed()))
         })
         .collect::<Result<Vec<_>, _>>()?;
-    let subject = Subject { name: "build/noop", unit: "s", better: Better::Less, rival_is: None };
+    let subject = Subject {
+        name: "build/noop",
+        unit: "s",
+        better: Better::Less,
+        rival_is: None,
+    };
     harness.write(&subject, &boot::identity()?, None, &times[1..], None, None)
 }
 
 fn build(folder: &Path) -> Result<(), Box<dyn Error>> {
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.current_dir(env!("CARGO_MANIFEST_DIR")).args(["build", "--quiet", "--examples"]).arg("--target-dir").arg(folder);
+    cargo
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .args(["build", "--quiet", "--examples"])
+        .arg("--target-dir")
+        .arg(folder);
     // What cargo sets for this benchmark is not there when a user builds.
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
@@ -77,5 +112,9 @@ fn build(folder: &Path) -> Result<(), Box<dyn Error>> {
         }
     }
     let output = cargo.stdin(Stdio::null()).output()?;
-    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).trim().into()) }
+    if output.status.success() {
+        Ok(())
+    } else {
+        Err(String::from_utf8_lossy(&output.stderr).trim().into())
+    }
 }

@@ -42,8 +42,13 @@ pub struct Harness<'a> {
 
 impl<'a> Harness<'a> {
     pub fn new(wanted: &'a dyn Fn(&str) -> bool) -> Self {
-        let file = std::env::var_os("RUMP_BENCH_OUT").map_or_else(|| target().join("ratios.jsonl"), PathBuf::from);
-        Self { file, wanted, kernel: None }
+        let file = std::env::var_os("RUMP_BENCH_OUT")
+            .map_or_else(|| target().join("ratios.jsonl"), PathBuf::from);
+        Self {
+            file,
+            wanted,
+            kernel: None,
+        }
     }
 
     /// Boots the kernel of this process, once.
@@ -56,10 +61,16 @@ impl<'a> Harness<'a> {
     }
 
     /// Runs both sides in turn and writes the row.
-    pub fn compare(&mut self, subject: &Subject<'_>, ours: Side<'_>, rival: Side<'_>) -> Result<(), Box<dyn Error>> {
+    pub fn compare(
+        &mut self,
+        subject: &Subject<'_>,
+        ours: Side<'_>,
+        rival: Side<'_>,
+    ) -> Result<(), Box<dyn Error>> {
         let kernel = self.boot()?.identity()?.to_string();
         // The first run of each side warms it up.
-        (ours()?, rival()?);
+        ours()?;
+        rival()?;
         let (mut our_values, mut rival_values) = (Vec::new(), Vec::new());
         for run in 0..RUNS {
             // Who goes first changes, so that neither always finds the other's leftovers.
@@ -71,7 +82,14 @@ impl<'a> Harness<'a> {
                 our_values.push(ours()?);
             }
         }
-        self.write(subject, &kernel, Some(CPUS), &our_values, Some(&rival_values), None)
+        self.write(
+            subject,
+            &kernel,
+            Some(CPUS),
+            &our_values,
+            Some(&rival_values),
+            None,
+        )
     }
 
     /// Writes the row of a benchmark whose runs are done.
@@ -126,7 +144,12 @@ fn describe(row: &Row) -> String {
     if let (Some(rival), Some(ratio), Some(name)) = (row.rival, row.ratio, &row.rival_is) {
         line += &format!(", {name} {rival}: ratio {ratio}");
     }
-    line += &format!(" (spread {:.0} %, {} runs, {})", row.spread * 100.0, row.runs, row.kernel);
+    line += &format!(
+        " (spread {:.0} %, {} runs, {})",
+        row.spread * 100.0,
+        row.runs,
+        row.kernel
+    );
     if !row.counts() {
         line += "; not NetBSD, counts for nothing";
     }
@@ -140,7 +163,9 @@ fn now() -> String {
 /// Cargo's target folder of this build.
 pub fn target() -> PathBuf {
     // target/release/deps/ratios-… of the running benchmark.
-    let own = std::env::current_exe().ok().and_then(|exe| Some(exe.ancestors().nth(3)?.to_path_buf()));
+    let own = std::env::current_exe()
+        .ok()
+        .and_then(|exe| Some(exe.ancestors().nth(3)?.to_path_buf()));
     own.unwrap_or_else(|| PathBuf::from("target"))
 }
 

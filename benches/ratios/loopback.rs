@@ -28,9 +28,16 @@ pub fn four_streams(harness: &mut Harness) -> Outcome {
 
 fn streams(harness: &mut Harness, name: &str, count: usize) -> Outcome {
     harness.boot()?;
-    let subject = Subject { name, unit: "MiB/s", better: Better::More, rival_is: LINUX };
+    let subject = Subject {
+        name,
+        unit: "MiB/s",
+        better: Better::More,
+        rival_is: LINUX,
+    };
     let (mut ours, mut rival) = (Transfer::new(count), Transfer::new(count));
-    harness.compare(&subject, &mut || ours.run::<Rump>(), &mut || rival.run::<Host>())
+    harness.compare(&subject, &mut || ours.run::<Rump>(), &mut || {
+        rival.run::<Host>()
+    })
 }
 
 /// Runs of so many streams at once, each run about as long as wanted.
@@ -41,13 +48,18 @@ struct Transfer {
 
 impl Transfer {
     fn new(streams: usize) -> Self {
-        Self { streams, bytes: 16 << 20 }
+        Self {
+            streams,
+            bytes: 16 << 20,
+        }
     }
 
     /// MiB/s of all streams together.
     fn run<L: Layer>(&mut self) -> Result<f64, Box<dyn Error>> {
         let pattern = pattern();
-        let pairs = (0..self.streams).map(|_| L::pair()).collect::<io::Result<Vec<_>>>()?;
+        let pairs = (0..self.streams)
+            .map(|_| L::pair())
+            .collect::<io::Result<Vec<_>>>()?;
         let bytes = self.bytes / self.streams / BLOCK * BLOCK;
         let start = Instant::now();
         thread::scope(|scope| {
@@ -56,7 +68,8 @@ impl Transfer {
                 ends.push(scope.spawn(|| send(client, bytes, &pattern)));
                 ends.push(scope.spawn(|| receive(server, bytes, &pattern)));
             }
-            ends.into_iter().try_for_each(|end| end.join().expect("an end of a stream does not panic"))
+            ends.into_iter()
+                .try_for_each(|end| end.join().expect("an end of a stream does not panic"))
         })?;
         let rate = (bytes * self.streams) as f64 / seconds(start.elapsed());
         self.bytes = (rate * seconds(RUN)) as usize;
@@ -75,7 +88,12 @@ fn pattern() -> Vec<u8> {
             (state >> 32) as u8
         })
         .collect();
-    period.iter().copied().cycle().take(PERIOD + BLOCK).collect()
+    period
+        .iter()
+        .copied()
+        .cycle()
+        .take(PERIOD + BLOCK)
+        .collect()
 }
 
 fn send(mut stream: impl Write, bytes: usize, pattern: &[u8]) -> io::Result<()> {
@@ -99,17 +117,30 @@ fn receive(mut stream: impl Read, bytes: usize, pattern: &[u8]) -> io::Result<()
         }
         let start = received % PERIOD;
         if buffer[..length] != pattern[start..start + length] {
-            return Err(io::Error::other(format!("wrong data after {received} bytes")));
+            return Err(io::Error::other(format!(
+                "wrong data after {received} bytes"
+            )));
         }
         received += length;
     }
-    if received == bytes { Ok(()) } else { Err(io::Error::other(format!("{received} of {bytes} bytes arrived"))) }
+    if received == bytes {
+        Ok(())
+    } else {
+        Err(io::Error::other(format!(
+            "{received} of {bytes} bytes arrived"
+        )))
+    }
 }
 
 /// A round trip is measured by criterion.
 pub fn round_trip(harness: &mut Harness) -> Outcome {
     harness.boot()?;
-    let subject = Subject { name: "loopback/rtt-64", unit: "us", better: Better::Less, rival_is: LINUX };
+    let subject = Subject {
+        name: "loopback/rtt-64",
+        unit: "us",
+        better: Better::Less,
+        rival_is: LINUX,
+    };
     let (mut ours, mut rival) = (Ping::new::<Rump>()?, Ping::new::<Host>()?);
     let mut sampler = Sampler::new("loopback-rtt-64");
     let mut other = Sampler::new("loopback-rtt-64");
@@ -139,7 +170,10 @@ impl<S: Read + Write + Send + 'static> Ping<S> {
                 server.write_all(&message)?;
             }
         });
-        Ok(Self { stream: client, number: 0 })
+        Ok(Self {
+            stream: client,
+            number: 0,
+        })
     }
 
     fn once(&mut self) -> io::Result<()> {
@@ -150,13 +184,22 @@ impl<S: Read + Write + Send + 'static> Ping<S> {
         self.stream.write_all(&message)?;
         let mut answer = [0; 64];
         self.stream.read_exact(&mut answer)?;
-        if answer == message { Ok(()) } else { Err(io::Error::other("the answer is not what was sent")) }
+        if answer == message {
+            Ok(())
+        } else {
+            Err(io::Error::other("the answer is not what was sent"))
+        }
     }
 }
 
 pub fn connect_rate(harness: &mut Harness) -> Outcome {
     harness.boot()?;
-    let subject = Subject { name: "loopback/connect-rate", unit: "1/s", better: Better::More, rival_is: LINUX };
+    let subject = Subject {
+        name: "loopback/connect-rate",
+        unit: "1/s",
+        better: Better::More,
+        rival_is: LINUX,
+    };
     harness.compare(&subject, &mut connections::<Rump>, &mut connections::<Host>)
 }
 

@@ -19,8 +19,10 @@ use std::process::ExitCode;
 
 type Outcome = Result<(), Box<dyn Error>>;
 
-/// Name, and what measures it. A function may write several rows.
-const BENCHMARKS: &[(&[&str], fn(&mut Harness) -> Outcome)] = &[
+/// What is measured together, and how.
+type Measurement = (&'static [&'static str], fn(&mut Harness) -> Outcome);
+
+const BENCHMARKS: &[Measurement] = &[
     (&["build/cold-net"], builds::cold_net),
     (&["build/noop"], builds::noop),
     (&["boot/init", "boot/rss"], boot::boot),
@@ -42,8 +44,12 @@ fn main() -> ExitCode {
     if !arguments.iter().any(|argument| argument == "--bench") {
         return ExitCode::SUCCESS;
     }
-    let patterns: Vec<_> = arguments.into_iter().filter(|argument| !argument.starts_with('-')).collect();
-    let wanted = |name: &str| patterns.is_empty() || patterns.iter().any(|pattern| name.contains(pattern));
+    let patterns: Vec<_> = arguments
+        .into_iter()
+        .filter(|argument| !argument.starts_with('-'))
+        .collect();
+    let wanted =
+        |name: &str| patterns.is_empty() || patterns.iter().any(|pattern| name.contains(pattern));
     let mut harness = Harness::new(&wanted);
     let mut failed = false;
     let mut ran = false;
@@ -59,5 +65,9 @@ fn main() -> ExitCode {
     if !ran {
         eprintln!("no benchmark has {} in its name", patterns.join(" or "));
     }
-    if ran && !failed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if ran && !failed {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }

@@ -22,11 +22,17 @@ pub struct Sampler {
 
 impl Sampler {
     pub fn new(group: &str) -> Self {
-        Self { group: group.to_string() }
+        Self {
+            group: group.to_string(),
+        }
     }
 
     /// The median time of one call, over the samples of one round.
-    pub fn nanoseconds(&mut self, side: &str, mut once: impl FnMut() -> io::Result<()>) -> Result<f64, Box<dyn Error>> {
+    pub fn nanoseconds(
+        &mut self,
+        side: &str,
+        mut once: impl FnMut() -> io::Result<()>,
+    ) -> Result<f64, Box<dyn Error>> {
         let mut times = Vec::new();
         self.timed(side, |count| {
             let start = Instant::now();
@@ -42,24 +48,34 @@ impl Sampler {
     }
 
     /// Lets criterion ask for the time of so many calls, until it has enough.
-    pub fn timed(&mut self, side: &str, mut many: impl FnMut(u64) -> io::Result<Duration>) -> Result<(), Box<dyn Error>> {
+    pub fn timed(
+        &mut self,
+        side: &str,
+        mut many: impl FnMut(u64) -> io::Result<Duration>,
+    ) -> Result<(), Box<dyn Error>> {
         let mut failure = None;
         let mut criterion = Criterion::default()
             .without_plots()
             .sample_size(SAMPLES)
             .warm_up_time(Duration::from_millis(100))
             .measurement_time(Duration::from_millis(300));
-        criterion.benchmark_group(&self.group).bench_function(side, |bencher| {
-            bencher.iter_custom(|count| {
-                let time = if failure.is_none() { many(count) } else { Ok(Duration::ZERO) };
-                let time = time.unwrap_or_else(|error| {
-                    failure = Some(error);
-                    Duration::ZERO
+        criterion
+            .benchmark_group(&self.group)
+            .bench_function(side, |bencher| {
+                bencher.iter_custom(|count| {
+                    let time = if failure.is_none() {
+                        many(count)
+                    } else {
+                        Ok(Duration::ZERO)
+                    };
+                    let time = time.unwrap_or_else(|error| {
+                        failure = Some(error);
+                        Duration::ZERO
+                    });
+                    // Criterion cannot do with nothing.
+                    time.max(Duration::from_nanos(1))
                 });
-                // Criterion cannot do with nothing.
-                time.max(Duration::from_nanos(1))
             });
-        });
         failure.map_or(Ok(()), |error| Err(error.into()))
     }
 }

@@ -21,7 +21,11 @@ pub fn null_overhead(harness: &mut Harness) -> Outcome {
     let kernel = harness.boot()?.identity()?.to_string();
     let expected = rump::process::id()?;
     let check = |id: i32| {
-        if black_box(id) == expected { Ok(()) } else { Err(io::Error::other("getpid changed its mind")) }
+        if black_box(id) == expected {
+            Ok(())
+        } else {
+            Err(io::Error::other("getpid changed its mind"))
+        }
     };
     // SAFETY: getpid(2) takes no arguments; the kernel runs, and this thread has an lwp
     // since the call above.
@@ -44,18 +48,26 @@ pub fn null_overhead(harness: &mut Harness) -> Outcome {
                 turns.push(turn);
             }
             // Criterion asked for `count` calls; it got whole turns.
-            Ok(total.mul_f64(count as f64 / (count.div_ceil(u64::from(TURN)) * u64::from(TURN)) as f64))
+            Ok(total
+                .mul_f64(count as f64 / (count.div_ceil(u64::from(TURN)) * u64::from(TURN)) as f64))
         })?;
         // The first run warmed up.
         if run > 0 {
             let each = |time: Duration| time.as_nanos() as f64 / f64::from(TURN);
-            let column = |of: &dyn Fn(&(Duration, Duration)) -> f64| median(&turns.iter().map(of).collect::<Vec<_>>());
+            let column = |of: &dyn Fn(&(Duration, Duration)) -> f64| {
+                median(&turns.iter().map(of).collect::<Vec<_>>())
+            };
             safe.push(column(&|turn| each(turn.0)));
             raw.push(column(&|turn| each(turn.1)));
             more.push(column(&|turn| each(turn.0) - each(turn.1)));
         }
     }
-    let subject = Subject { name: "syscall/null-overhead", unit: "ns", better: Better::Less, rival_is: Some("raw call") };
+    let subject = Subject {
+        name: "syscall/null-overhead",
+        unit: "ns",
+        better: Better::Less,
+        rival_is: Some("raw call"),
+    };
     let note = format!("safe {:.1} ns, raw {:.1} ns", median(&safe), median(&raw));
     harness.write(&subject, &kernel, Some(CPUS), &more, None, Some(note))
 }

@@ -26,13 +26,49 @@ const fn row(name: &'static str, what: &'static str, goal: Goal) -> Benchmark {
 
 /// In the order of the table.
 pub const BENCHMARKS: &[Benchmark] = &[
-    row("build/cold-net", "the networking components compiled and archived, 2 jobs", Goal::AtMost(40.0)),
-    row("build/noop", "`cargo build` with nothing to do", Goal::AtMost(1.0)),
-    row("boot/init", "boot of the kernel, with all checks", Goal::AtMost(10.0)),
-    row("boot/rss", "resident memory of a process after boot", Goal::AtMost(8.0)),
-    row("syscall/null-overhead", "what the safe API adds to a null system call", Goal::AtMost(10.0)),
-    row("loopback/stream-64k", "one TCP stream, writes of 64 KiB", Goal::Ratio(0.5)),
-    row("loopback/stream4-64k", "four TCP streams at once, writes of 64 KiB", Goal::Ratio(0.5)),
-    row("loopback/rtt-64", "TCP round trip of 64 bytes", Goal::Ratio(0.5)),
-    row("loopback/connect-rate", "connect, accept, a byte each way, close", Goal::Ratio(0.5)),
+    row(
+        "build/cold-net",
+        "the networking components compiled and archived, 2 jobs",
+        Goal::AtMost(40.0),
+    ),
+    row(
+        "build/noop",
+        "`cargo build` with nothing to do",
+        Goal::AtMost(1.0),
+    ),
+    row(
+        "boot/init",
+        "boot of the kernel, with all checks",
+        Goal::AtMost(10.0),
+    ),
+    row(
+        "boot/rss",
+        "resident memory of a process after boot",
+        Goal::AtMost(8.0),
+    ),
+    row(
+        "syscall/null-overhead",
+        "what the safe API adds to a null system call",
+        Goal::AtMost(10.0),
+    ),
+    row(
+        "loopback/stream-64k",
+        "one TCP stream, writes of 64 KiB",
+        Goal::Ratio(0.5),
+    ),
+    row(
+        "loopback/stream4-64k",
+        "four TCP streams at once, writes of 64 KiB",
+        Goal::Ratio(0.5),
+    ),
+    row(
+        "loopback/rtt-64",
+        "TCP round trip of 64 bytes",
+        Goal::Ratio(0.5),
+    ),
+    row(
+        "loopback/connect-rate",
+        "connect, accept, a byte each way, close",
+        Goal::Ratio(0.5),
+    ),
 ];

@@ -52,7 +52,11 @@ pub fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     let middle = sorted.len() / 2;
-    if sorted.len() % 2 == 1 { sorted[middle] } else { (sorted[middle - 1] + sorted[middle]) / 2.0 }
+    if sorted.len() % 2 == 1 {
+        sorted[middle]
+    } else {
+        (sorted[middle - 1] + sorted[middle]) / 2.0
+    }
 }
 
 /// (max - min) / |median|.
@@ -73,7 +77,10 @@ pub fn append(path: &Path, row: &Row) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
     }
-    let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path)?;
+    let mut file = std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(path)?;
     // One write, so that lines of several processes do not mix.
     file.write_all(format!("{}\n", serde_json::to_string(row)?).as_bytes())
 }
@@ -86,10 +93,15 @@ pub fn read(path: &Path) -> io::Result<Vec<Row>> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
     let row = |(number, line): (usize, &str)| {
-        serde_json::from_str(line)
-            .map_err(|error| io::Error::other(format!("{}:{}: {error}", path.display(), number + 1)))
+        serde_json::from_str(line).map_err(|error| {
+            io::Error::other(format!("{}:{}: {error}", path.display(), number + 1))
+        })
     };
-    text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()).map(row).collect()
+    text.lines()
+        .enumerate()
+        .filter(|(_, line)| !line.trim().is_empty())
+        .map(row)
+        .collect()
 }
 
 #[cfg(test)]

@@ -59,6 +59,10 @@ impl Console {
 /// Hands console output to a function from now on, line by line. It is called
 /// from kernel threads that may hold locks: it must neither block for long nor
 /// call the kernel.
+///
+/// ```
+/// rump_hyper::console::set_sink(|line| eprint!("{}", String::from_utf8_lossy(line)));
+/// ```
 pub fn set_sink(sink: fn(&[u8])) {
     CONSOLE.with(|console| console.sink = Some(sink));
 }

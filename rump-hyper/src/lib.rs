@@ -13,7 +13,7 @@
 //! | [`sync`], [`bio`], [`params`], [`console`], [`memory`], [`modules`] | the logic, `no_std` and `alloc` |
 //! | [`upcall`] | the way back into the kernel, and who gives up its virtual CPU when |
 //! | [`host`] | what is needed of the machine below |
-//! | [`linux`] | a Linux process as that machine (feature `std`) |
+//! | `linux` | a Linux process as that machine (feature `std`) |
 //!
 //! A program does not call most of this. What it uses is: [`params::set`] before
 //! the kernel boots, [`console`], [`memory`], [`stats()`], `errno()` after a

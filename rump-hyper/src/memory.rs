@@ -18,6 +18,11 @@ pub fn in_use() -> usize {
 
 /// The limit set by [`params::set`] as `RUMP_MEMLIMIT`, in bytes: a number with
 /// `k`, `m` or `g` behind it. `None` is no limit, or one that is not a number.
+///
+/// ```
+/// rump_hyper::params::set("RUMP_MEMLIMIT", "8m");
+/// assert_eq!(rump_hyper::memory::limit(), Some(8 << 20));
+/// ```
 pub fn limit() -> Option<usize> {
     let text = params::get("RUMP_MEMLIMIT")?;
     let digits = text.trim_end_matches(['k', 'm', 'g']);

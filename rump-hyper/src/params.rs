@@ -22,6 +22,11 @@ const DEFAULT_CPUS: &str = "2";
 /// Sets a parameter, by its public name (`RUMP_NCPU`, `RUMP_MEMLIMIT`,
 /// `RUMP_VERBOSE`, `RUMP_HOSTNAME`, …; see rump(3)). What is set after the
 /// kernel has booted has no effect, because the kernel asks while it boots.
+///
+/// ```
+/// rump_hyper::params::set("RUMP_NCPU", "4");
+/// assert_eq!(rump_hyper::params::get("RUMP_NCPU").as_deref(), Some("4"));
+/// ```
 pub fn set(name: &str, value: &str) {
     let (name, value) = (name.to_owned(), value.to_owned());
     PARAMS.with(|params| {

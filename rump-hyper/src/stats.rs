@@ -36,6 +36,13 @@ macro_rules! counters {
         }
 
         /// Reads all counters. They are not read at one instant.
+        ///
+        /// ```
+        /// let before = rump_hyper::stats();
+        /// // … some work for the kernel …
+        /// let slept = rump_hyper::stats().sleeps - before.sleeps;
+        /// assert_eq!(slept, 0);
+        /// ```
         pub fn stats() -> Stats {
             Stats { $($field: $static.get(),)* }
         }

@@ -12,18 +12,38 @@ pub(crate) fn kernel(path: &Path, kind: &str, release: &str, made: &Kernel) -> I
     let mut kind = kind.to_string();
     kind[..1].make_ascii_uppercase();
     let mut text = String::new();
-    writeln!(text, "/// Which kind of kernel is linked.\npub const KIND: Kind = Kind::{kind};")?;
-    writeln!(text, "/// The release of the tree it was compiled from; empty if there was none.\npub const RELEASE: &str = {release:?};")?;
-    writeln!(text, "/// The components in it, by library name.\npub const COMPONENTS: &[&str] = &{:?};", made.components)?;
+    writeln!(
+        text,
+        "/// Which kind of kernel is linked.\npub const KIND: Kind = Kind::{kind};"
+    )?;
+    writeln!(
+        text,
+        "/// The release of the tree it was compiled from; empty if there was none.\npub const RELEASE: &str = {release:?};"
+    )?;
+    writeln!(
+        text,
+        "/// The components in it, by library name.\npub const COMPONENTS: &[&str] = &{:?};",
+        made.components
+    )?;
     let types: Vec<_> = made.component_types.iter().collect();
-    writeln!(text, "/// How many components of each type were archived.\npub const COMPONENT_TYPES: &[(i32, u32)] = &{types:?};")?;
-    writeln!(text, "/// The link sets, with the number of entries that were archived.\npub fn link_sets() -> [LinkSet; {}] {{", made.link_sets.len())?;
+    writeln!(
+        text,
+        "/// How many components of each type were archived.\npub const COMPONENT_TYPES: &[(i32, u32)] = &{types:?};"
+    )?;
+    writeln!(
+        text,
+        "/// The link sets, with the number of entries that were archived.\npub fn link_sets() -> [LinkSet; {}] {{",
+        made.link_sets.len()
+    )?;
     if !made.link_sets.is_empty() {
         writeln!(text, "    unsafe extern \"C\" {{")?;
         for set in made.link_sets.keys() {
             for end in ["start", "stop"] {
                 let name = format!("{end}_{set}").to_ascii_uppercase();
-                writeln!(text, "        #[link_name = \"__{end}_link_set_{set}\"]\n        static {name}: [*const ::core::ffi::c_void; 0];")?;
+                writeln!(
+                    text,
+                    "        #[link_name = \"__{end}_link_set_{set}\"]\n        static {name}: [*const ::core::ffi::c_void; 0];"
+                )?;
             }
         }
         writeln!(text, "    }}")?;
@@ -31,7 +51,10 @@ pub(crate) fn kernel(path: &Path, kind: &str, release: &str, made: &Kernel) -> I
     writeln!(text, "    [")?;
     for (set, entries) in &made.link_sets {
         let upper = set.to_ascii_uppercase();
-        writeln!(text, "        LinkSet {{ name: {set:?}, start: (&raw const START_{upper}).cast(), stop: (&raw const STOP_{upper}).cast(), expected: {entries} }},")?;
+        writeln!(
+            text,
+            "        LinkSet {{ name: {set:?}, start: (&raw const START_{upper}).cast(), stop: (&raw const STOP_{upper}).cast(), expected: {entries} }},"
+        )?;
     }
     writeln!(text, "    ]\n}}")?;
     Ok(std::fs::write(path, text)?)

@@ -28,7 +28,9 @@ const FEATURES: &[(&str, &[&str])] = &[
 const OWN: &[&str] = &["softint"];
 
 fn main() -> ExitCode {
-    let Err(failure) = run() else { return ExitCode::SUCCESS };
+    let Err(failure) = run() else {
+        return ExitCode::SUCCESS;
+    };
     for line in failure.to_string().lines() {
         println!("cargo::error={line}");
     }
@@ -42,9 +44,14 @@ fn run() -> Result<(), Failure> {
     for folder in ["build", "src/abi"] {
         println!("cargo::rerun-if-changed={folder}");
     }
-    println!("cargo::rustc-check-cfg=cfg(rump_kernel, values(\"netbsd\", \"prefix\", \"lite\", \"none\", \"image\"))");
+    println!(
+        "cargo::rustc-check-cfg=cfg(rump_kernel, values(\"netbsd\", \"prefix\", \"lite\", \"none\", \"image\"))"
+    );
     let out = PathBuf::from(variable("OUT_DIR")?);
-    let choice = settings::choose(|name| std::env::var(name).ok(), repository_tree().as_deref())?;
+    let choice = settings::choose(
+        |name| std::env::var(name).ok(),
+        repository_tree().as_deref(),
+    )?;
     let components: Vec<String> = FEATURES
         .iter()
         .filter(|(feature, _)| std::env::var_os(format!("CARGO_FEATURE_{feature}")).is_some())
@@ -58,7 +65,9 @@ fn run() -> Result<(), Failure> {
         Choice::Image => without_kernel("image", &out),
         Choice::None { warning } => {
             if let Some(warning) = warning {
-                println!("cargo::warning=no rump kernel in this build: {warning}. Sockets will answer `no kernel`. See netbsd-src/README.md for where NetBSD publishes its source.");
+                println!(
+                    "cargo::warning=no rump kernel in this build: {warning}. Sockets will answer `no kernel`. See netbsd-src/README.md for where NetBSD publishes its source."
+                );
             }
             without_kernel("none", &out)
         }
@@ -70,18 +79,30 @@ fn from_tree(tree: &Tree, components: &[String], out: &Path) -> Result<(), Failu
     let toolchain = Toolchain::find(&variable("TARGET")?, &variable("HOST")?, out)?;
     let jobs = variable("NUM_JOBS")?.parse().unwrap_or(1);
     let beside = [netbsd_src::kern().to_path_buf()];
-    let recipe = Recipe { tree, beside: &beside, components, toolchain: &toolchain, jobs };
+    let recipe = Recipe {
+        tree,
+        beside: &beside,
+        components,
+        toolchain: &toolchain,
+        jobs,
+    };
     let made = kernel::from_tree(&recipe, out)?;
     if let Some(machine) = &made.machine_include {
         proof::generate(tree.root(), machine, &out.join("proof.rs"))?;
     }
-    generate::links(&out.join("links.rs"), &rumprun_build::syscalls::names(&tree.rump().join("include/rump"))?)?;
+    generate::links(
+        &out.join("links.rs"),
+        &rumprun_build::syscalls::names(&tree.rump().join("include/rump"))?,
+    )?;
     link("netbsd", &tree.version().to_string(), &made, out)
 }
 
 fn from_prefix(prefix: &Path, components: &[String], out: &Path) -> Result<(), Failure> {
     let made = kernel::from_prefix(prefix, components, out)?;
-    generate::links(&out.join("links.rs"), &rumprun_build::syscalls::names(&prefix.join("include/rump"))?)?;
+    generate::links(
+        &out.join("links.rs"),
+        &rumprun_build::syscalls::names(&prefix.join("include/rump"))?,
+    )?;
     link("prefix", "", &made, out)
 }
 
@@ -90,10 +111,16 @@ fn link(kind: &str, release: &str, made: &Kernel, out: &Path) -> Result<(), Fail
         println!("cargo::rerun-if-changed={}", path.display());
     }
     println!("cargo::rustc-link-search=native={}", made.folder.display());
-    println!("cargo::rustc-link-lib=static:+whole-archive={}", kernel::LIBRARY);
+    println!(
+        "cargo::rustc-link-lib=static:+whole-archive={}",
+        kernel::LIBRARY
+    );
     println!("cargo::metadata=release={release}");
     println!("cargo::metadata=components={}", made.components.join(","));
-    println!("cargo::metadata=link_set_entries={}", made.link_sets.values().sum::<usize>());
+    println!(
+        "cargo::metadata=link_set_entries={}",
+        made.link_sets.values().sum::<usize>()
+    );
     describe(kind, release, made, out)
 }
 
@@ -105,15 +132,20 @@ fn without_kernel(kind: &str, out: &Path) -> Result<(), Failure> {
 fn describe(kind: &str, release: &str, made: &Kernel, out: &Path) -> Result<(), Failure> {
     println!("cargo::rustc-cfg=rump_kernel=\"{kind}\"");
     println!("cargo::metadata=kernel={kind}");
-    Ok(generate::kernel(&out.join("kernel.rs"), kind, release, made)?)
+    generate::kernel(&out.join("kernel.rs"), kind, release, made)
 }
 
 /// The place for a tree within this project's own checkout; a packaged crate has none.
 fn repository_tree() -> Option<PathBuf> {
-    let root = PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR")?).parent()?.to_path_buf();
-    root.join("netbsd-src/kern").is_dir().then(|| root.join("netbsd-src/src"))
+    let root = PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR")?)
+        .parent()?
+        .to_path_buf();
+    root.join("netbsd-src/kern")
+        .is_dir()
+        .then(|| root.join("netbsd-src/src"))
 }
 
 fn variable(name: &str) -> Result<String, Failure> {
-    std::env::var(name).map_err(|error| format!("{name}: {error}; this runs as a build script").into())
+    std::env::var(name)
+        .map_err(|error| format!("{name}: {error}; this runs as a build script").into())
 }

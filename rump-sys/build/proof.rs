@@ -37,35 +37,64 @@ pub(crate) fn require_libclang() -> Result<(), Failure> {
 /// Writes `out` for the headers of `tree`; `machine` holds the links `machine/` and so on.
 pub(crate) fn generate(tree: &Path, machine: &Path, out: &Path) -> Result<(), Failure> {
     let mut source = String::from("#include <sys/param.h>\n#include <sys/types.h>\n");
-    let headers = CONSTANTS.iter().map(|(header, _)| header).chain(LAYOUTS.iter().map(|(header, _)| header));
+    let headers = CONSTANTS
+        .iter()
+        .map(|(header, _)| header)
+        .chain(LAYOUTS.iter().map(|(header, _)| header));
     for header in headers {
         writeln!(source, "#include <{header}>")?;
     }
     for name in CONSTANTS.iter().flat_map(|(_, names)| *names) {
-        writeln!(source, "static const long long proof_{name} = (long long)({name});")?;
+        writeln!(
+            source,
+            "static const long long proof_{name} = (long long)({name});"
+        )?;
     }
     for (name, fields) in LAYOUTS.iter().flat_map(|(_, structs)| *structs) {
-        writeln!(source, "static const long long proof_{name}_0 = sizeof(struct {name});")?;
+        writeln!(
+            source,
+            "static const long long proof_{name}_0 = sizeof(struct {name});"
+        )?;
         for (index, field) in fields.iter().enumerate() {
             let (offset, size) = (2 * index + 1, 2 * index + 2);
-            writeln!(source, "static const long long proof_{name}_{offset} = __builtin_offsetof(struct {name}, {field});")?;
-            writeln!(source, "static const long long proof_{name}_{size} = sizeof(((struct {name} *)0)->{field});")?;
+            writeln!(
+                source,
+                "static const long long proof_{name}_{offset} = __builtin_offsetof(struct {name}, {field});"
+            )?;
+            writeln!(
+                source,
+                "static const long long proof_{name}_{size} = sizeof(((struct {name} *)0)->{field});"
+            )?;
         }
     }
     let evaluated = evaluate(tree, machine, source)?;
     let value = |name: &str| {
         let start = format!("pub const proof_{name}: ");
-        let line = evaluated.lines().find_map(|line| line.trim_start().strip_prefix(&start));
+        let line = evaluated
+            .lines()
+            .find_map(|line| line.trim_start().strip_prefix(&start));
         let value = line.and_then(|line| line.split_once("= ")?.1.strip_suffix(';'));
-        value.ok_or_else(|| format!("the headers of {} do not give a value for {name}", tree.display()))
+        value.ok_or_else(|| {
+            format!(
+                "the headers of {} do not give a value for {name}",
+                tree.display()
+            )
+        })
     };
     let mut text = String::new();
     for name in CONSTANTS.iter().flat_map(|(_, names)| *names) {
         writeln!(text, "pub const {name}: i128 = {};", value(name)?)?;
     }
     for (name, fields) in LAYOUTS.iter().flat_map(|(_, structs)| *structs) {
-        let values = (0..=2 * fields.len()).map(|index| value(&format!("{name}_{index}"))).collect::<Result<Vec<_>, _>>()?;
-        writeln!(text, "#[allow(non_upper_case_globals)]\npub const {name}: [usize; {}] = [{}];", values.len(), values.join(", "))?;
+        let values = (0..=2 * fields.len())
+            .map(|index| value(&format!("{name}_{index}")))
+            .collect::<Result<Vec<_>, _>>()?;
+        writeln!(
+            text,
+            "#[allow(non_upper_case_globals)]\npub const {name}: [usize; {}] = [{}];",
+            values.len(),
+            values.join(", ")
+        )?;
     }
     Ok(std::fs::write(out, text)?)
 }
@@ -75,7 +104,13 @@ fn evaluate(tree: &Path, machine: &Path, source: String) -> Result<String, Failu
     let include = |folder: &Path| format!("-I{}", folder.display());
     let bindings = bindgen::builder()
         .header_contents("proof.h", &source)
-        .clang_args(["-nostdlibinc", "-ffreestanding", "-w", "-D_NETBSD_SOURCE", "-D__NetBSD__"])
+        .clang_args([
+            "-nostdlibinc",
+            "-ffreestanding",
+            "-w",
+            "-D_NETBSD_SOURCE",
+            "-D__NetBSD__",
+        ])
         // What a Linux compiler defines and NetBSD's headers would trip over.
         .clang_args(["-Ulinux", "-U__linux", "-U__linux__", "-U__gnu_linux__"])
         .clang_args([
@@ -89,6 +124,11 @@ fn evaluate(tree: &Path, machine: &Path, source: String) -> Result<String, Failu
         .allowlist_var("proof_.*")
         .layout_tests(false)
         .generate()
-        .map_err(|error| format!("the headers of {} cannot be read by libclang: {error}", tree.display()))?;
+        .map_err(|error| {
+            format!(
+                "the headers of {} cannot be read by libclang: {error}",
+                tree.display()
+            )
+        })?;
     Ok(bindings.to_string())
 }

@@ -30,7 +30,11 @@ struct Number {
 impl Number {
     /// For a call that this thread makes.
     fn here(self) -> RawDescriptor {
-        if self.home == Home::current() { self.raw } else { ELSEWHERE }
+        if self.home == Home::current() {
+            self.raw
+        } else {
+            ELSEWHERE
+        }
     }
 }
 
@@ -49,7 +53,10 @@ impl OwnedDescriptor {
 
     /// What the kernel returned to us just now.
     pub(crate) fn adopt(raw: RawDescriptor) -> Self {
-        Self(Number { raw, home: Home::current() })
+        Self(Number {
+            raw,
+            home: Home::current(),
+        })
     }
 
     /// Its number, for calls of one's own. On a thread in another process than the
@@ -106,7 +113,10 @@ pub trait AsDescriptor {
 
 impl AsDescriptor for OwnedDescriptor {
     fn as_descriptor(&self) -> BorrowedDescriptor<'_> {
-        BorrowedDescriptor { number: self.0, owner: PhantomData }
+        BorrowedDescriptor {
+            number: self.0,
+            owner: PhantomData,
+        }
     }
 }
 

@@ -52,7 +52,11 @@ impl Errno {
 
     /// 0 is success.
     pub(crate) fn check(number: i32) -> Result<(), Self> {
-        if number == 0 { Ok(()) } else { Err(Self(number)) }
+        if number == 0 {
+            Ok(())
+        } else {
+            Err(Self(number))
+        }
     }
 
     /// The error with this number, which need not be a known one.
@@ -135,18 +139,50 @@ mod tests {
     #[test]
     fn kinds_are_those_of_std() {
         let host = [
-            (Errno::EPERM, 1), (Errno::ENOENT, 2), (Errno::EINTR, 4), (Errno::E2BIG, 7), (Errno::ENOMEM, 12),
-            (Errno::EACCES, 13), (Errno::EBUSY, 16), (Errno::EEXIST, 17), (Errno::EXDEV, 18), (Errno::ENOTDIR, 20),
-            (Errno::EISDIR, 21), (Errno::EINVAL, 22), (Errno::ETXTBSY, 26), (Errno::EFBIG, 27), (Errno::ENOSPC, 28),
-            (Errno::ESPIPE, 29), (Errno::EROFS, 30), (Errno::EMLINK, 31), (Errno::EPIPE, 32), (Errno::EAGAIN, 11),
-            (Errno::EDEADLK, 35), (Errno::ENAMETOOLONG, 36), (Errno::ENOSYS, 38), (Errno::ENOTEMPTY, 39),
-            (Errno::EADDRINUSE, 98), (Errno::EADDRNOTAVAIL, 99), (Errno::ENETDOWN, 100), (Errno::ENETUNREACH, 101),
-            (Errno::ECONNABORTED, 103), (Errno::ECONNRESET, 104), (Errno::ENOTCONN, 107), (Errno::ETIMEDOUT, 110),
-            (Errno::ECONNREFUSED, 111), (Errno::EHOSTUNREACH, 113), (Errno::ESTALE, 116), (Errno::EDQUOT, 122),
+            (Errno::EPERM, 1),
+            (Errno::ENOENT, 2),
+            (Errno::EINTR, 4),
+            (Errno::E2BIG, 7),
+            (Errno::ENOMEM, 12),
+            (Errno::EACCES, 13),
+            (Errno::EBUSY, 16),
+            (Errno::EEXIST, 17),
+            (Errno::EXDEV, 18),
+            (Errno::ENOTDIR, 20),
+            (Errno::EISDIR, 21),
+            (Errno::EINVAL, 22),
+            (Errno::ETXTBSY, 26),
+            (Errno::EFBIG, 27),
+            (Errno::ENOSPC, 28),
+            (Errno::ESPIPE, 29),
+            (Errno::EROFS, 30),
+            (Errno::EMLINK, 31),
+            (Errno::EPIPE, 32),
+            (Errno::EAGAIN, 11),
+            (Errno::EDEADLK, 35),
+            (Errno::ENAMETOOLONG, 36),
+            (Errno::ENOSYS, 38),
+            (Errno::ENOTEMPTY, 39),
+            (Errno::EADDRINUSE, 98),
+            (Errno::EADDRNOTAVAIL, 99),
+            (Errno::ENETDOWN, 100),
+            (Errno::ENETUNREACH, 101),
+            (Errno::ECONNABORTED, 103),
+            (Errno::ECONNRESET, 104),
+            (Errno::ENOTCONN, 107),
+            (Errno::ETIMEDOUT, 110),
+            (Errno::ECONNREFUSED, 111),
+            (Errno::EHOSTUNREACH, 113),
+            (Errno::ESTALE, 116),
+            (Errno::EDQUOT, 122),
             (Errno::EOPNOTSUPP, 95),
         ];
         for (errno, linux) in host {
-            assert_eq!(errno.kind(), io::Error::from_raw_os_error(linux).kind(), "{errno}");
+            assert_eq!(
+                errno.kind(),
+                io::Error::from_raw_os_error(linux).kind(),
+                "{errno}"
+            );
         }
     }
 

@@ -29,7 +29,9 @@ pub enum Down {
     #[error("the rump kernel was shut down, and cannot be booted again in this process")]
     ShutDown,
     /// This process is the child of a fork: the kernel stayed in the parent.
-    #[error("this process was forked from one with a rump kernel, whose threads are not here: use the kernel in the parent, or exec")]
+    #[error(
+        "this process was forked from one with a rump kernel, whose threads are not here: use the kernel in the parent, or exec"
+    )]
     Forked,
 }
 
@@ -44,7 +46,9 @@ impl From<Down> for io::Error {
 #[non_exhaustive]
 pub enum BootError {
     /// There is none in this build.
-    #[error("no kernel in this build: set NETBSD_SRC to a NetBSD source tree and build again (netbsd-src/README.md says where NetBSD publishes it)")]
+    #[error(
+        "no kernel in this build: set NETBSD_SRC to a NetBSD source tree and build again (netbsd-src/README.md says where NetBSD publishes it)"
+    )]
     NoKernel,
     /// It boots once in the life of a process.
     #[error("the rump kernel boots once in a process, and was booted before")]
@@ -64,7 +68,9 @@ pub enum BootError {
     #[error("the kernel's initialisation failed: {0}")]
     Failed(Errno),
     /// The program was linked without a part of the kernel.
-    #[error("the kernel in this program is not complete: {what} has {found} entries where {expected} were built; the linker dropped some, link librumpkernel.a as a whole (+whole-archive)")]
+    #[error(
+        "the kernel in this program is not complete: {what} has {found} entries where {expected} were built; the linker dropped some, link librumpkernel.a as a whole (+whole-archive)"
+    )]
     Incomplete {
         /// The link set or type of component.
         what: String,
@@ -158,14 +164,6 @@ pub struct Builder {
 /// How many descriptors may be open at a time. NetBSD's default, 128 in a process, is
 /// meant for machines with many processes.
 const DESCRIPTORS: i32 = 65_536;
-/// Where the kernel's own defaults are not those of a library (`sysctl(7)`).
-///
-/// - Initial sequence numbers by RFC 6528: they grow for a pair of addresses, so that a
-///   new connection is told from an old one that still waits (`TIME_WAIT`) on the same
-///   ports. By default they are random, and every second such connection attempt is lost
-///   until its retransmission 6 s later; with many short connections that happens often.
-const DEFAULTS: &[(&str, i32)] = &[("net.inet.tcp.iss_hash", 1), ("net.inet6.tcp6.iss_hash", 1)];
-
 impl Builder {
     /// How many virtual CPUs, from 1 to 32; 2 by default. So many threads can be in the
     /// kernel at a time.
@@ -217,7 +215,10 @@ impl Builder {
         }
         settings::environment(|name| {
             let ours = parameters.iter().any(|(set, _)| *set == name);
-            let outside = || hyper::params::get(name).or_else(|| Some(std::env::var_os(name)?.to_string_lossy().into()));
+            let outside = || {
+                hyper::params::get(name)
+                    .or_else(|| Some(std::env::var_os(name)?.to_string_lossy().into()))
+            };
             if ours { None } else { outside() }
         })?;
         Ok(parameters)
@@ -237,26 +238,28 @@ impl Builder {
             return Err(Down::Forked.into());
         }
         let parameters = self.parameters()?;
-        if STATE.compare_exchange(ABSENT, BOOTING, Ordering::AcqRel, Ordering::Acquire).is_err() {
+        if STATE
+            .compare_exchange(ABSENT, BOOTING, Ordering::AcqRel, Ordering::Acquire)
+            .is_err()
+        {
             return Err(BootError::AlreadyBooted);
         }
         for (name, value) in &parameters {
             hyper::params::set(name, value);
         }
-        let booted = control::boot(DESCRIPTORS).map_err(BootError::Failed).and_then(|()| check_complete());
-        STATE.store(if booted.is_ok() { RUNNING } else { DOWN }, Ordering::Release);
+        let booted = control::boot(DESCRIPTORS)
+            .map_err(BootError::Failed)
+            .and_then(|()| check_complete());
+        STATE.store(
+            if booted.is_ok() { RUNNING } else { DOWN },
+            Ordering::Release,
+        );
         booted?;
         lwp::attach();
         descriptor::set_limit(DESCRIPTORS.unsigned_abs()).map_err(|error| {
             STATE.store(DOWN, Ordering::Release);
             BootError::Failed(Errno::of(&error).unwrap_or(Errno::EINVAL))
         })?;
-        for (name, value) in DEFAULTS {
-            // A kernel without the component has no such node.
-            if let Ok(node) = sysctl::numbers(name) {
-                let _ = sysctl::set_integer(&node, *value);
-            }
-        }
         Ok(Kernel(()))
     }
 }
@@ -264,17 +267,33 @@ impl Builder {
 /// Compares what the running kernel found with what was archived.
 fn check_complete() -> Result<(), BootError> {
     for set in rump_sys::kernel::link_sets() {
-        compare(|| format!("link set {}", set.name), set.expected, set.found())?;
+        compare(
+            || format!("link set {}", set.name),
+            set.expected,
+            set.found(),
+        )?;
     }
     for (kind, expected) in rump_sys::kernel::COMPONENT_TYPES {
         let found = control::component_count(*kind);
-        compare(|| format!("component type {kind}"), *expected as usize, usize::try_from(found).unwrap_or(0))?;
+        compare(
+            || format!("component type {kind}"),
+            *expected as usize,
+            usize::try_from(found).unwrap_or(0),
+        )?;
     }
     Ok(())
 }
 
 fn compare(what: impl Fn() -> String, expected: usize, found: usize) -> Result<(), BootError> {
-    if found == expected { Ok(()) } else { Err(BootError::Incomplete { what: what(), expected, found }) }
+    if found == expected {
+        Ok(())
+    } else {
+        Err(BootError::Incomplete {
+            what: what(),
+            expected,
+            found,
+        })
+    }
 }
 
 /// Whether this process is a forked child of the one that booted.
@@ -317,7 +336,10 @@ mod tests {
             (Builder::default().hostname("x".repeat(256)), "hostname"),
         ] {
             let error = builder.parameters().unwrap_err();
-            assert!(matches!(&error, BootError::Setting { setting: found, .. } if *found == setting), "{error}");
+            assert!(
+                matches!(&error, BootError::Setting { setting: found, .. } if *found == setting),
+                "{error}"
+            );
         }
     }
 

@@ -45,7 +45,11 @@ impl Drop for Release {
 /// Makes sure that this thread can call the kernel.
 #[inline]
 pub(crate) fn enter() -> Result<(), Down> {
-    if THREAD.get() == Thread::Ready && kernel::is_running() { Ok(()) } else { enter_slowly() }
+    if THREAD.get() == Thread::Ready && kernel::is_running() {
+        Ok(())
+    } else {
+        enter_slowly()
+    }
 }
 
 #[cold]

@@ -69,12 +69,18 @@ impl Home {
     fn new(id: i32) -> Self {
         static LAST: AtomicU64 = AtomicU64::new(0);
         let home = Self(LAST.fetch_add(1, Ordering::Relaxed) + 1);
-        PROCESSES.lock().unwrap_or_else(PoisonError::into_inner).insert(home.0, id);
+        PROCESSES
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(home.0, id);
         home
     }
 
     fn end(self) {
-        PROCESSES.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.0);
+        PROCESSES
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&self.0);
     }
 
     /// Gives this thread an lwp of the process.
@@ -146,7 +152,11 @@ impl Process {
         control::fork_process(copy)?;
         let made = control::current().map(|keeper| {
             let id = control::getpid();
-            Self { id, home: Home::new(id), keeper }
+            Self {
+                id,
+                home: Home::new(id),
+                keeper,
+            }
         });
         // SAFETY: the lwp that this thread had before.
         unsafe { control::switch(before) };

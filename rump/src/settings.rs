@@ -15,21 +15,29 @@ const LEAST_MEMORY: u64 = 8 << 20;
 const LONGEST_HOSTNAME: usize = 255;
 
 pub(crate) fn cpus(count: usize) -> Result<(), String> {
-    if (1..=MAX_CPUS).contains(&count) { Ok(()) } else { Err(format!("{count} is not between 1 and {MAX_CPUS}")) }
+    if (1..=MAX_CPUS).contains(&count) {
+        Ok(())
+    } else {
+        Err(format!("{count} is not between 1 and {MAX_CPUS}"))
+    }
 }
 
 pub(crate) fn memory(bytes: u64) -> Result<(), String> {
     if bytes >= LEAST_MEMORY {
         return Ok(());
     }
-    Err(format!("{bytes} bytes are less than the {LEAST_MEMORY} that a kernel needs"))
+    Err(format!(
+        "{bytes} bytes are less than the {LEAST_MEMORY} that a kernel needs"
+    ))
 }
 
 pub(crate) fn hostname(name: &str) -> Result<(), String> {
     if !name.is_empty() && name.len() <= LONGEST_HOSTNAME && !name.contains('\0') {
         return Ok(());
     }
-    Err(format!("{name:?} is empty, longer than {LONGEST_HOSTNAME} bytes, or has a NUL in it"))
+    Err(format!(
+        "{name:?} is empty, longer than {LONGEST_HOSTNAME} bytes, or has a NUL in it"
+    ))
 }
 
 /// Checks what the kernel will find under these names.
@@ -43,7 +51,10 @@ pub(crate) fn environment(get: impl Fn(&str) -> Option<String>) -> Result<(), Bo
     ];
     for (name, check) in CHECKS {
         if let Some(value) = get(name) {
-            check(&value).map_err(|problem| BootError::Setting { setting: name, problem })?;
+            check(&value).map_err(|problem| BootError::Setting {
+                setting: name,
+                problem,
+            })?;
         }
     }
     Ok(())
@@ -66,12 +77,26 @@ fn text_memory(text: &str) -> Result<(), String> {
         Some(b'g') => (&text[..text.len() - 1], 1 << 30),
         _ => (text, 1),
     };
-    let bytes = digits.parse().ok().and_then(|number: u64| number.checked_mul(multiple));
-    bytes.map_or_else(|| Err(format!("{text:?} is not a number of bytes, such as 67108864, 65536k or 64m")), memory)
+    let bytes = digits
+        .parse()
+        .ok()
+        .and_then(|number: u64| number.checked_mul(multiple));
+    bytes.map_or_else(
+        || {
+            Err(format!(
+                "{text:?} is not a number of bytes, such as 67108864, 65536k or 64m"
+            ))
+        },
+        memory,
+    )
 }
 
 fn threads(text: &str) -> Result<(), String> {
-    if text.starts_with('0') { Err("the kernel cannot do without threads".into()) } else { Ok(()) }
+    if text.starts_with('0') {
+        Err("the kernel cannot do without threads".into())
+    } else {
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -120,7 +145,10 @@ mod tests {
             ("RUMP_THREADS", "0"),
         ] {
             let error = with(name, value).unwrap_err();
-            assert!(matches!(error, BootError::Setting { setting, .. } if setting == name), "{name}={value}: {error}");
+            assert!(
+                matches!(error, BootError::Setting { setting, .. } if setting == name),
+                "{name}={value}: {error}"
+            );
         }
     }
 }

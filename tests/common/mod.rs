@@ -18,7 +18,13 @@ pub fn kernel_trial(
     name: impl Into<String>,
     test: impl FnOnce() -> Result<(), Failed> + Send + 'static,
 ) -> Trial {
-    trial_if(rump::kernel::available(), "netbsd", "no rump kernel in this build", name, test)
+    trial_if(
+        rump::kernel::available(),
+        "netbsd",
+        "no rump kernel in this build",
+        name,
+        test,
+    )
 }
 
 /// A trial that can run if `possible`; otherwise `reason` says why it cannot, and
@@ -35,14 +41,17 @@ pub fn trial_if(
         return Trial::test(name, test);
     }
     if required(need) {
-        return Trial::test(name, move || Err(format!("RUMP_TEST_REQUIRE={need}: {reason}").into()));
+        return Trial::test(name, move || {
+            Err(format!("RUMP_TEST_REQUIRE={need}: {reason}").into())
+        });
     }
     println!("skipped: {name}: {reason}");
     Trial::test(name, test).with_ignored_flag(true)
 }
 
 fn required(need: &str) -> bool {
-    std::env::var("RUMP_TEST_REQUIRE").is_ok_and(|list| list.split(',').any(|word| word.trim() == need))
+    std::env::var("RUMP_TEST_REQUIRE")
+        .is_ok_and(|list| list.split(',').any(|word| word.trim() == need))
 }
 
 /// The kernel of this test process, booted at the first call with two virtual CPUs.

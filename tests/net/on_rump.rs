@@ -1,7 +1,10 @@
 //! The table on `rump::net`, that is on NetBSD's stack in this process.
 
 #[path = "table/mod.rs"]
-#[allow(clippy::duplicate_mod, reason = "the same cases run on two socket layers")]
+#[allow(
+    clippy::duplicate_mod,
+    reason = "the same cases run on two socket layers"
+)]
 pub mod table;
 
 /// `rump::net` as a replacement for `std::net`: addresses are std's own types.

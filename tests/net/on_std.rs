@@ -53,7 +53,11 @@ pub mod extra {
 
     /// A nonblocking stream whose connection is under way, or done.
     pub fn start_connect(address: SocketAddr) -> io::Result<TcpStream> {
-        let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+        let family = if address.is_ipv4() {
+            AddressFamily::Inet
+        } else {
+            AddressFamily::Inet6
+        };
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let fd = socket::socket(family, SockType::Stream, flags, None)?;
         match socket::connect(fd.as_raw_fd(), &SockaddrStorage::from(address)) {

@@ -36,7 +36,12 @@ impl Seen {
     }
 
     /// Notes the end of a call that may not take less than `least`, nor "for ever".
-    pub fn timed<T: Debug>(&mut self, label: &str, least: Duration, call: impl FnOnce() -> io::Result<T>) {
+    pub fn timed<T: Debug>(
+        &mut self,
+        label: &str,
+        least: Duration,
+        call: impl FnOnce() -> io::Result<T>,
+    ) {
         let start = Instant::now();
         let result = call();
         let took = start.elapsed();

@@ -1,8 +1,8 @@
 //! The kernel's mutexes.
 //!
 //! `RUMPUSER_MTX_KMUTEX` mutexes remember which lwp holds them (the kernel asks
-//! with `mutex_owned`); others do not pay for that. `RUMPUSER_MTX_SPIN` decides
-//! who keeps its virtual CPU, see [`super`].
+//! with `mutex_owned`); of others only this module knows, by thread.
+//! `RUMPUSER_MTX_SPIN` decides who keeps its virtual CPU, see [`super`].
 //!
 //! A thread that is signalled by the holder of the mutex that it waits with
 //! cannot go on before the mutex is free. It is woken when that happens, not

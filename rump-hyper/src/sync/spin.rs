@@ -15,7 +15,7 @@
 //! - If a yield takes so long that a thread with work of its own must have got
 //!   the CPU, nobody spins for a while: one who yields queues behind such a
 //!   thread for a whole time slice, one who sleeps and is woken is preferred.
-//! - It gives up after so many turns of its own, and in any case after [`WALL`],
+//! - It gives up after so many turns of its own, and in any case after `WALL`,
 //!   so that an idle kernel does not burn CPU and a busy host is not polled.
 //! - Each lock and condition variable keeps a **score** of how its last spins
 //!   went and sleeps at once when they were in vain, but for a try now and then.

@@ -126,8 +126,6 @@ constants! {
         FIONBIO: u64 = 0x8004_667e;
     }
     "sys/sysctl.h" {
-        CTL_QUERY: c_int = -2;
-        SYSCTL_VERSION: u32 = 0x0100_0000;
         CTL_KERN: c_int = 1;
         CTL_NET: c_int = 4;
         KERN_OSTYPE: c_int = 1;

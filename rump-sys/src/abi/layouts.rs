@@ -44,20 +44,6 @@ layouts! {
     "sys/resource.h" {
         struct rlimit { rlim_cur: u64, rlim_max: u64 }
     }
-    "sys/sysctl.h" {
-        struct sysctlnode {
-            sysctl_flags: u32,
-            sysctl_num: i32,
-            sysctl_name: [u8; 32],
-            sysctl_ver: u32,
-            __rsvd: u32,
-            sysctl_un: [u64; 2],
-            _sysctl_size: u64,
-            _sysctl_func: u64,
-            _sysctl_parent: u64,
-            _sysctl_desc: u64
-        }
-    }
     "sys/poll.h" {
         struct pollfd { fd: c_int, events: c_short, revents: c_short }
     }

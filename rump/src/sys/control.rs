@@ -9,10 +9,18 @@ use std::ffi::{c_int, c_void};
 pub(crate) fn boot(files: c_int) -> Result<(), Errno> {
     // SAFETY: nothing of the kernel runs yet that could read it.
     unsafe { control::maxfiles = files };
-    for set in kernel::link_sets() {
-        if set.name == "modules" {
-            rump_sys::hyper::modules::set(set.entries());
-        }
+    for set in kernel::link_sets()
+        .iter()
+        .filter(|set| set.name == "modules")
+    {
+        let named: Vec<_> = set
+            .entries()
+            .iter()
+            .copied()
+            .filter(|info| has_name(*info))
+            .collect();
+        // The kernel keeps the pointer.
+        rump_sys::hyper::modules::set(named.leak());
     }
     // SAFETY: both may be called before boot, and take no pointers.
     let error = unsafe {
@@ -20,6 +28,16 @@ pub(crate) fn boot(files: c_int) -> Result<(), Errno> {
         control::rump_init()
     };
     Errno::check(error)
+}
+
+/// Whether a `struct modinfo` describes a module. The kernel puts a dummy without a name
+/// into the set, to have one at all, and expects it at the end only.
+fn has_name(info: *const c_void) -> bool {
+    // Version and class share the first word, the entry point is the second.
+    const NAME: usize = 2;
+    // SAFETY: entries of the link set point to such structures (sys/module.h), which are
+    // constant and larger than three words.
+    unsafe { !info.cast::<*const c_void>().add(NAME).read().is_null() }
 }
 
 /// How many components of a type the kernel has loaded. On a thread without an lwp.
@@ -31,7 +49,11 @@ pub(crate) fn component_count(kind: c_int) -> c_int {
 /// Makes a process with a copy of the current process's descriptors (or with none) and
 /// makes its first lwp this thread's.
 pub(crate) fn fork_process(share: bool) -> Result<(), Errno> {
-    let flags = if share { abi::RUMP_RFFD_COPY } else { abi::RUMP_RFFD_CLEAR };
+    let flags = if share {
+        abi::RUMP_RFFD_COPY
+    } else {
+        abi::RUMP_RFFD_CLEAR
+    };
     // SAFETY: the kernel runs; the flags are among the defined ones.
     Errno::check(unsafe { control::rump_pub_lwproc_rfork(flags) })
 }

@@ -30,7 +30,10 @@ pub(crate) fn control(descriptor: RawDescriptor, command: i32, argument: usize) 
 
 /// Sets how many descriptors this thread's process may have (`setrlimit(2)`).
 pub(crate) fn set_limit(count: u32) -> io::Result<()> {
-    let limit = abi::rlimit { rlim_cur: count.into(), rlim_max: count.into() };
+    let limit = abi::rlimit {
+        rlim_cur: count.into(),
+        rlim_max: count.into(),
+    };
     // SAFETY: the limit is read during the call.
     call(|| unsafe { syscalls::setrlimit(abi::RLIMIT_NOFILE, &raw const limit) })?;
     Ok(())

@@ -42,7 +42,11 @@ impl Return for isize {
 pub(crate) fn call<R: Return>(call: impl FnOnce() -> R) -> io::Result<R> {
     lwp::enter()?;
     let result = call();
-    if result.failed() { Err(Errno::last().into()) } else { Ok(result) }
+    if result.failed() {
+        Err(Errno::last().into())
+    } else {
+        Ok(result)
+    }
 }
 
 /// The same, again as long as it is interrupted.

@@ -12,7 +12,11 @@ pub const CASES: &[Case] = &[
     case("slow_reader", slow_reader, "bytes=1048576, checksum=true"),
     case("echoed", echoed, "same=true, echoed=2097152"),
     case("four_streams", four_streams, "checksums=4"),
-    case("reader_stops_early", reader_stops_early, "writer saw an error=true"),
+    case(
+        "reader_stops_early",
+        reader_stops_early,
+        "writer saw an error=true",
+    ),
 ];
 
 /// A stream of bytes that does not repeat within a transfer, and its running checksum.
@@ -24,7 +28,11 @@ struct Pattern {
 
 impl Pattern {
     fn new(seed: u64) -> Self {
-        Self { state: seed | 1, checksum: 0, bytes: 0 }
+        Self {
+            state: seed | 1,
+            checksum: 0,
+            bytes: 0,
+        }
     }
 
     /// Overwrites a block with the next bytes.
@@ -76,11 +84,20 @@ fn receive(mut stream: &TcpStream, block: usize, pause: Duration) -> io::Result<
 }
 
 /// Sends from a thread of its own while this one receives.
-fn transfer(seen: &mut Seen, (client, server): (TcpStream, TcpStream), bytes: usize, write: usize, read: usize) -> io::Result<()> {
+fn transfer(
+    seen: &mut Seen,
+    (client, server): (TcpStream, TcpStream),
+    bytes: usize,
+    write: usize,
+    read: usize,
+) -> io::Result<()> {
     let sender = thread::spawn(move || send(&client, 42, bytes, write));
     let (arrived, checksum) = receive(&server, read, Duration::ZERO)?;
     seen.value("bytes", arrived);
-    seen.value("checksum", sender.join().expect("the sender does not panic")? == checksum);
+    seen.value(
+        "checksum",
+        sender.join().expect("the sender does not panic")? == checksum,
+    );
     Ok(())
 }
 
@@ -123,7 +140,10 @@ fn slow_reader(seen: &mut Seen) -> io::Result<()> {
     thread::sleep(2 * SOON);
     let (arrived, checksum) = receive(&server, 32 << 10, Duration::from_millis(5))?;
     seen.value("bytes", arrived);
-    seen.value("checksum", sender.join().expect("the sender does not panic")? == checksum);
+    seen.value(
+        "checksum",
+        sender.join().expect("the sender does not panic")? == checksum,
+    );
     Ok(())
 }
 
@@ -146,10 +166,16 @@ fn echoed(seen: &mut Seen) -> io::Result<()> {
 fn four_streams(seen: &mut Seen) -> io::Result<()> {
     let pairs = (0..4).map(|_| pair()).collect::<io::Result<Vec<_>>>()?;
     let same = thread::scope(|scope| {
-        let ends: Vec<_> = (0..).zip(&pairs).map(|(seed, (client, server))| {
-            let sender = scope.spawn(move || send(client, 100 + seed, 4 << 20, 64 << 10));
-            (sender, scope.spawn(move || receive(server, 64 << 10, Duration::ZERO)))
-        }).collect();
+        let ends: Vec<_> = (0..)
+            .zip(&pairs)
+            .map(|(seed, (client, server))| {
+                let sender = scope.spawn(move || send(client, 100 + seed, 4 << 20, 64 << 10));
+                (
+                    sender,
+                    scope.spawn(move || receive(server, 64 << 10, Duration::ZERO)),
+                )
+            })
+            .collect();
         let mut same = 0;
         for (sender, receiver) in ends {
             let sent = sender.join().expect("the sender does not panic")?;
@@ -167,8 +193,15 @@ fn reader_stops_early(seen: &mut Seen) -> io::Result<()> {
     let sender = thread::spawn(move || send(&client, 9, 64 << 20, 64 << 10));
     server.read_exact(&mut [0; 1000])?;
     drop(server);
-    let kind = sender.join().expect("the sender does not panic").err().map(|error| error.kind());
+    let kind = sender
+        .join()
+        .expect("the sender does not panic")
+        .err()
+        .map(|error| error.kind());
     let expected = [io::ErrorKind::BrokenPipe, io::ErrorKind::ConnectionReset];
-    seen.value("writer saw an error", kind.is_some_and(|kind| expected.contains(&kind)));
+    seen.value(
+        "writer saw an error",
+        kind.is_some_and(|kind| expected.contains(&kind)),
+    );
     Ok(())
 }

@@ -4,31 +4,103 @@ use super::*;
 use std::collections::HashSet;
 
 pub const CASES: &[Case] = &[
-    case("port_zero_is_assigned", port_zero_is_assigned, "assigned=true, ip=127.0.0.1"),
+    case(
+        "port_zero_is_assigned",
+        port_zero_is_assigned,
+        "assigned=true, ip=127.0.0.1",
+    ),
     case("port_zero_is_unique", port_zero_is_unique, "different=10"),
-    case("bound_to_unspecified", bound_to_unspecified, "ip=0.0.0.0, accepted on=127.0.0.1"),
+    case(
+        "bound_to_unspecified",
+        bound_to_unspecified,
+        "ip=0.0.0.0, accepted on=127.0.0.1",
+    ),
     case("double_bind", double_bind, "second=AddrInUse"),
-    case("double_bind_unspecified", double_bind_unspecified, "second=AddrInUse"),
-    case("double_bind_specific_then_unspecified", specific_then_unspecified, "second=AddrInUse"),
+    case(
+        "double_bind_unspecified",
+        double_bind_unspecified,
+        "second=AddrInUse",
+    ),
+    case(
+        "double_bind_specific_then_unspecified",
+        specific_then_unspecified,
+        "second=AddrInUse",
+    ),
     case("bind_non_local", bind_non_local, "bind=AddrNotAvailable"),
     case("bind_other_loopback", bind_other_loopback, "bind=127.0.0.2"),
-    case("tcp_and_udp_share_a_port", tcp_and_udp_share_a_port, "udp=ok"),
+    case(
+        "tcp_and_udp_share_a_port",
+        tcp_and_udp_share_a_port,
+        "udp=ok",
+    ),
     case("rebind_after_drop", rebind_after_drop, "rebind=true"),
-    case("rebind_with_open_connection", rebind_with_open_connection, r#"rebind=true, old connection="old", new="new""#),
+    case(
+        "rebind_with_open_connection",
+        rebind_with_open_connection,
+        r#"rebind=true, old connection="old", new="new""#,
+    ),
     case("rebind_in_time_wait", rebind_in_time_wait, "rebind=true"),
     case("accept_in_order", accept_in_order, "in order=true"),
-    case("accept_after_client_sent_and_closed", accept_after_client_closed, r#"data="gone", then=0"#),
-    case("accept_after_client_reset", accept_after_client_reset, "accept=true, read=ConnectionReset"),
-    case("drop_refuses_new_connections", drop_refuses, "connect=ConnectionRefused"),
-    case("drop_resets_pending_connections", drop_resets_pending, "read=ConnectionReset"),
-    case("drop_keeps_accepted_connections", drop_keeps_accepted, r#"read="kept""#),
-    case("clone_accepts_too", clone_accepts_too, "same address=true, first=true, second=true"),
-    case("clone_outlives_original", clone_outlives_original, "accept=true"),
-    case("incoming_yields_streams", incoming_yields_streams, r#"0="zero", 1="one", 2="two""#),
-    case("incoming_never_ends_on_error", incoming_never_ends, "first=Some(WouldBlock), second=Some(WouldBlock)"),
-    case("backlog_of_128", backlog_of_128, "connected=128, accepted=128"),
-    case("backlog_overflow", backlog_overflow, "connected all=false, error=Some(TimedOut)"),
-    case("listener_ttl", listener_ttl, "default=64, set=ok, get=33, accepted=33"),
+    case(
+        "accept_after_client_sent_and_closed",
+        accept_after_client_closed,
+        r#"data="gone", then=0"#,
+    ),
+    case(
+        "accept_after_client_reset",
+        accept_after_client_reset,
+        "accept=true, read=ConnectionReset",
+    ),
+    case(
+        "drop_refuses_new_connections",
+        drop_refuses,
+        "connect=ConnectionRefused",
+    ),
+    case(
+        "drop_resets_pending_connections",
+        drop_resets_pending,
+        "read=ConnectionReset",
+    ),
+    case(
+        "drop_keeps_accepted_connections",
+        drop_keeps_accepted,
+        r#"read="kept""#,
+    ),
+    case(
+        "clone_accepts_too",
+        clone_accepts_too,
+        "same address=true, first=true, second=true",
+    ),
+    case(
+        "clone_outlives_original",
+        clone_outlives_original,
+        "accept=true",
+    ),
+    case(
+        "incoming_yields_streams",
+        incoming_yields_streams,
+        r#"0="zero", 1="one", 2="two""#,
+    ),
+    case(
+        "incoming_never_ends_on_error",
+        incoming_never_ends,
+        "first=Some(WouldBlock), second=Some(WouldBlock)",
+    ),
+    case(
+        "backlog_of_128",
+        backlog_of_128,
+        "connected=128, accepted=128",
+    ),
+    case(
+        "backlog_overflow",
+        backlog_overflow,
+        "connected all=false, error=Some(TimedOut)",
+    ),
+    case(
+        "listener_ttl",
+        listener_ttl,
+        "default=64, set=ok, get=33, accepted=33",
+    ),
 ];
 
 fn port_zero_is_assigned(seen: &mut Seen) -> io::Result<()> {
@@ -39,9 +111,16 @@ fn port_zero_is_assigned(seen: &mut Seen) -> io::Result<()> {
 }
 
 fn port_zero_is_unique(seen: &mut Seen) -> io::Result<()> {
-    let listeners = (0..10).map(|_| TcpListener::bind(LOCAL)).collect::<io::Result<Vec<_>>>()?;
-    let ports = listeners.iter().map(|listener| Ok(listener.local_addr()?.port()));
-    seen.value("different", ports.collect::<io::Result<HashSet<_>>>()?.len());
+    let listeners = (0..10)
+        .map(|_| TcpListener::bind(LOCAL))
+        .collect::<io::Result<Vec<_>>>()?;
+    let ports = listeners
+        .iter()
+        .map(|listener| Ok(listener.local_addr()?.port()));
+    seen.value(
+        "different",
+        ports.collect::<io::Result<HashSet<_>>>()?.len(),
+    );
     Ok(())
 }
 
@@ -56,13 +135,19 @@ fn bound_to_unspecified(seen: &mut Seen) -> io::Result<()> {
 
 fn double_bind(seen: &mut Seen) -> io::Result<()> {
     let listener = TcpListener::bind(LOCAL)?;
-    seen.result("second", TcpListener::bind(listener.local_addr()?).map(drop));
+    seen.result(
+        "second",
+        TcpListener::bind(listener.local_addr()?).map(drop),
+    );
     Ok(())
 }
 
 fn double_bind_unspecified(seen: &mut Seen) -> io::Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0))?;
-    seen.result("second", TcpListener::bind(listener.local_addr()?).map(drop));
+    seen.result(
+        "second",
+        TcpListener::bind(listener.local_addr()?).map(drop),
+    );
     Ok(())
 }
 
@@ -75,13 +160,19 @@ fn specific_then_unspecified(seen: &mut Seen) -> io::Result<()> {
 
 fn bind_non_local(seen: &mut Seen) -> io::Result<()> {
     // TEST-NET-1 (RFC 5737) belongs to nobody.
-    seen.result("bind", TcpListener::bind((Ipv4Addr::new(192, 0, 2, 1), 0)).map(drop));
+    seen.result(
+        "bind",
+        TcpListener::bind((Ipv4Addr::new(192, 0, 2, 1), 0)).map(drop),
+    );
     Ok(())
 }
 
 fn bind_other_loopback(seen: &mut Seen) -> io::Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::new(127, 0, 0, 2), 0));
-    seen.result("bind", listener.and_then(|listener| Ok(listener.local_addr()?.ip())));
+    seen.result(
+        "bind",
+        listener.and_then(|listener| Ok(listener.local_addr()?.ip())),
+    );
     Ok(())
 }
 
@@ -93,7 +184,10 @@ fn tcp_and_udp_share_a_port(seen: &mut Seen) -> io::Result<()> {
 
 fn rebind_after_drop(seen: &mut Seen) -> io::Result<()> {
     let address = closed_address()?;
-    seen.result("rebind", TcpListener::bind(address).and_then(|again| Ok(again.local_addr()? == address)));
+    seen.result(
+        "rebind",
+        TcpListener::bind(address).and_then(|again| Ok(again.local_addr()? == address)),
+    );
     Ok(())
 }
 
@@ -122,14 +216,19 @@ fn rebind_in_time_wait(seen: &mut Seen) -> io::Result<()> {
     client.read_to_end(&mut Vec::new())?;
     drop((client, listener));
     std::thread::sleep(SOON);
-    seen.result("rebind", TcpListener::bind(address).and_then(|again| Ok(again.local_addr()? == address)));
+    seen.result(
+        "rebind",
+        TcpListener::bind(address).and_then(|again| Ok(again.local_addr()? == address)),
+    );
     Ok(())
 }
 
 fn accept_in_order(seen: &mut Seen) -> io::Result<()> {
     let listener = TcpListener::bind(LOCAL)?;
     let address = listener.local_addr()?;
-    let clients = (0..8).map(|_| TcpStream::connect(address)).collect::<io::Result<Vec<_>>>()?;
+    let clients = (0..8)
+        .map(|_| TcpStream::connect(address))
+        .collect::<io::Result<Vec<_>>>()?;
     let mut in_order = true;
     for client in &clients {
         in_order &= listener.accept()?.1 == client.local_addr()?;
@@ -227,7 +326,12 @@ fn incoming_never_ends(seen: &mut Seen) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let mut incoming = listener.incoming();
     for label in ["first", "second"] {
-        seen.value(label, incoming.next().and_then(|stream| stream.err().map(|error| error.kind())));
+        seen.value(
+            label,
+            incoming
+                .next()
+                .and_then(|stream| stream.err().map(|error| error.kind())),
+        );
     }
     Ok(())
 }
@@ -236,9 +340,13 @@ fn backlog_of_128(seen: &mut Seen) -> io::Result<()> {
     let listener = TcpListener::bind(LOCAL)?;
     let address = listener.local_addr()?;
     let connect = || TcpStream::connect_timeout(&address, Duration::from_secs(2));
-    let clients = (0..128).map(|_| connect()).collect::<io::Result<Vec<_>>>()?;
+    let clients = (0..128)
+        .map(|_| connect())
+        .collect::<io::Result<Vec<_>>>()?;
     seen.value("connected", clients.len());
-    let accepted = (0..128).map(|_| listener.accept()).collect::<io::Result<Vec<_>>>()?;
+    let accepted = (0..128)
+        .map(|_| listener.accept())
+        .collect::<io::Result<Vec<_>>>()?;
     seen.value("accepted", accepted.len());
     Ok(())
 }

@@ -4,12 +4,24 @@ use super::*;
 use std::thread;
 
 pub const CASES: &[Case] = &[
-    case("thousand_connections_open", thousand_open, "open=1000, answered=1000"),
-    case("thousand_connects_and_closes", thousand_cycles, "served=1000"),
+    case(
+        "thousand_connections_open",
+        thousand_open,
+        "open=1000, answered=1000",
+    ),
+    case(
+        "thousand_connects_and_closes",
+        thousand_cycles,
+        "served=1000",
+    ),
     case("hundred_threads", hundred_threads, "answers=100"),
     case("hundred_udp_sockets", hundred_udp, "answers=100"),
     case("hundred_listeners", hundred_listeners, "answers=100"),
-    case("clones_do_not_leak", clones_do_not_leak, "clones=2000, works=true"),
+    case(
+        "clones_do_not_leak",
+        clones_do_not_leak,
+        "clones=2000, works=true",
+    ),
     case("binds_do_not_leak", binds_do_not_leak, "binds=2000"),
     case("refusals_do_not_leak", refusals_do_not_leak, "refused=2000"),
 ];
@@ -87,7 +99,9 @@ fn hundred_threads(seen: &mut Seen) -> io::Result<()> {
         stream.read_to_string(&mut answer)?;
         Ok(answer == text.to_uppercase())
     };
-    let clients: Vec<_> = (0..100).map(|number| thread::spawn(move || client(number))).collect();
+    let clients: Vec<_> = (0..100)
+        .map(|number| thread::spawn(move || client(number)))
+        .collect();
     let mut answers = 0;
     for client in clients {
         answers += usize::from(client.join().expect("a client does not panic")?);
@@ -100,7 +114,9 @@ fn hundred_threads(seen: &mut Seen) -> io::Result<()> {
 fn hundred_udp(seen: &mut Seen) -> io::Result<()> {
     let server = UdpSocket::bind(LOCAL)?;
     server.set_read_timeout(Some(Duration::from_secs(5)))?;
-    let clients = (0..100).map(|_| UdpSocket::bind(LOCAL)).collect::<io::Result<Vec<_>>>()?;
+    let clients = (0..100)
+        .map(|_| UdpSocket::bind(LOCAL))
+        .collect::<io::Result<Vec<_>>>()?;
     let mut answers = 0;
     for (number, client) in (0u8..).zip(&clients) {
         client.set_read_timeout(Some(Duration::from_secs(5)))?;
@@ -116,7 +132,9 @@ fn hundred_udp(seen: &mut Seen) -> io::Result<()> {
 }
 
 fn hundred_listeners(seen: &mut Seen) -> io::Result<()> {
-    let listeners = (0..100).map(|_| TcpListener::bind(LOCAL)).collect::<io::Result<Vec<_>>>()?;
+    let listeners = (0..100)
+        .map(|_| TcpListener::bind(LOCAL))
+        .collect::<io::Result<Vec<_>>>()?;
     let mut answers = 0;
     for listener in listeners.iter().rev() {
         let client = TcpStream::connect(listener.local_addr()?)?;
@@ -143,8 +161,10 @@ fn binds_do_not_leak(seen: &mut Seen) -> io::Result<()> {
 
 fn refusals_do_not_leak(seen: &mut Seen) -> io::Result<()> {
     let address = closed_address()?;
-    let refused = (0..2000)
-        .filter(|_| TcpStream::connect(address).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused));
+    let refused = (0..2000).filter(|_| {
+        TcpStream::connect(address)
+            .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+    });
     seen.value("refused", refused.count());
     Ok(())
 }

@@ -6,8 +6,8 @@
 //! what `std::net` documents or, where its documentation leaves it to the system, what
 //! Linux does. Where the other layer differs, `differences.rs` says so and why.
 
-use crate::outcome::Seen;
 use super::{api, extra};
+use crate::outcome::Seen;
 use api::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::io::{self, Read, Write};
 use std::time::Duration;
@@ -36,7 +36,11 @@ pub struct Case {
     pub expect: &'static str,
 }
 
-const fn case(name: &'static str, run: fn(&mut Seen) -> io::Result<()>, expect: &'static str) -> Case {
+const fn case(
+    name: &'static str,
+    run: fn(&mut Seen) -> io::Result<()>,
+    expect: &'static str,
+) -> Case {
     Case { name, run, expect }
 }
 

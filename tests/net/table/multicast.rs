@@ -3,21 +3,53 @@
 use super::*;
 
 pub const CASES: &[Case] = &[
-    case("v4_loop", v4_loop, "default=true, clear=ok, get=false, set=ok, get=true"),
+    case(
+        "v4_loop",
+        v4_loop,
+        "default=true, clear=ok, get=false, set=ok, get=true",
+    ),
     case("v4_ttl", v4_ttl, "default=1, set=ok, get=32"),
     case("v4_ttl_zero", v4_ttl_zero, "set=ok, get=0"),
-    case("v4_ttl_too_large", v4_ttl_too_large, "set=InvalidInput, still=1"),
-    case("v6_loop", v6_loop, "default=true, clear=ok, get=false, set=ok, get=true"),
+    case(
+        "v4_ttl_too_large",
+        v4_ttl_too_large,
+        "set=InvalidInput, still=1",
+    ),
+    case(
+        "v6_loop",
+        v6_loop,
+        "default=true, clear=ok, get=false, set=ok, get=true",
+    ),
     case("v4_join_and_leave", v4_join_and_leave, "join=ok, leave=ok"),
     case("v4_join_twice", v4_join_twice, "first=ok, second=AddrInUse"),
-    case("v4_leave_without_join", v4_leave_without_join, "leave=AddrNotAvailable"),
+    case(
+        "v4_leave_without_join",
+        v4_leave_without_join,
+        "leave=AddrNotAvailable",
+    ),
     case("v4_join_no_group", v4_join_no_group, "join=InvalidInput"),
-    case("v4_join_unknown_interface", v4_join_unknown_interface, "join=Error"),
-    case("v4_members_receive", v4_members_receive, r#"read="to the group""#),
+    case(
+        "v4_join_unknown_interface",
+        v4_join_unknown_interface,
+        "join=Error",
+    ),
+    case(
+        "v4_members_receive",
+        v4_members_receive,
+        r#"read="to the group""#,
+    ),
     case("v6_join_and_leave", v6_join_and_leave, "join=ok, leave=ok"),
-    case("v6_leave_without_join", v6_leave_without_join, "leave=AddrNotAvailable"),
+    case(
+        "v6_leave_without_join",
+        v6_leave_without_join,
+        "leave=AddrNotAvailable",
+    ),
     case("v6_join_no_group", v6_join_no_group, "join=InvalidInput"),
-    case("v6_join_unknown_interface", v6_join_unknown_interface, "join=Error"),
+    case(
+        "v6_join_unknown_interface",
+        v6_join_unknown_interface,
+        "join=Error",
+    ),
 ];
 
 const GROUP: Ipv4Addr = Ipv4Addr::new(239, 1, 2, 3);
@@ -69,33 +101,54 @@ fn v6_loop(seen: &mut Seen) -> io::Result<()> {
 
 fn v4_join_and_leave(seen: &mut Seen) -> io::Result<()> {
     let socket = UdpSocket::bind(LOCAL)?;
-    seen.result("join", socket.join_multicast_v4(&GROUP, &Ipv4Addr::LOCALHOST));
-    seen.result("leave", socket.leave_multicast_v4(&GROUP, &Ipv4Addr::LOCALHOST));
+    seen.result(
+        "join",
+        socket.join_multicast_v4(&GROUP, &Ipv4Addr::LOCALHOST),
+    );
+    seen.result(
+        "leave",
+        socket.leave_multicast_v4(&GROUP, &Ipv4Addr::LOCALHOST),
+    );
     Ok(())
 }
 
 fn v4_join_twice(seen: &mut Seen) -> io::Result<()> {
     let socket = UdpSocket::bind(LOCAL)?;
-    seen.result("first", socket.join_multicast_v4(&GROUP, &Ipv4Addr::LOCALHOST));
-    seen.result("second", socket.join_multicast_v4(&GROUP, &Ipv4Addr::LOCALHOST));
+    seen.result(
+        "first",
+        socket.join_multicast_v4(&GROUP, &Ipv4Addr::LOCALHOST),
+    );
+    seen.result(
+        "second",
+        socket.join_multicast_v4(&GROUP, &Ipv4Addr::LOCALHOST),
+    );
     Ok(())
 }
 
 fn v4_leave_without_join(seen: &mut Seen) -> io::Result<()> {
     let socket = UdpSocket::bind(LOCAL)?;
-    seen.result("leave", socket.leave_multicast_v4(&GROUP, &Ipv4Addr::LOCALHOST));
+    seen.result(
+        "leave",
+        socket.leave_multicast_v4(&GROUP, &Ipv4Addr::LOCALHOST),
+    );
     Ok(())
 }
 
 fn v4_join_no_group(seen: &mut Seen) -> io::Result<()> {
     let socket = UdpSocket::bind(LOCAL)?;
-    seen.result("join", socket.join_multicast_v4(&Ipv4Addr::new(10, 0, 0, 1), &Ipv4Addr::LOCALHOST));
+    seen.result(
+        "join",
+        socket.join_multicast_v4(&Ipv4Addr::new(10, 0, 0, 1), &Ipv4Addr::LOCALHOST),
+    );
     Ok(())
 }
 
 fn v4_join_unknown_interface(seen: &mut Seen) -> io::Result<()> {
     let socket = UdpSocket::bind(LOCAL)?;
-    seen.result("join", socket.join_multicast_v4(&GROUP, &Ipv4Addr::new(192, 0, 2, 1)));
+    seen.result(
+        "join",
+        socket.join_multicast_v4(&GROUP, &Ipv4Addr::new(192, 0, 2, 1)),
+    );
     Ok(())
 }
 

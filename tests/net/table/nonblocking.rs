@@ -3,25 +3,85 @@
 use super::*;
 
 pub const CASES: &[Case] = &[
-    case("accept_would_block", accept_would_block, "accept=WouldBlock, then=true"),
-    case("accepted_stream_blocks", accepted_stream_blocks, "read=WouldBlock, in time"),
-    case("flag_is_per_socket", flag_is_per_socket, "one=WouldBlock, other times out=WouldBlock, in time"),
-    case("read_would_block", read_would_block, r#"read=WouldBlock, peek=WouldBlock, then="now""#),
+    case(
+        "accept_would_block",
+        accept_would_block,
+        "accept=WouldBlock, then=true",
+    ),
+    case(
+        "accepted_stream_blocks",
+        accepted_stream_blocks,
+        "read=WouldBlock, in time",
+    ),
+    case(
+        "flag_is_per_socket",
+        flag_is_per_socket,
+        "one=WouldBlock, other times out=WouldBlock, in time",
+    ),
+    case(
+        "read_would_block",
+        read_would_block,
+        r#"read=WouldBlock, peek=WouldBlock, then="now""#,
+    ),
     case("read_at_end", read_at_end, "read=0"),
     case("read_after_reset", read_after_reset, "read=ConnectionReset"),
-    case("write_would_block", write_would_block, "taken=true, end=WouldBlock, after draining=1"),
-    case("write_all_would_block", write_all_would_block, "write_all=WouldBlock"),
+    case(
+        "write_would_block",
+        write_would_block,
+        "taken=true, end=WouldBlock, after draining=1",
+    ),
+    case(
+        "write_all_would_block",
+        write_all_would_block,
+        "write_all=WouldBlock",
+    ),
     case("write_is_partial", write_is_partial, "partial=true"),
-    case("back_to_blocking", back_to_blocking, "first=WouldBlock, then=WouldBlock, in time"),
-    case("clone_shares_the_flag", clone_shares_the_flag, "clone=WouldBlock"),
+    case(
+        "back_to_blocking",
+        back_to_blocking,
+        "first=WouldBlock, then=WouldBlock, in time",
+    ),
+    case(
+        "clone_shares_the_flag",
+        clone_shares_the_flag,
+        "clone=WouldBlock",
+    ),
     case("read_of_nothing", read_of_nothing, "read=WouldBlock"),
-    case("connect_in_progress", connect_in_progress, r#"connected=ok, error=None, peer=true, read="hi""#),
-    case("connect_refused", connect_refused, "waited=ok, error=Some(ConnectionRefused), then=None"),
-    case("incoming_would_block", incoming_would_block, "first=WouldBlock, then=true"),
-    case("udp_recv_would_block", udp_recv_would_block, "recv=WouldBlock, recv_from=WouldBlock, peek=WouldBlock, then=3"),
-    case("udp_clone_shares_the_flag", udp_clone_shares_the_flag, "clone=WouldBlock"),
-    case("udp_back_to_blocking", udp_back_to_blocking, "first=WouldBlock, then=WouldBlock, in time"),
-    case("timeout_does_not_matter", timeout_does_not_matter, "read=WouldBlock, at once=true"),
+    case(
+        "connect_in_progress",
+        connect_in_progress,
+        r#"connected=ok, error=None, peer=true, read="hi""#,
+    ),
+    case(
+        "connect_refused",
+        connect_refused,
+        "waited=ok, error=Some(ConnectionRefused), then=None",
+    ),
+    case(
+        "incoming_would_block",
+        incoming_would_block,
+        "first=WouldBlock, then=true",
+    ),
+    case(
+        "udp_recv_would_block",
+        udp_recv_would_block,
+        "recv=WouldBlock, recv_from=WouldBlock, peek=WouldBlock, then=3",
+    ),
+    case(
+        "udp_clone_shares_the_flag",
+        udp_clone_shares_the_flag,
+        "clone=WouldBlock",
+    ),
+    case(
+        "udp_back_to_blocking",
+        udp_back_to_blocking,
+        "first=WouldBlock, then=WouldBlock, in time",
+    ),
+    case(
+        "timeout_does_not_matter",
+        timeout_does_not_matter,
+        "read=WouldBlock, at once=true",
+    ),
 ];
 
 fn accept_would_block(seen: &mut Seen) -> io::Result<()> {
@@ -150,7 +210,10 @@ fn connect_in_progress(seen: &mut Seen) -> io::Result<()> {
     let (mut server, from) = listener.accept()?;
     seen.result("connected", extra::wait_writable(&client));
     seen.value("error", client.take_error()?.map(|error| error.kind()));
-    seen.value("peer", client.peer_addr()? == listener.local_addr()? && from == client.local_addr()?);
+    seen.value(
+        "peer",
+        client.peer_addr()? == listener.local_addr()? && from == client.local_addr()?,
+    );
     server.write_all(b"hi")?;
     client.set_nonblocking(false)?;
     seen.value("read", read_text(&client)?);

@@ -3,23 +3,55 @@
 use super::*;
 
 pub const CASES: &[Case] = &[
-    case("nodelay", nodelay, "default=false, set=ok, get=true, clear=ok, cleared=false"),
+    case(
+        "nodelay",
+        nodelay,
+        "default=false, set=ok, get=true, clear=ok, cleared=false",
+    ),
     case("nodelay_of_accepted", nodelay_of_accepted, "accepted=false"),
-    case("ttl", ttl, "default=64, set=ok, get=100, highest=ok, get=255"),
+    case(
+        "ttl",
+        ttl,
+        "default=64, set=ok, get=100, highest=ok, get=255",
+    ),
     case("ttl_too_large", ttl_too_large, "set=InvalidInput, still=64"),
     case("ttl_absurd", ttl_absurd, "set=InvalidInput"),
     case("ttl_zero", ttl_zero, "set=InvalidInput"),
     case("ttl_is_shared_by_clones", ttl_shared, "clone=77"),
     case("udp_ttl", udp_ttl, "default=64, set=ok, get=12"),
-    case("keepalive", keepalive, "default=false, set=ok, get=true, clear=ok, cleared=false"),
-    case("linger", linger, "default=None, set=ok, get=Some(5s), clear=ok, cleared=None"),
-    case("linger_sends_data", linger_sends_data, r#"read="lingering""#),
+    case(
+        "keepalive",
+        keepalive,
+        "default=false, set=ok, get=true, clear=ok, cleared=false",
+    ),
+    case(
+        "linger",
+        linger,
+        "default=None, set=ok, get=Some(5s), clear=ok, cleared=None",
+    ),
+    case(
+        "linger_sends_data",
+        linger_sends_data,
+        r#"read="lingering""#,
+    ),
     case("send_buffer", send_buffer, "set=ok, at least=true"),
     case("receive_buffer", receive_buffer, "set=ok, at least=true"),
     case("small_buffers_still_work", small_buffers, "arrived=true"),
-    case("buffer_of_nothing", buffer_of_nothing, "connection works=true"),
-    case("broadcast", broadcast, "default=false, set=ok, get=true, clear=ok, cleared=false"),
-    case("options_are_per_socket", per_socket, "one=true, other=false"),
+    case(
+        "buffer_of_nothing",
+        buffer_of_nothing,
+        "connection works=true",
+    ),
+    case(
+        "broadcast",
+        broadcast,
+        "default=false, set=ok, get=true, clear=ok, cleared=false",
+    ),
+    case(
+        "options_are_per_socket",
+        per_socket,
+        "one=true, other=false",
+    ),
 ];
 
 fn nodelay(seen: &mut Seen) -> io::Result<()> {
@@ -97,7 +129,10 @@ fn keepalive(seen: &mut Seen) -> io::Result<()> {
 fn linger(seen: &mut Seen) -> io::Result<()> {
     let (client, _server) = pair()?;
     seen.result("default", extra::linger(&client));
-    seen.result("set", extra::set_linger(&client, Some(Duration::from_secs(5))));
+    seen.result(
+        "set",
+        extra::set_linger(&client, Some(Duration::from_secs(5))),
+    );
     seen.result("get", extra::linger(&client));
     seen.result("clear", extra::set_linger(&client, None));
     seen.result("cleared", extra::linger(&client));

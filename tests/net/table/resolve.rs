@@ -3,21 +3,69 @@
 use super::*;
 
 pub const CASES: &[Case] = &[
-    case("connect_to_no_address", connect_to_no_address, "connect=InvalidInput"),
-    case("bind_to_no_address", bind_to_no_address, "tcp=InvalidInput, udp=InvalidInput"),
-    case("udp_without_address", udp_without_address, "connect=InvalidInput, send_to=InvalidInput"),
-    case("connect_falls_to_the_next", connect_falls_to_the_next, "peer=true"),
-    case("connect_stops_at_the_first", connect_stops_at_the_first, "peer=true, second waits=WouldBlock"),
-    case("connect_reports_the_last_error", connect_reports_last, "connect=ConnectionRefused"),
-    case("bind_falls_to_the_next", bind_falls_to_the_next, "ip=127.0.0.1"),
-    case("bind_reports_the_last_error", bind_reports_last, "bind=AddrNotAvailable"),
-    case("udp_bind_falls_to_the_next", udp_bind_falls_to_the_next, "ip=127.0.0.1"),
-    case("send_to_uses_the_first_only", send_to_uses_the_first, r#"first="one", second=WouldBlock"#),
+    case(
+        "connect_to_no_address",
+        connect_to_no_address,
+        "connect=InvalidInput",
+    ),
+    case(
+        "bind_to_no_address",
+        bind_to_no_address,
+        "tcp=InvalidInput, udp=InvalidInput",
+    ),
+    case(
+        "udp_without_address",
+        udp_without_address,
+        "connect=InvalidInput, send_to=InvalidInput",
+    ),
+    case(
+        "connect_falls_to_the_next",
+        connect_falls_to_the_next,
+        "peer=true",
+    ),
+    case(
+        "connect_stops_at_the_first",
+        connect_stops_at_the_first,
+        "peer=true, second waits=WouldBlock",
+    ),
+    case(
+        "connect_reports_the_last_error",
+        connect_reports_last,
+        "connect=ConnectionRefused",
+    ),
+    case(
+        "bind_falls_to_the_next",
+        bind_falls_to_the_next,
+        "ip=127.0.0.1",
+    ),
+    case(
+        "bind_reports_the_last_error",
+        bind_reports_last,
+        "bind=AddrNotAvailable",
+    ),
+    case(
+        "udp_bind_falls_to_the_next",
+        udp_bind_falls_to_the_next,
+        "ip=127.0.0.1",
+    ),
+    case(
+        "send_to_uses_the_first_only",
+        send_to_uses_the_first,
+        r#"first="one", second=WouldBlock"#,
+    ),
     case("connect_by_text", connect_by_text, "connect=true"),
     case("connect_by_tuple_of_text", connect_by_tuple, "connect=true"),
     case("connect_by_name", connect_by_name, "connect=true"),
-    case("text_without_port", text_without_port, "connect=InvalidInput"),
-    case("text_with_absurd_port", text_with_absurd_port, "connect=InvalidInput"),
+    case(
+        "text_without_port",
+        text_without_port,
+        "connect=InvalidInput",
+    ),
+    case(
+        "text_with_absurd_port",
+        text_with_absurd_port,
+        "connect=InvalidInput",
+    ),
     case("text_v6", text_v6, "bind=true"),
 ];
 
@@ -45,14 +93,20 @@ fn udp_without_address(seen: &mut Seen) -> io::Result<()> {
 fn connect_falls_to_the_next(seen: &mut Seen) -> io::Result<()> {
     let listener = TcpListener::bind(LOCAL)?;
     let addresses = [closed_address()?, listener.local_addr()?];
-    seen.value("peer", TcpStream::connect(&addresses[..])?.peer_addr()? == addresses[1]);
+    seen.value(
+        "peer",
+        TcpStream::connect(&addresses[..])?.peer_addr()? == addresses[1],
+    );
     Ok(())
 }
 
 fn connect_stops_at_the_first(seen: &mut Seen) -> io::Result<()> {
     let (one, two) = (TcpListener::bind(LOCAL)?, TcpListener::bind(LOCAL)?);
     let addresses = [one.local_addr()?, two.local_addr()?];
-    seen.value("peer", TcpStream::connect(&addresses[..])?.peer_addr()? == addresses[0]);
+    seen.value(
+        "peer",
+        TcpStream::connect(&addresses[..])?.peer_addr()? == addresses[0],
+    );
     two.set_nonblocking(true)?;
     seen.result("second waits", two.accept().map(drop));
     Ok(())
@@ -99,14 +153,20 @@ fn send_to_uses_the_first(seen: &mut Seen) -> io::Result<()> {
 fn connect_by_text(seen: &mut Seen) -> io::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let text = listener.local_addr()?.to_string();
-    seen.value("connect", TcpStream::connect(text)?.peer_addr()? == listener.local_addr()?);
+    seen.value(
+        "connect",
+        TcpStream::connect(text)?.peer_addr()? == listener.local_addr()?,
+    );
     Ok(())
 }
 
 fn connect_by_tuple(seen: &mut Seen) -> io::Result<()> {
     let listener = TcpListener::bind(("127.0.0.1", 0))?;
     let port = listener.local_addr()?.port();
-    seen.value("connect", TcpStream::connect(("127.0.0.1", port))?.peer_addr()?.port() == port);
+    seen.value(
+        "connect",
+        TcpStream::connect(("127.0.0.1", port))?.peer_addr()?.port() == port,
+    );
     Ok(())
 }
 
@@ -114,7 +174,10 @@ fn connect_by_name(seen: &mut Seen) -> io::Result<()> {
     // `localhost` may have addresses of both families; only one of them listens.
     let listener = TcpListener::bind(LOCAL)?;
     let port = listener.local_addr()?.port();
-    seen.value("connect", TcpStream::connect(("localhost", port))?.peer_addr()?.port() == port);
+    seen.value(
+        "connect",
+        TcpStream::connect(("localhost", port))?.peer_addr()?.port() == port,
+    );
     Ok(())
 }
 
@@ -129,6 +192,9 @@ fn text_with_absurd_port(seen: &mut Seen) -> io::Result<()> {
 }
 
 fn text_v6(seen: &mut Seen) -> io::Result<()> {
-    seen.value("bind", TcpListener::bind("[::1]:0")?.local_addr()?.is_ipv6());
+    seen.value(
+        "bind",
+        TcpListener::bind("[::1]:0")?.local_addr()?.is_ipv6(),
+    );
     Ok(())
 }

@@ -5,36 +5,136 @@ use api::Shutdown;
 
 pub const CASES: &[Case] = &[
     case("echo", echo, r#"write=4, server="ping", client="pong""#),
-    case("addresses_agree", addresses_agree, "peer of client=true, peer of server=true, accept says=true, loopback=true"),
-    case("read_to_end_after_close", read_to_end_after_close, r#"read=11, text="hello world""#),
-    case("read_after_peer_close", read_after_peer_close, r#"data="last", then=0, again=0"#),
+    case(
+        "addresses_agree",
+        addresses_agree,
+        "peer of client=true, peer of server=true, accept says=true, loopback=true",
+    ),
+    case(
+        "read_to_end_after_close",
+        read_to_end_after_close,
+        r#"read=11, text="hello world""#,
+    ),
+    case(
+        "read_after_peer_close",
+        read_after_peer_close,
+        r#"data="last", then=0, again=0"#,
+    ),
     case("read_on_closed_is_zero", read_on_closed_is_zero, "read=0"),
-    case("half_close", half_close, r#"request="question", reply="answer""#),
-    case("shutdown_read_ends_reading", shutdown_read, "shutdown=ok, read=0, again=0"),
-    case("shutdown_read_leaves_writing", shutdown_read_leaves_writing, r#"write=5, other end="still""#),
-    case("shutdown_both", shutdown_both, "shutdown=ok, read=0, write=BrokenPipe, other end reads=0"),
-    case("shutdown_write_leaves_reading", shutdown_write_leaves_reading, r#"read="late""#),
-    case("write_after_shutdown", write_after_shutdown, "write=BrokenPipe, again=BrokenPipe"),
-    case("double_shutdown_write", double_shutdown_write, "first=ok, second=ok"),
-    case("double_shutdown_both", double_shutdown_both, "first=ok, second=ok"),
-    case("shutdown_keeps_sent_data", shutdown_keeps_sent_data, r#"text="all of it""#),
-    case("drop_delivers_sent_data", drop_delivers_sent_data, r#"text="parting words""#),
-    case("read_into_nothing", read_into_nothing, r#"read=0, then="x""#),
-    case("read_into_nothing_at_end", read_into_nothing_at_end, "read=0"),
+    case(
+        "half_close",
+        half_close,
+        r#"request="question", reply="answer""#,
+    ),
+    case(
+        "shutdown_read_ends_reading",
+        shutdown_read,
+        "shutdown=ok, read=0, again=0",
+    ),
+    case(
+        "shutdown_read_leaves_writing",
+        shutdown_read_leaves_writing,
+        r#"write=5, other end="still""#,
+    ),
+    case(
+        "shutdown_both",
+        shutdown_both,
+        "shutdown=ok, read=0, write=BrokenPipe, other end reads=0",
+    ),
+    case(
+        "shutdown_write_leaves_reading",
+        shutdown_write_leaves_reading,
+        r#"read="late""#,
+    ),
+    case(
+        "write_after_shutdown",
+        write_after_shutdown,
+        "write=BrokenPipe, again=BrokenPipe",
+    ),
+    case(
+        "double_shutdown_write",
+        double_shutdown_write,
+        "first=ok, second=ok",
+    ),
+    case(
+        "double_shutdown_both",
+        double_shutdown_both,
+        "first=ok, second=ok",
+    ),
+    case(
+        "shutdown_keeps_sent_data",
+        shutdown_keeps_sent_data,
+        r#"text="all of it""#,
+    ),
+    case(
+        "drop_delivers_sent_data",
+        drop_delivers_sent_data,
+        r#"text="parting words""#,
+    ),
+    case(
+        "read_into_nothing",
+        read_into_nothing,
+        r#"read=0, then="x""#,
+    ),
+    case(
+        "read_into_nothing_at_end",
+        read_into_nothing_at_end,
+        "read=0",
+    ),
     case("write_of_nothing", write_of_nothing, r#"write=0, then="y""#),
     case("flush", flush, r#"flush=ok, read="f""#),
-    case("peek_leaves_data", peek_leaves_data, r#"peek="peeked", again="peeked", read="peeked""#),
+    case(
+        "peek_leaves_data",
+        peek_leaves_data,
+        r#"peek="peeked", again="peeked", read="peeked""#,
+    ),
     case("peek_short", peek_short, r#"peek=2, read="abcdef""#),
     case("peek_at_end", peek_at_end, "peek=0, read=0"),
-    case("read_in_pieces", read_in_pieces, r#"first="abc", second="def", third="g""#),
-    case("small_writes_in_order", small_writes_in_order, "read=ok, in order=true"),
-    case("read_exact_across_writes", read_exact_across_writes, r#"read=ok, text="onetwothree""#),
-    case("read_exact_of_too_little", read_exact_of_too_little, "read=UnexpectedEof"),
-    case("through_shared_reference", through_shared_reference, r#"read="shared""#),
-    case("clone_is_the_same_socket", clone_is_the_same_socket, r#"addresses=true, data="via clone""#),
-    case("drop_of_clone_keeps_connection", drop_of_clone, r#"read="alive""#),
-    case("connect_to_unspecified", connect_to_unspecified, "connected=true, peer=127.0.0.1"),
-    case("take_error_is_none", take_error_is_none, "client=None, server=None, listener=None"),
+    case(
+        "read_in_pieces",
+        read_in_pieces,
+        r#"first="abc", second="def", third="g""#,
+    ),
+    case(
+        "small_writes_in_order",
+        small_writes_in_order,
+        "read=ok, in order=true",
+    ),
+    case(
+        "read_exact_across_writes",
+        read_exact_across_writes,
+        r#"read=ok, text="onetwothree""#,
+    ),
+    case(
+        "read_exact_of_too_little",
+        read_exact_of_too_little,
+        "read=UnexpectedEof",
+    ),
+    case(
+        "through_shared_reference",
+        through_shared_reference,
+        r#"read="shared""#,
+    ),
+    case(
+        "clone_is_the_same_socket",
+        clone_is_the_same_socket,
+        r#"addresses=true, data="via clone""#,
+    ),
+    case(
+        "drop_of_clone_keeps_connection",
+        drop_of_clone,
+        r#"read="alive""#,
+    ),
+    case(
+        "connect_to_unspecified",
+        connect_to_unspecified,
+        "connected=true, peer=127.0.0.1",
+    ),
+    case(
+        "take_error_is_none",
+        take_error_is_none,
+        "client=None, server=None, listener=None",
+    ),
 ];
 
 fn echo(seen: &mut Seen) -> io::Result<()> {
@@ -50,10 +150,19 @@ fn addresses_agree(seen: &mut Seen) -> io::Result<()> {
     let listener = TcpListener::bind(LOCAL)?;
     let client = TcpStream::connect(listener.local_addr()?)?;
     let (server, said) = listener.accept()?;
-    seen.value("peer of client", client.peer_addr()? == listener.local_addr()?);
-    seen.value("peer of server", server.peer_addr()? == client.local_addr()?);
+    seen.value(
+        "peer of client",
+        client.peer_addr()? == listener.local_addr()?,
+    );
+    seen.value(
+        "peer of server",
+        server.peer_addr()? == client.local_addr()?,
+    );
     seen.value("accept says", said == client.local_addr()?);
-    seen.value("loopback", said.ip().is_loopback() && server.local_addr()? == listener.local_addr()?);
+    seen.value(
+        "loopback",
+        said.ip().is_loopback() && server.local_addr()? == listener.local_addr()?,
+    );
     Ok(())
 }
 
@@ -325,9 +434,11 @@ fn take_error_is_none(seen: &mut Seen) -> io::Result<()> {
     let listener = TcpListener::bind(LOCAL)?;
     let client = TcpStream::connect(listener.local_addr()?)?;
     let (server, _) = listener.accept()?;
-    for (label, error) in
-        [("client", client.take_error()?), ("server", server.take_error()?), ("listener", listener.take_error()?)]
-    {
+    for (label, error) in [
+        ("client", client.take_error()?),
+        ("server", server.take_error()?),
+        ("listener", listener.take_error()?),
+    ] {
         seen.value(label, error.map(|error| error.kind()));
     }
     Ok(())

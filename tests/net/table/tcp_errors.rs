@@ -6,24 +6,96 @@ use api::Shutdown;
 pub const CASES: &[Case] = &[
     case("refused", refused, "connect=ConnectionRefused"),
     case("refused_again_and_again", refused_again, "refused=20"),
-    case("reset_seen_by_reader", reset_seen_by_reader, "read=ConnectionReset, then=0"),
-    case("reset_seen_by_blocked_reader", reset_seen_by_blocked_reader, "read=ConnectionReset"),
-    case("reset_seen_by_writer", reset_seen_by_writer, "write=ConnectionReset, then=BrokenPipe"),
-    case("data_before_reset", data_before_reset, "read=21, then=ConnectionReset"),
-    case("reset_in_take_error", reset_in_take_error, "first=Some(ConnectionReset), second=None, read=0"),
-    case("shutdown_after_reset", shutdown_after_reset, "both=NotConnected"),
-    case("peer_addr_after_reset", peer_addr_after_reset, "peer=NotConnected, local=true"),
-    case("peer_addr_after_peer_close", peer_addr_after_peer_close, "peer=true"),
-    case("write_to_closed_peer", write_to_closed_peer, "first=1, later=BrokenPipe"),
-    case("close_with_unread_data", close_with_unread_data, "read=ConnectionReset"),
-    case("shutdown_after_peer_close", shutdown_after_peer_close, "write=ok"),
-    case("options_after_reset", options_after_reset, "set=ok, get=true"),
-    case("connect_timeout_connects", connect_timeout_connects, r#"read="in time""#),
-    case("connect_timeout_refused", connect_timeout_refused, "connect=ConnectionRefused"),
-    case("connect_timeout_of_zero", connect_timeout_of_zero, "connect=InvalidInput"),
-    case("connect_timeout_then_blocking", connect_timeout_then_blocking, "read=WouldBlock, in time"),
-    case("connect_to_port_zero", connect_to_port_zero, "connect=ConnectionRefused"),
-    case("connect_to_other_loopback_address", connect_to_other_loopback, "connect=ConnectionRefused"),
+    case(
+        "reset_seen_by_reader",
+        reset_seen_by_reader,
+        "read=ConnectionReset, then=0",
+    ),
+    case(
+        "reset_seen_by_blocked_reader",
+        reset_seen_by_blocked_reader,
+        "read=ConnectionReset",
+    ),
+    case(
+        "reset_seen_by_writer",
+        reset_seen_by_writer,
+        "write=ConnectionReset, then=BrokenPipe",
+    ),
+    case(
+        "data_before_reset",
+        data_before_reset,
+        "read=21, then=ConnectionReset",
+    ),
+    case(
+        "reset_in_take_error",
+        reset_in_take_error,
+        "first=Some(ConnectionReset), second=None, read=0",
+    ),
+    case(
+        "shutdown_after_reset",
+        shutdown_after_reset,
+        "both=NotConnected",
+    ),
+    case(
+        "peer_addr_after_reset",
+        peer_addr_after_reset,
+        "peer=NotConnected, local=true",
+    ),
+    case(
+        "peer_addr_after_peer_close",
+        peer_addr_after_peer_close,
+        "peer=true",
+    ),
+    case(
+        "write_to_closed_peer",
+        write_to_closed_peer,
+        "first=1, later=BrokenPipe",
+    ),
+    case(
+        "close_with_unread_data",
+        close_with_unread_data,
+        "read=ConnectionReset",
+    ),
+    case(
+        "shutdown_after_peer_close",
+        shutdown_after_peer_close,
+        "write=ok",
+    ),
+    case(
+        "options_after_reset",
+        options_after_reset,
+        "set=ok, get=true",
+    ),
+    case(
+        "connect_timeout_connects",
+        connect_timeout_connects,
+        r#"read="in time""#,
+    ),
+    case(
+        "connect_timeout_refused",
+        connect_timeout_refused,
+        "connect=ConnectionRefused",
+    ),
+    case(
+        "connect_timeout_of_zero",
+        connect_timeout_of_zero,
+        "connect=InvalidInput",
+    ),
+    case(
+        "connect_timeout_then_blocking",
+        connect_timeout_then_blocking,
+        "read=WouldBlock, in time",
+    ),
+    case(
+        "connect_to_port_zero",
+        connect_to_port_zero,
+        "connect=ConnectionRefused",
+    ),
+    case(
+        "connect_to_other_loopback_address",
+        connect_to_other_loopback,
+        "connect=ConnectionRefused",
+    ),
 ];
 
 fn refused(seen: &mut Seen) -> io::Result<()> {
@@ -33,8 +105,10 @@ fn refused(seen: &mut Seen) -> io::Result<()> {
 
 fn refused_again(seen: &mut Seen) -> io::Result<()> {
     let address = closed_address()?;
-    let refused = (0..20)
-        .filter(|_| TcpStream::connect(address).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused));
+    let refused = (0..20).filter(|_| {
+        TcpStream::connect(address)
+            .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+    });
     seen.value("refused", refused.count());
     Ok(())
 }

@@ -6,23 +6,71 @@ use std::sync::Arc;
 use std::thread;
 
 pub const CASES: &[Case] = &[
-    case("reader_and_writer", reader_and_writer, "arrived=100000, echoed=100000"),
-    case("shared_by_arc", shared_by_arc, "arrived=40000, balanced=true"),
+    case(
+        "reader_and_writer",
+        reader_and_writer,
+        "arrived=100000, echoed=100000",
+    ),
+    case(
+        "shared_by_arc",
+        shared_by_arc,
+        "arrived=40000, balanced=true",
+    ),
     case("shutdown_wakes_reader", shutdown_wakes_reader, "read=0"),
-    case("shutdown_wakes_writer", shutdown_wakes_writer, "write=BrokenPipe"),
+    case(
+        "shutdown_wakes_writer",
+        shutdown_wakes_writer,
+        "write=BrokenPipe",
+    ),
     case("peer_close_wakes_reader", peer_close_wakes_reader, "read=0"),
-    case("peer_reset_wakes_writer", peer_reset_wakes_writer, "write=ConnectionReset"),
-    case("reading_wakes_writer", reading_wakes_writer, "written=4194304, arrived=4194304"),
-    case("drop_of_clone_leaves_accept_waiting", drop_leaves_accept_waiting, "still waiting=true, accepted=true"),
-    case("drop_of_clone_leaves_read_waiting", drop_leaves_read_waiting, r#"still waiting=true, read="later""#),
+    case(
+        "peer_reset_wakes_writer",
+        peer_reset_wakes_writer,
+        "write=ConnectionReset",
+    ),
+    case(
+        "reading_wakes_writer",
+        reading_wakes_writer,
+        "written=4194304, arrived=4194304",
+    ),
+    case(
+        "drop_of_clone_leaves_accept_waiting",
+        drop_leaves_accept_waiting,
+        "still waiting=true, accepted=true",
+    ),
+    case(
+        "drop_of_clone_leaves_read_waiting",
+        drop_leaves_read_waiting,
+        r#"still waiting=true, read="later""#,
+    ),
     case("two_acceptors", two_acceptors, "accepted=2, different=true"),
     case("two_readers", two_readers, "bytes=2, each=true"),
-    case("connect_wakes_accept", connect_wakes_accept, "accepted=true"),
-    case("streams_move_between_threads", streams_move, r#"read="moved""#),
-    case("socket_outlives_its_thread", outlives_thread, r#"read="from the dead""#),
+    case(
+        "connect_wakes_accept",
+        connect_wakes_accept,
+        "accepted=true",
+    ),
+    case(
+        "streams_move_between_threads",
+        streams_move,
+        r#"read="moved""#,
+    ),
+    case(
+        "socket_outlives_its_thread",
+        outlives_thread,
+        r#"read="from the dead""#,
+    ),
     case("many_short_threads", many_short_threads, "bytes=500"),
-    case("udp_send_wakes_receiver", udp_send_wakes_receiver, r#"read="wake up""#),
-    case("timeout_set_from_another_thread", timeout_from_other_thread, "read=WouldBlock"),
+    case(
+        "udp_send_wakes_receiver",
+        udp_send_wakes_receiver,
+        r#"read="wake up""#,
+    ),
+    case(
+        "timeout_set_from_another_thread",
+        timeout_from_other_thread,
+        "read=WouldBlock",
+    ),
 ];
 
 fn reader_and_writer(seen: &mut Seen) -> io::Result<()> {
@@ -80,7 +128,10 @@ fn shutdown_wakes_writer(seen: &mut Seen) -> io::Result<()> {
     let writer = thread::spawn(move || fill(&clone).1);
     thread::sleep(4 * SOON);
     client.shutdown(Shutdown::Both)?;
-    seen.result::<()>("write", Err(writer.join().expect("the writer does not panic")));
+    seen.result::<()>(
+        "write",
+        Err(writer.join().expect("the writer does not panic")),
+    );
     Ok(())
 }
 
@@ -98,7 +149,10 @@ fn peer_reset_wakes_writer(seen: &mut Seen) -> io::Result<()> {
     let writer = thread::spawn(move || fill(&client).1);
     thread::sleep(4 * SOON);
     reset(server)?;
-    seen.result::<()>("write", Err(writer.join().expect("the writer does not panic")));
+    seen.result::<()>(
+        "write",
+        Err(writer.join().expect("the writer does not panic")),
+    );
     Ok(())
 }
 
@@ -151,7 +205,10 @@ fn two_acceptors(seen: &mut Seen) -> io::Result<()> {
         })
         .collect();
     thread::sleep(SOON);
-    let _clients = [TcpStream::connect(listener.local_addr()?)?, TcpStream::connect(listener.local_addr()?)?];
+    let _clients = [
+        TcpStream::connect(listener.local_addr()?)?,
+        TcpStream::connect(listener.local_addr()?)?,
+    ];
     let mut peers = Vec::new();
     for acceptor in acceptors {
         peers.push(acceptor.join().expect("an acceptor does not panic")?.1);
@@ -197,7 +254,9 @@ fn connect_wakes_accept(seen: &mut Seen) -> io::Result<()> {
 }
 
 fn streams_move(seen: &mut Seen) -> io::Result<()> {
-    let (client, server) = thread::spawn(pair).join().expect("connecting does not panic")?;
+    let (client, server) = thread::spawn(pair)
+        .join()
+        .expect("connecting does not panic")?;
     let writer = thread::spawn(move || (&client).write_all(b"moved").map(|()| client));
     let _client = writer.join().expect("the writer does not panic")?;
     seen.value("read", read_text(server)?);
@@ -245,14 +304,19 @@ fn udp_send_wakes_receiver(seen: &mut Seen) -> io::Result<()> {
     });
     thread::sleep(SOON);
     one.send(b"wake up")?;
-    seen.value("read", receiver.join().expect("the receiver does not panic")?);
+    seen.value(
+        "read",
+        receiver.join().expect("the receiver does not panic")?,
+    );
     Ok(())
 }
 
 fn timeout_from_other_thread(seen: &mut Seen) -> io::Result<()> {
     let (client, _server) = pair()?;
     let mut clone = client.try_clone()?;
-    thread::spawn(move || client.set_read_timeout(Some(SOON))).join().expect("setting does not panic")?;
+    thread::spawn(move || client.set_read_timeout(Some(SOON)))
+        .join()
+        .expect("setting does not panic")?;
     seen.result("read", clone.read(&mut [0; 4]));
     Ok(())
 }

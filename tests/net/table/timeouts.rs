@@ -3,28 +3,84 @@
 use super::*;
 
 pub const CASES: &[Case] = &[
-    case("default_is_none", default_is_none, "read=None, write=None, udp read=None, udp write=None"),
-    case("zero_is_an_error", zero_is_an_error, "read=InvalidInput, write=InvalidInput, udp read=InvalidInput, udp write=InvalidInput, still=None"),
-    case("set_and_get", set_and_get, "100ms=true, 1.5s=true, 60s=true"),
+    case(
+        "default_is_none",
+        default_is_none,
+        "read=None, write=None, udp read=None, udp write=None",
+    ),
+    case(
+        "zero_is_an_error",
+        zero_is_an_error,
+        "read=InvalidInput, write=InvalidInput, udp read=InvalidInput, udp write=InvalidInput, still=None",
+    ),
+    case(
+        "set_and_get",
+        set_and_get,
+        "100ms=true, 1.5s=true, 60s=true",
+    ),
     case("set_and_clear", set_and_clear, "read=None, write=None"),
-    case("read_and_write_are_independent", independent, "read=true, write=None"),
+    case(
+        "read_and_write_are_independent",
+        independent,
+        "read=true, write=None",
+    ),
     case("hour", hour, "set=ok, get=true"),
     case("longest", longest, "set=ok, finite or none=true, read=0"),
-    case("shortest_is_not_for_ever", shortest, "set=ok, read=WouldBlock, in time"),
+    case(
+        "shortest_is_not_for_ever",
+        shortest,
+        "set=ok, read=WouldBlock, in time",
+    ),
     case("read_times_out", read_times_out, "read=WouldBlock, in time"),
-    case("read_times_out_again", read_times_out_again, r#"read=WouldBlock, in time, again=WouldBlock, in time, data="late""#),
+    case(
+        "read_times_out_again",
+        read_times_out_again,
+        r#"read=WouldBlock, in time, again=WouldBlock, in time, data="late""#,
+    ),
     case("peek_times_out", peek_times_out, "peek=WouldBlock, in time"),
     case("data_beats_timeout", data_beats_timeout, r#"read="soon""#),
     case("end_beats_timeout", end_beats_timeout, "read=0"),
-    case("write_times_out", write_times_out, "taken=true, write=WouldBlock, in time"),
-    case("write_timeout_keeps_what_was_taken", write_keeps_taken, "arrived=true, write=WouldBlock"),
-    case("clone_shares_timeout", clone_shares_timeout, "get=true, read=WouldBlock, in time"),
-    case("timeout_of_half_a_second", half_a_second, "read=WouldBlock, in time"),
-    case("cleared_timeout_waits", cleared_timeout_waits, r#"read="patience""#),
-    case("udp_read_times_out", udp_read_times_out, "recv=WouldBlock, in time, recv_from=WouldBlock, in time"),
-    case("udp_peek_times_out", udp_peek_times_out, "peek=WouldBlock, in time, peek_from=WouldBlock, in time"),
+    case(
+        "write_times_out",
+        write_times_out,
+        "taken=true, write=WouldBlock, in time",
+    ),
+    case(
+        "write_timeout_keeps_what_was_taken",
+        write_keeps_taken,
+        "arrived=true, write=WouldBlock",
+    ),
+    case(
+        "clone_shares_timeout",
+        clone_shares_timeout,
+        "get=true, read=WouldBlock, in time",
+    ),
+    case(
+        "timeout_of_half_a_second",
+        half_a_second,
+        "read=WouldBlock, in time",
+    ),
+    case(
+        "cleared_timeout_waits",
+        cleared_timeout_waits,
+        r#"read="patience""#,
+    ),
+    case(
+        "udp_read_times_out",
+        udp_read_times_out,
+        "recv=WouldBlock, in time, recv_from=WouldBlock, in time",
+    ),
+    case(
+        "udp_peek_times_out",
+        udp_peek_times_out,
+        "peek=WouldBlock, in time, peek_from=WouldBlock, in time",
+    ),
     case("udp_data_beats_timeout", udp_data_beats_timeout, "recv=4"),
-    case("timeout_of_accepted_stream", timeout_of_accepted, "accepted=None"),
+    case(
+        "timeout_of_accepted_stream",
+        timeout_of_accepted,
+        "accepted=None",
+    ),
 ];
 
 const TIMEOUT: Duration = Duration::from_millis(60);
@@ -61,7 +117,10 @@ fn set_and_get(seen: &mut Seen) -> io::Result<()> {
         let timeout = Duration::from_millis(timeout);
         client.set_read_timeout(Some(timeout))?;
         client.set_write_timeout(Some(timeout))?;
-        seen.value(label, about(client.read_timeout(), timeout)? && about(client.write_timeout(), timeout)?);
+        seen.value(
+            label,
+            about(client.read_timeout(), timeout)? && about(client.write_timeout(), timeout)?,
+        );
     }
     Ok(())
 }
@@ -98,7 +157,10 @@ fn longest(seen: &mut Seen) -> io::Result<()> {
     seen.result("set", client.set_read_timeout(Some(Duration::MAX)));
     // A kernel may not be able to count that far, but it must not count less than days.
     let days = Duration::from_secs(2 * 86_400);
-    seen.value("finite or none", client.read_timeout()?.is_none_or(|got| got > days));
+    seen.value(
+        "finite or none",
+        client.read_timeout()?.is_none_or(|got| got > days),
+    );
     let closer = std::thread::spawn(move || {
         std::thread::sleep(SOON);
         drop(server);
@@ -111,7 +173,10 @@ fn longest(seen: &mut Seen) -> io::Result<()> {
 fn shortest(seen: &mut Seen) -> io::Result<()> {
     let (mut client, _server) = pair()?;
     // Less than a microsecond must not be rounded down to "no timeout".
-    seen.result("set", client.set_read_timeout(Some(Duration::from_nanos(1))));
+    seen.result(
+        "set",
+        client.set_read_timeout(Some(Duration::from_nanos(1))),
+    );
     seen.timed("read", Duration::ZERO, || client.read(&mut [0; 4]));
     Ok(())
 }
@@ -175,7 +240,10 @@ fn write_keeps_taken(seen: &mut Seen) -> io::Result<()> {
     drop(client);
     let mut arrived = Vec::new();
     server.read_to_end(&mut arrived)?;
-    seen.value("arrived", arrived.len() == taken && arrived.iter().all(|byte| *byte == 0x5a));
+    seen.value(
+        "arrived",
+        arrived.len() == taken && arrived.iter().all(|byte| *byte == 0x5a),
+    );
     seen.result::<()>("write", Err(error));
     Ok(())
 }

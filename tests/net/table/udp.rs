@@ -3,35 +3,127 @@
 use super::*;
 
 pub const CASES: &[Case] = &[
-    case("send_to_and_receive", send_to_and_receive, r#"sent=5, text="hello", from=true"#),
-    case("reply_to_sender", reply_to_sender, r#"reply="pong", from=true"#),
-    case("boundaries_are_kept", boundaries_are_kept, r#"1="one", 2="two", 3="three""#),
+    case(
+        "send_to_and_receive",
+        send_to_and_receive,
+        r#"sent=5, text="hello", from=true"#,
+    ),
+    case(
+        "reply_to_sender",
+        reply_to_sender,
+        r#"reply="pong", from=true"#,
+    ),
+    case(
+        "boundaries_are_kept",
+        boundaries_are_kept,
+        r#"1="one", 2="two", 3="three""#,
+    ),
     case("order_on_loopback", order_on_loopback, "in order=true"),
-    case("truncation", truncation, r#"read=4, text="long", next="next""#),
-    case("truncation_when_connected", truncation_when_connected, "read=4, next=4"),
-    case("empty_datagram", empty_datagram, "sent=0, read=0, from=true"),
-    case("empty_datagram_when_connected", empty_when_connected, "sent=0, read=0"),
-    case("receive_into_nothing_discards", receive_into_nothing, r#"read=0, next="second""#),
-    case("peek_leaves_datagram", peek_leaves_datagram, r#"peek=5, again=5, read="stays""#),
-    case("peek_from_tells_sender", peek_from_tells_sender, "peek=2, from=true, read=2"),
+    case(
+        "truncation",
+        truncation,
+        r#"read=4, text="long", next="next""#,
+    ),
+    case(
+        "truncation_when_connected",
+        truncation_when_connected,
+        "read=4, next=4",
+    ),
+    case(
+        "empty_datagram",
+        empty_datagram,
+        "sent=0, read=0, from=true",
+    ),
+    case(
+        "empty_datagram_when_connected",
+        empty_when_connected,
+        "sent=0, read=0",
+    ),
+    case(
+        "receive_into_nothing_discards",
+        receive_into_nothing,
+        r#"read=0, next="second""#,
+    ),
+    case(
+        "peek_leaves_datagram",
+        peek_leaves_datagram,
+        r#"peek=5, again=5, read="stays""#,
+    ),
+    case(
+        "peek_from_tells_sender",
+        peek_from_tells_sender,
+        "peek=2, from=true, read=2",
+    ),
     case("peek_short", peek_short, r#"peek=2, read="complete""#),
-    case("connected_exchange", connected_exchange, r#"there="ping", back="pong""#),
+    case(
+        "connected_exchange",
+        connected_exchange,
+        r#"there="ping", back="pong""#,
+    ),
     case("connected_recv_from", connected_recv_from, "from=true"),
-    case("connected_ignores_others", connected_ignores_others, r#"read="friend", then=WouldBlock"#),
-    case("connect_again", connect_again, r#"first="a", second="b", peer=true"#),
+    case(
+        "connected_ignores_others",
+        connected_ignores_others,
+        r#"read="friend", then=WouldBlock"#,
+    ),
+    case(
+        "connect_again",
+        connect_again,
+        r#"first="a", second="b", peer=true"#,
+    ),
     case("peer_addr", peer_addr, "before=NotConnected, after=true"),
-    case("local_addr_after_connect", local_addr_after_connect, "before=0.0.0.0, after=127.0.0.1"),
+    case(
+        "local_addr_after_connect",
+        local_addr_after_connect,
+        "before=0.0.0.0, after=127.0.0.1",
+    ),
     case("send_to_self", send_to_self, r#"read="me", from=true"#),
-    case("port_zero_is_assigned", port_zero, "assigned=true, different=true"),
-    case("bound_to_unspecified", bound_to_unspecified, r#"ip=0.0.0.0, read="any""#),
-    case("clone_shares_the_queue", clone_shares_the_queue, r#"clone="first", original="second""#),
-    case("clone_outlives_original", clone_outlives_original, "sent=4, read=4"),
-    case("largest_datagram", largest_datagram, "sent=65507, read=65507, same=true"),
-    case("datagram_of_8k", datagram_of_8k, "sent=8192, read=8192, same=true"),
-    case("datagram_of_32k", datagram_of_32k, "sent=32768, read=32768, same=true"),
+    case(
+        "port_zero_is_assigned",
+        port_zero,
+        "assigned=true, different=true",
+    ),
+    case(
+        "bound_to_unspecified",
+        bound_to_unspecified,
+        r#"ip=0.0.0.0, read="any""#,
+    ),
+    case(
+        "clone_shares_the_queue",
+        clone_shares_the_queue,
+        r#"clone="first", original="second""#,
+    ),
+    case(
+        "clone_outlives_original",
+        clone_outlives_original,
+        "sent=4, read=4",
+    ),
+    case(
+        "largest_datagram",
+        largest_datagram,
+        "sent=65507, read=65507, same=true",
+    ),
+    case(
+        "datagram_of_8k",
+        datagram_of_8k,
+        "sent=8192, read=8192, same=true",
+    ),
+    case(
+        "datagram_of_32k",
+        datagram_of_32k,
+        "sent=32768, read=32768, same=true",
+    ),
     case("many_small_datagrams_queue", many_queue, "received=64"),
-    case("closed_socket_forgets_queue", closed_forgets, "read=WouldBlock"),
-    case("receivers_take_one_each", receivers_take_one_each, "all=true"),
+    case(
+        "closed_socket_forgets_queue",
+        closed_forgets,
+        "read=WouldBlock",
+    ),
+    case(
+        "receivers_take_one_each",
+        receivers_take_one_each,
+        "all=true",
+    ),
     case("take_error_is_none", take_error_is_none, "error=None"),
 ];
 
@@ -240,7 +332,10 @@ fn send_to_self(seen: &mut Seen) -> io::Result<()> {
 fn port_zero(seen: &mut Seen) -> io::Result<()> {
     let (one, other) = free()?;
     seen.value("assigned", one.local_addr()?.port() != 0);
-    seen.value("different", one.local_addr()?.port() != other.local_addr()?.port());
+    seen.value(
+        "different",
+        one.local_addr()?.port() != other.local_addr()?.port(),
+    );
     Ok(())
 }
 

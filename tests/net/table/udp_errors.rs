@@ -8,18 +8,62 @@ pub const CASES: &[Case] = &[
     case("rebind_after_drop", rebind_after_drop, "rebind=true"),
     case("send_without_peer", send_without_peer, "send=Error"),
     case("recv_without_peer", recv_without_peer, "recv=3"),
-    case("too_large", too_large, "send_to=Error, connected=Error, smaller=3"),
+    case(
+        "too_large",
+        too_large,
+        "send_to=Error, connected=Error, smaller=3",
+    ),
     case("absurdly_large", absurdly_large, "send_to=Error"),
-    case("refused_when_connected", refused_when_connected, "send=1, recv=ConnectionRefused, then=WouldBlock"),
-    case("refused_reported_by_send", refused_reported_by_send, "first=1, second=ConnectionRefused, third=1"),
-    case("refused_in_take_error", refused_in_take_error, "error=Some(ConnectionRefused), then=None"),
-    case("refused_is_unseen_when_free", refused_when_free, "send_to=1, again=1, recv=WouldBlock"),
-    case("wrong_family", wrong_family, "v6 from v4=Error, still works=1"),
-    case("connect_wrong_family", connect_wrong_family, "connect=Error, still free=NotConnected"),
-    case("send_to_port_zero", send_to_port_zero, "send_to=InvalidInput"),
-    case("send_to_while_connected", send_to_while_connected, r#"send_to=9, read="elsewhere""#),
-    case("broadcast_without_permission", broadcast_without_permission, "send_to=PermissionDenied"),
-    case("send_to_unspecified", send_to_unspecified, r#"read="anyone""#),
+    case(
+        "refused_when_connected",
+        refused_when_connected,
+        "send=1, recv=ConnectionRefused, then=WouldBlock",
+    ),
+    case(
+        "refused_reported_by_send",
+        refused_reported_by_send,
+        "first=1, second=ConnectionRefused, third=1",
+    ),
+    case(
+        "refused_in_take_error",
+        refused_in_take_error,
+        "error=Some(ConnectionRefused), then=None",
+    ),
+    case(
+        "refused_is_unseen_when_free",
+        refused_when_free,
+        "send_to=1, again=1, recv=WouldBlock",
+    ),
+    case(
+        "wrong_family",
+        wrong_family,
+        "v6 from v4=Error, still works=1",
+    ),
+    case(
+        "connect_wrong_family",
+        connect_wrong_family,
+        "connect=Error, still free=NotConnected",
+    ),
+    case(
+        "send_to_port_zero",
+        send_to_port_zero,
+        "send_to=InvalidInput",
+    ),
+    case(
+        "send_to_while_connected",
+        send_to_while_connected,
+        r#"send_to=9, read="elsewhere""#,
+    ),
+    case(
+        "broadcast_without_permission",
+        broadcast_without_permission,
+        "send_to=PermissionDenied",
+    ),
+    case(
+        "send_to_unspecified",
+        send_to_unspecified,
+        r#"read="anyone""#,
+    ),
 ];
 
 /// An address on 127.0.0.1 where no socket is bound.
@@ -34,13 +78,19 @@ fn double_bind(seen: &mut Seen) -> io::Result<()> {
 }
 
 fn bind_non_local(seen: &mut Seen) -> io::Result<()> {
-    seen.result("bind", UdpSocket::bind((Ipv4Addr::new(192, 0, 2, 1), 0)).map(drop));
+    seen.result(
+        "bind",
+        UdpSocket::bind((Ipv4Addr::new(192, 0, 2, 1), 0)).map(drop),
+    );
     Ok(())
 }
 
 fn rebind_after_drop(seen: &mut Seen) -> io::Result<()> {
     let address = closed_udp()?;
-    seen.result("rebind", UdpSocket::bind(address).and_then(|again| Ok(again.local_addr()? == address)));
+    seen.result(
+        "rebind",
+        UdpSocket::bind(address).and_then(|again| Ok(again.local_addr()? == address)),
+    );
     Ok(())
 }
 
@@ -59,7 +109,10 @@ fn recv_without_peer(seen: &mut Seen) -> io::Result<()> {
 fn too_large(seen: &mut Seen) -> io::Result<()> {
     let (one, other) = udp_pair()?;
     let block = vec![0; 65_508];
-    seen.result("send_to", UdpSocket::bind(LOCAL)?.send_to(&block, other.local_addr()?));
+    seen.result(
+        "send_to",
+        UdpSocket::bind(LOCAL)?.send_to(&block, other.local_addr()?),
+    );
     seen.result("connected", one.send(&block));
     seen.result("smaller", one.send(b"abc"));
     Ok(())
@@ -67,7 +120,10 @@ fn too_large(seen: &mut Seen) -> io::Result<()> {
 
 fn absurdly_large(seen: &mut Seen) -> io::Result<()> {
     let socket = UdpSocket::bind(LOCAL)?;
-    seen.result("send_to", socket.send_to(&vec![0; 16 << 20], socket.local_addr()?));
+    seen.result(
+        "send_to",
+        socket.send_to(&vec![0; 16 << 20], socket.local_addr()?),
+    );
     Ok(())
 }
 
@@ -144,14 +200,20 @@ fn send_to_while_connected(seen: &mut Seen) -> io::Result<()> {
 
 fn broadcast_without_permission(seen: &mut Seen) -> io::Result<()> {
     let socket = UdpSocket::bind(LOCAL)?;
-    seen.result("send_to", socket.send_to(b"x", (Ipv4Addr::new(127, 255, 255, 255), 9)));
+    seen.result(
+        "send_to",
+        socket.send_to(b"x", (Ipv4Addr::new(127, 255, 255, 255), 9)),
+    );
     Ok(())
 }
 
 fn send_to_unspecified(seen: &mut Seen) -> io::Result<()> {
     let socket = UdpSocket::bind(LOCAL)?;
     socket.set_read_timeout(Some(Duration::from_millis(500)))?;
-    socket.send_to(b"anyone", (Ipv4Addr::UNSPECIFIED, socket.local_addr()?.port()))?;
+    socket.send_to(
+        b"anyone",
+        (Ipv4Addr::UNSPECIFIED, socket.local_addr()?.port()),
+    )?;
     let mut buffer = [0; 16];
     let length = socket.recv(&mut buffer)?;
     seen.text("read", &buffer[..length]);

@@ -4,30 +4,74 @@ use super::*;
 
 pub const CASES: &[Case] = &[
     case("tcp_echo", tcp_echo, r#"there="ping", back="pong""#),
-    case("addresses", addresses, "peer=true, ip=::1, flowinfo=0, scope=0"),
+    case(
+        "addresses",
+        addresses,
+        "peer=true, ip=::1, flowinfo=0, scope=0",
+    ),
     case("refused", refused, "connect=ConnectionRefused"),
     case("reset", reset_v6, "read=ConnectionReset"),
     case("bind_non_local", bind_non_local, "bind=AddrNotAvailable"),
     case("double_bind", double_bind, "second=AddrInUse"),
-    case("bound_to_unspecified", bound_to_unspecified, "ip=::, accepted on=::1"),
+    case(
+        "bound_to_unspecified",
+        bound_to_unspecified,
+        "ip=::, accepted on=::1",
+    ),
     case("connect_to_unspecified", connect_to_unspecified, "peer=::1"),
     case("only_v6_default", only_v6_default, "v6 only=false"),
     case("only_v6_after_bind", only_v6_after_bind, "set=InvalidInput"),
-    case("v4_client_of_v6_listener", v4_client_of_v6_listener, r#"from=::ffff:127.0.0.1, client=127.0.0.1, read="mapped""#),
-    case("connect_to_mapped", connect_to_mapped, "peer=::ffff:127.0.0.1, accepted from=127.0.0.1"),
-    case("bind_to_mapped", bind_to_mapped, "local=::ffff:127.0.0.1, accepted=true"),
+    case(
+        "v4_client_of_v6_listener",
+        v4_client_of_v6_listener,
+        r#"from=::ffff:127.0.0.1, client=127.0.0.1, read="mapped""#,
+    ),
+    case(
+        "connect_to_mapped",
+        connect_to_mapped,
+        "peer=::ffff:127.0.0.1, accepted from=127.0.0.1",
+    ),
+    case(
+        "bind_to_mapped",
+        bind_to_mapped,
+        "local=::ffff:127.0.0.1, accepted=true",
+    ),
     case("v4_then_v6_on_one_port", v4_then_v6, "second=AddrInUse"),
     case("loopbacks_share_a_port", loopbacks_share_a_port, "v6=ok"),
-    case("udp_exchange", udp_exchange, r#"read="six", from=true, back=3"#),
+    case(
+        "udp_exchange",
+        udp_exchange,
+        r#"read="six", from=true, back=3"#,
+    ),
     case("udp_truncation", udp_truncation, "read=4, next=2"),
     case("udp_refused", udp_refused, "recv=ConnectionRefused"),
-    case("udp_largest_datagram", udp_largest, "sent=65507, read=65507"),
+    case(
+        "udp_largest_datagram",
+        udp_largest,
+        "sent=65507, read=65507",
+    ),
     case("udp_too_large", udp_too_large, "send=Error"),
-    case("udp_mapped", udp_mapped, r#"read="mapped", from=::ffff:127.0.0.1"#),
-    case("udp_wrong_family", udp_wrong_family, "bound to ::1=NetworkUnreachable"),
+    case(
+        "udp_mapped",
+        udp_mapped,
+        r#"read="mapped", from=::ffff:127.0.0.1"#,
+    ),
+    case(
+        "udp_wrong_family",
+        udp_wrong_family,
+        "bound to ::1=NetworkUnreachable",
+    ),
     case("ttl", ttl, "default=64, set=ok, get=55"),
-    case("link_local_without_scope", link_local_without_scope, "bind=InvalidInput"),
-    case("half_close", half_close, r#"request="question", reply="answer""#),
+    case(
+        "link_local_without_scope",
+        link_local_without_scope,
+        "bind=InvalidInput",
+    ),
+    case(
+        "half_close",
+        half_close,
+        r#"request="question", reply="answer""#,
+    ),
 ];
 
 fn pair6() -> io::Result<(TcpStream, TcpStream)> {
@@ -85,7 +129,10 @@ fn bind_non_local(seen: &mut Seen) -> io::Result<()> {
 
 fn double_bind(seen: &mut Seen) -> io::Result<()> {
     let listener = TcpListener::bind(LOCAL6)?;
-    seen.result("second", TcpListener::bind(listener.local_addr()?).map(drop));
+    seen.result(
+        "second",
+        TcpListener::bind(listener.local_addr()?).map(drop),
+    );
     Ok(())
 }
 
@@ -143,7 +190,10 @@ fn bind_to_mapped(seen: &mut Seen) -> io::Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST.to_ipv6_mapped(), 0))?;
     seen.value("local", listener.local_addr()?.ip());
     let client = TcpStream::connect((Ipv4Addr::LOCALHOST, listener.local_addr()?.port()))?;
-    seen.value("accepted", listener.accept()?.1.port() == client.local_addr()?.port());
+    seen.value(
+        "accepted",
+        listener.accept()?.1.port() == client.local_addr()?.port(),
+    );
     Ok(())
 }
 
@@ -219,7 +269,10 @@ fn udp_mapped(seen: &mut Seen) -> io::Result<()> {
 
 fn udp_wrong_family(seen: &mut Seen) -> io::Result<()> {
     let socket = UdpSocket::bind(LOCAL6)?;
-    seen.result("bound to ::1", socket.send_to(b"x", (Ipv4Addr::LOCALHOST, 9)));
+    seen.result(
+        "bound to ::1",
+        socket.send_to(b"x", (Ipv4Addr::LOCALHOST, 9)),
+    );
     Ok(())
 }
 
