@@ -28,7 +28,7 @@ step_nostd() { cargo check -p rump-hyper --no-default-features; }
 step_test() { cargo test --workspace 2>&1 | tee -a "$log"; }
 step_loom() {
     RUSTFLAGS="${RUSTFLAGS:-} --cfg loom" CARGO_TARGET_DIR=$target/loom \
-        cargo test -p rump-hyper --release --lib loom 2>&1 | tee -a "$log"
+        cargo test -p rump-hyper --release --test loom 2>&1 | tee -a "$log"
 }
 step_doc() { RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps; }
 

@@ -8,7 +8,7 @@
 //! All of them: the kernel must have been booted, the thread should have an lwp (one is
 //! made for the call otherwise), and pointers must be valid for what the section 2
 //! manual page says is read or written. They return -1 and leave NetBSD's number in
-//! [`crate::hyper::errno`].
+//! [`crate::hyper::errno()`].
 
 use crate::abi::{iovec, kevent as kevent_t, msghdr, pollfd, rlimit, sockaddr, timespec};
 use core::ffi::{c_int, c_uint, c_ulong, c_void};
