@@ -115,6 +115,10 @@ fn table(results: &[(&Benchmark, Option<&Row>)]) -> String {
         )
         .expect("a string takes everything");
     }
+    let notes = results.iter().flat_map(|(_, row)| *row);
+    for (row, note) in notes.filter_map(|row| Some((row, row.note.as_ref()?))) {
+        write!(text, "\n{}: {note}.\n", row.name).expect("a string takes everything");
+    }
     text
 }
 

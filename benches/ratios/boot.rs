@@ -30,31 +30,30 @@ pub fn boot(harness: &mut Harness) -> Outcome {
         .map(|report| report.after as f64 / 1e6)
         .collect();
     let kernel = &reports[0].kernel;
-    let subject = |name, unit| Subject {
+    let subject = |name, unit, note| Subject {
         name,
         unit,
         better: Better::Less,
         rival_is: None,
+        note,
     };
     let note = format!(
         "of which {:.1} MB are there before boot",
         reports[0].before as f64 / 1e6
     );
     harness.write(
-        &subject("boot/init", "ms"),
+        &subject("boot/init", "ms", None),
         kernel,
         Some(CPUS),
         &times,
         None,
-        None,
     )?;
     harness.write(
-        &subject("boot/rss", "MB"),
+        &subject("boot/rss", "MB", Some(note)),
         kernel,
         Some(CPUS),
         &sizes,
         None,
-        Some(note),
     )
 }
 

@@ -60,6 +60,7 @@ pub fn cold_net(harness: &mut Harness) -> Outcome {
         unit: "s",
         better: Better::Less,
         rival_is: None,
+        note: Some(format!("{JOBS} jobs")),
     };
     let kernel = format!("NetBSD {}", tree.version());
     // The archive is of the same tree as the kernel of this program, or the row is not
@@ -68,14 +69,7 @@ pub fn cold_net(harness: &mut Harness) -> Outcome {
     if running != kernel {
         return Err(format!("this program runs {running}, but the tree is {kernel}").into());
     }
-    harness.write(
-        &subject,
-        &running,
-        None,
-        &times[1..],
-        None,
-        Some(format!("{JOBS} jobs")),
-    )
+    harness.write(&subject, &running, None, &times[1..], None)
 }
 
 /// `cargo build` of the examples when everything is built.
@@ -93,8 +87,9 @@ pub fn noop(harness: &mut Harness) -> Outcome {
         unit: "s",
         better: Better::Less,
         rival_is: None,
+        note: None,
     };
-    harness.write(&subject, &boot::identity()?, None, &times[1..], None, None)
+    harness.write(&subject, &boot::identity()?, None, &times[1..], None)
 }
 
 fn build(folder: &Path) -> Result<(), Box<dyn Error>> {

@@ -31,6 +31,8 @@ pub struct Subject<'a> {
     pub unit: &'a str,
     pub better: Better,
     pub rival_is: Option<&'a str>,
+    /// What a reader of the figures has to know.
+    pub note: Option<String>,
 }
 
 /// Where rows go, and the kernel that they are about.
@@ -88,7 +90,6 @@ impl<'a> Harness<'a> {
             Some(CPUS),
             &our_values,
             Some(&rival_values),
-            None,
         )
     }
 
@@ -99,14 +100,13 @@ impl<'a> Harness<'a> {
         kernel: &str,
         cpus: Option<usize>,
         ours: &[f64],
-        rival: Option<&[f64]>,
-        note: Option<String>,
+        rival_values: Option<&[f64]>,
     ) -> Result<(), Box<dyn Error>> {
         if !(self.wanted)(subject.name) {
             return Ok(());
         }
         let median = ratios::median(ours);
-        let rival = rival.map(ratios::median);
+        let rival = rival_values.map(ratios::median);
         let ratio = rival.map(|rival| match subject.better {
             Better::More => median / rival,
             Better::Less => rival / median,
@@ -123,7 +123,8 @@ impl<'a> Harness<'a> {
             spread: rounded(ratios::spread(ours)),
             when: now(),
             cpus,
-            note,
+            rival_spread: rival_values.map(|values| rounded(ratios::spread(values))),
+            note: subject.note.clone(),
         };
         println!("{}", describe(&row));
         Ok(ratios::append(&self.file, &row)?)

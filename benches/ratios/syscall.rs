@@ -62,14 +62,15 @@ pub fn null_overhead(harness: &mut Harness) -> Outcome {
             more.push(column(&|turn| each(turn.0) - each(turn.1)));
         }
     }
+    let note = format!("safe {:.1} ns, raw {:.1} ns", median(&safe), median(&raw));
     let subject = Subject {
         name: "syscall/null-overhead",
         unit: "ns",
         better: Better::Less,
         rival_is: Some("raw call"),
+        note: Some(note),
     };
-    let note = format!("safe {:.1} ns, raw {:.1} ns", median(&safe), median(&raw));
-    harness.write(&subject, &kernel, Some(CPUS), &more, None, Some(note))
+    harness.write(&subject, &kernel, Some(CPUS), &more, None)
 }
 
 /// The time of one turn of calls.

@@ -30,6 +30,9 @@ pub struct Row {
     /// Virtual CPUs of the kernel, where one ran.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cpus: Option<usize>,
+    /// (max - min) / median of the rival.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rival_spread: Option<f64>,
     /// What else there is to know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,

@@ -23,7 +23,7 @@ pub const CASES: &[Case] = &[
         "clones=2000, works=true",
     ),
     case("binds_do_not_leak", binds_do_not_leak, "binds=2000"),
-    case("refusals_do_not_leak", refusals_do_not_leak, "refused=2000"),
+    case("refusals_do_not_leak", refusals_do_not_leak, "refused=80"),
 ];
 
 fn thousand_open(seen: &mut Seen) -> io::Result<()> {
@@ -161,7 +161,9 @@ fn binds_do_not_leak(seen: &mut Seen) -> io::Result<()> {
 
 fn refusals_do_not_leak(seen: &mut Seen) -> io::Result<()> {
     let address = closed_address()?;
-    let refused = (0..2000).filter(|_| {
+    // NetBSD answers at most 100 refused connections a second (net.inet.tcp.rstppslimit);
+    // the rest would wait for the retransmission of their SYN.
+    let refused = (0..80).filter(|_| {
         TcpStream::connect(address)
             .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
     });

@@ -16,6 +16,9 @@ use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
+/// The size of a new socket's buffers: room for the largest datagram and its address.
+const BUFFER: usize = 128 << 10;
+
 /// A UDP socket, as [`std::net::UdpSocket`].
 ///
 /// It is closed when the value is dropped.
@@ -89,6 +92,10 @@ impl UdpSocket {
 
     fn bind_one(address: &SocketAddr, only_v6: bool) -> io::Result<Self> {
         let socket = Socket::new(address, abi::SOCK_DGRAM, only_v6)?;
+        // NetBSD's defaults (9 and 40 KiB) are less than the largest datagram.
+        for buffer in [abi::SO_SNDBUF, abi::SO_RCVBUF] {
+            options::set_size(socket.fd(), buffer, BUFFER)?;
+        }
         socket.bind(address)?;
         Ok(Self(socket))
     }
