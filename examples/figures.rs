@@ -29,7 +29,7 @@ fn run() -> Result<(), Box<dyn Error>> {
     let file = std::env::args()
         .nth(1)
         .map_or_else(|| root.join("target/ratios.jsonl"), Into::into);
-    let rows = ratios::read(&file)?;
+    let rows = ratios::read(&file, |complaint| eprintln!("figures: skipped {complaint}"))?;
     let results: Vec<_> = BENCHMARKS
         .iter()
         .map(|benchmark| (benchmark, newest(&rows, benchmark.name)))

@@ -11,6 +11,7 @@ use std::error::Error;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::process::ExitCode;
 use std::thread;
+use std::time::Duration;
 
 /// The longest request head that is read.
 const HEAD_LIMIT: usize = 8 * 1024;
@@ -55,10 +56,25 @@ fn run() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Accepts until the listener fails; each connection has a thread.
+/// Accepts as long as there is a kernel; each connection has a thread.
 fn serve(listener: &TcpListener, greeting: &str) -> io::Result<()> {
     for stream in listener.incoming() {
-        let (stream, greeting) = (stream?, greeting.to_string());
+        let stream = match stream {
+            Ok(stream) => stream,
+            Err(error) => match error.kind() {
+                // Its client gave up while it was waiting.
+                io::ErrorKind::ConnectionAborted => continue,
+                // The kernel was shut down.
+                io::ErrorKind::NotConnected => return Err(error),
+                // Too many descriptors, perhaps: connections that end make room.
+                _ => {
+                    eprintln!("a connection was not accepted: {error}");
+                    thread::sleep(Duration::from_millis(100));
+                    continue;
+                }
+            },
+        };
+        let greeting = greeting.to_string();
         thread::spawn(move || {
             if let Err(error) = answer(stream, &greeting) {
                 eprintln!("a connection ended: {error}");

@@ -86,22 +86,14 @@ fn echo(stream: &TcpStream, bytes: usize) -> io::Result<usize> {
             }
             to.shutdown(Shutdown::Write)
         });
-        let mut buffer = vec![0; BLOCK];
-        let mut received = 0;
-        loop {
-            let mut stream = stream;
-            let length = stream.read(&mut buffer)?;
-            if length == 0 {
-                break;
-            }
-            if buffer[..length] != *from(received, length) {
-                return Err(io::Error::other(format!(
-                    "wrong data came back after {received} bytes"
-                )));
-            }
-            received += length;
+        let received = compare(stream, from);
+        if received.is_err() {
+            // The sender may be waiting for a server that nobody reads from any more.
+            let _ = stream.shutdown(Shutdown::Both);
         }
-        sender.join().expect("the sender does not panic")?;
+        let sent = sender.join().expect("the sender does not panic");
+        let received = received?;
+        sent?;
         match received == bytes {
             true => Ok(received),
             false => Err(io::Error::other(format!(
@@ -109,4 +101,25 @@ fn echo(stream: &TcpStream, bytes: usize) -> io::Result<usize> {
             ))),
         }
     })
+}
+
+/// Reads to the end and compares with what was sent; returns how much it was.
+fn compare<'a>(
+    mut stream: &TcpStream,
+    sent: impl Fn(usize, usize) -> &'a [u8],
+) -> io::Result<usize> {
+    let mut buffer = vec![0; BLOCK];
+    let mut received = 0;
+    loop {
+        let length = stream.read(&mut buffer)?;
+        if length == 0 {
+            return Ok(received);
+        }
+        if buffer[..length] != *sent(received, length) {
+            return Err(io::Error::other(format!(
+                "wrong data came back after {received} bytes"
+            )));
+        }
+        received += length;
+    }
 }

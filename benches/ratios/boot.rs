@@ -31,11 +31,8 @@ pub fn boot(harness: &mut Harness) -> Outcome {
         .collect();
     let kernel = &reports[0].kernel;
     let subject = |name, unit, note| Subject {
-        name,
-        unit,
-        better: Better::Less,
-        rival_is: None,
         note,
+        ..Subject::new(name, unit, Better::Less)
     };
     let note = format!(
         "of which {:.1} MB are there before boot",

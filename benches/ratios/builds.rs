@@ -27,6 +27,12 @@ pub fn cold_net(harness: &mut Harness) -> Outcome {
     else {
         return Err("needs a NetBSD tree: set NETBSD_SRC".into());
     };
+    // The archive must be of the same tree as the kernel of this program, or the row would
+    // not be about what runs.
+    let (kernel, running) = (format!("NetBSD {}", tree.version()), boot::identity()?);
+    if running != kernel {
+        return Err(format!("this program runs {running}, but the tree is {kernel}").into());
+    }
     let out = target().join("bench/cold-net");
     let components = NET.map(String::from);
     let host = env!("BENCH_TARGET");
@@ -56,49 +62,58 @@ pub fn cold_net(harness: &mut Harness) -> Outcome {
         }
     }
     let subject = Subject {
-        name: "build/cold-net",
-        unit: "s",
-        better: Better::Less,
-        rival_is: None,
         note: Some(format!("{JOBS} jobs")),
+        ..Subject::new("build/cold-net", "s", Better::Less)
     };
-    let kernel = format!("NetBSD {}", tree.version());
-    // The archive is of the same tree as the kernel of this program, or the row is not
-    // about what runs.
-    let running = boot::identity()?;
-    if running != kernel {
-        return Err(format!("this program runs {running}, but the tree is {kernel}").into());
-    }
     harness.write(&subject, &running, None, &times[1..], None)
+}
+
+/// From an empty target folder to a tcp_echo that has run. What cargo downloads is there.
+pub fn cold_cargo(harness: &mut Harness) -> Outcome {
+    let folder = target().join("bench/cold-cargo");
+    let (mut times, mut kernel) = (Vec::new(), String::new());
+    for _ in 0..=COLD_RUNS {
+        if folder.exists() {
+            std::fs::remove_dir_all(&folder)?;
+        }
+        let start = Instant::now();
+        let output = cargo(
+            &folder,
+            &["run", "--quiet", "--example", "tcp_echo", "--", "1"],
+        )?;
+        times.push(seconds(start.elapsed()));
+        let told = output
+            .lines()
+            .find_map(|line| line.strip_prefix("kernel: "));
+        kernel = told.ok_or("tcp_echo named no kernel")?.to_string();
+    }
+    std::fs::remove_dir_all(&folder)?;
+    let subject = Subject::new("build/cold-cargo", "s", Better::Less);
+    harness.write(&subject, &kernel, None, &times[1..], None)
 }
 
 /// `cargo build` of the examples when everything is built.
 pub fn noop(harness: &mut Harness) -> Outcome {
+    let running = boot::identity()?;
     let folder = target().join("bench/noop");
-    build(&folder)?;
+    let build = || cargo(&folder, &["build", "--quiet", "--examples"]);
+    build()?;
     let times = (0..=RUNS)
         .map(|_| {
             let start = Instant::now();
-            build(&folder).map(|()| seconds(start.elapsed()))
+            build().map(|_| seconds(start.elapsed()))
         })
         .collect::<Result<Vec<_>, _>>()?;
-    let subject = Subject {
-        name: "build/noop",
-        unit: "s",
-        better: Better::Less,
-        rival_is: None,
-        note: None,
-    };
-    harness.write(&subject, &boot::identity()?, None, &times[1..], None)
+    let subject = Subject::new("build/noop", "s", Better::Less);
+    harness.write(&subject, &running, None, &times[1..], None)
 }
 
-fn build(folder: &Path) -> Result<(), Box<dyn Error>> {
+/// Runs cargo as a user would, with a target folder of its own; returns what it printed.
+fn cargo(folder: &Path, arguments: &[&str]) -> Result<String, Box<dyn Error>> {
     let mut cargo = Command::new(env!("CARGO"));
     cargo
         .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .args(["build", "--quiet", "--examples"])
-        .arg("--target-dir")
-        .arg(folder);
+        .args(arguments);
     // What cargo sets for this benchmark is not there when a user builds.
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
@@ -106,9 +121,10 @@ fn build(folder: &Path) -> Result<(), Box<dyn Error>> {
             cargo.env_remove(&name);
         }
     }
+    cargo.env("CARGO_TARGET_DIR", folder);
     let output = cargo.stdin(Stdio::null()).output()?;
     if output.status.success() {
-        Ok(())
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     } else {
         Err(String::from_utf8_lossy(&output.stderr).trim().into())
     }

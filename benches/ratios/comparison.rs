@@ -33,6 +33,22 @@ pub struct Subject<'a> {
     pub rival_is: Option<&'a str>,
     /// What a reader of the figures has to know.
     pub note: Option<String>,
+    /// Instead of the spread of ours, where that is a difference that may be near zero.
+    pub spread: Option<f64>,
+}
+
+impl<'a> Subject<'a> {
+    /// Without a rival or a note.
+    pub fn new(name: &'a str, unit: &'a str, better: Better) -> Self {
+        Self {
+            name,
+            unit,
+            better,
+            rival_is: None,
+            note: None,
+            spread: None,
+        }
+    }
 }
 
 /// Where rows go, and the kernel that they are about.
@@ -120,7 +136,7 @@ impl<'a> Harness<'a> {
             rival_is: subject.rival_is.map(str::to_string),
             kernel: kernel.to_string(),
             runs: ours.len(),
-            spread: rounded(ratios::spread(ours)),
+            spread: rounded(subject.spread.unwrap_or_else(|| ratios::spread(ours))),
             when: now(),
             cpus,
             rival_spread: rival_values.map(|values| rounded(ratios::spread(values))),

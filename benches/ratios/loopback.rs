@@ -32,11 +32,8 @@ pub fn four_streams(harness: &mut Harness) -> Outcome {
 fn streams(harness: &mut Harness, name: &str, count: usize) -> Outcome {
     harness.boot()?;
     let subject = Subject {
-        name,
-        unit: "MiB/s",
-        better: Better::More,
         rival_is: LINUX,
-        note: None,
+        ..Subject::new(name, "MiB/s", Better::More)
     };
     let (mut ours, mut rival) = (Transfer::new(count), Transfer::new(count));
     harness.compare(&subject, &mut || ours.run::<Rump>(), &mut || {
@@ -140,11 +137,9 @@ fn receive(mut stream: impl Read, bytes: usize, pattern: &[u8]) -> io::Result<()
 pub fn round_trip(harness: &mut Harness) -> Outcome {
     harness.boot()?;
     let subject = Subject {
-        name: "loopback/rtt-64",
-        unit: "us",
-        better: Better::Less,
         rival_is: LINUX,
         note: Some(SPINS.to_string()),
+        ..Subject::new("loopback/rtt-64", "us", Better::Less)
     };
     let (mut ours, mut rival) = (Ping::new::<Rump>()?, Ping::new::<Host>()?);
     let mut sampler = Sampler::new("loopback-rtt-64");
@@ -200,11 +195,8 @@ impl<S: Read + Write + Send + 'static> Ping<S> {
 pub fn connect_rate(harness: &mut Harness) -> Outcome {
     harness.boot()?;
     let subject = Subject {
-        name: "loopback/connect-rate",
-        unit: "1/s",
-        better: Better::More,
         rival_is: LINUX,
-        note: None,
+        ..Subject::new("loopback/connect-rate", "1/s", Better::More)
     };
     harness.compare(&subject, &mut connections::<Rump>, &mut connections::<Host>)
 }

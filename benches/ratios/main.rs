@@ -24,6 +24,7 @@ type Measurement = (&'static [&'static str], fn(&mut Harness) -> Outcome);
 
 const BENCHMARKS: &[Measurement] = &[
     (&["build/cold-net"], builds::cold_net),
+    (&["build/cold-cargo"], builds::cold_cargo),
     (&["build/noop"], builds::noop),
     (&["boot/init", "boot/rss"], boot::boot),
     (&["syscall/null-overhead"], syscall::null_overhead),

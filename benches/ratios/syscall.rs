@@ -9,7 +9,7 @@
 use crate::Outcome;
 use crate::comparison::{Better, CPUS, Harness, RUNS, Subject};
 use crate::sampler::Sampler;
-use rump_examples::ratios::median;
+use rump_examples::ratios::{median, spread};
 use std::hint::black_box;
 use std::io;
 use std::time::{Duration, Instant};
@@ -62,13 +62,16 @@ pub fn null_overhead(harness: &mut Harness) -> Outcome {
             more.push(column(&|turn| each(turn.0) - each(turn.1)));
         }
     }
-    let note = format!("safe {:.1} ns, raw {:.1} ns", median(&safe), median(&raw));
+    let note = format!(
+        "safe {:.1} ns, raw {:.1} ns; the spread is that of safe",
+        median(&safe),
+        median(&raw)
+    );
     let subject = Subject {
-        name: "syscall/null-overhead",
-        unit: "ns",
-        better: Better::Less,
         rival_is: Some("raw call"),
         note: Some(note),
+        spread: Some(spread(&safe)),
+        ..Subject::new("syscall/null-overhead", "ns", Better::Less)
     };
     harness.write(&subject, &kernel, Some(CPUS), &more, None)
 }

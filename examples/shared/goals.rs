@@ -32,6 +32,11 @@ pub const BENCHMARKS: &[Benchmark] = &[
         Goal::AtMost(40.0),
     ),
     row(
+        "build/cold-cargo",
+        "`cargo run --example tcp_echo` in an empty target folder, crates downloaded",
+        Goal::AtMost(180.0),
+    ),
+    row(
         "build/noop",
         "`cargo build` with nothing to do",
         Goal::AtMost(1.0),

@@ -88,23 +88,23 @@ pub fn append(path: &Path, row: &Row) -> io::Result<()> {
     file.write_all(format!("{}\n", serde_json::to_string(row)?).as_bytes())
 }
 
-/// Reads a file of rows.
+/// Reads a file of rows. Lines that are no rows, as a run that was cut short may leave
+/// them, are passed to `complain` and skipped.
 ///
 /// # Errors
-/// The file cannot be read, or a line of it is no row; the error names it.
-pub fn read(path: &Path) -> io::Result<Vec<Row>> {
+/// The file cannot be read.
+pub fn read(path: &Path, mut complain: impl FnMut(String)) -> io::Result<Vec<Row>> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
-    let row = |(number, line): (usize, &str)| {
-        serde_json::from_str(line).map_err(|error| {
-            io::Error::other(format!("{}:{}: {error}", path.display(), number + 1))
-        })
-    };
-    text.lines()
-        .enumerate()
-        .filter(|(_, line)| !line.trim().is_empty())
-        .map(row)
-        .collect()
+    let mut rows = Vec::new();
+    for (number, line) in text.lines().enumerate() {
+        match serde_json::from_str(line) {
+            Ok(row) => rows.push(row),
+            Err(_) if line.trim().is_empty() => {}
+            Err(error) => complain(format!("{}:{}: {error}", path.display(), number + 1)),
+        }
+    }
+    Ok(rows)
 }
 
 #[cfg(test)]
@@ -144,8 +144,18 @@ mod tests {
         .unwrap();
         append(&path, &row).unwrap();
         append(&path, &row).unwrap();
-        let rows = read(&path).unwrap();
+        std::fs::OpenOptions::new()
+            .append(true)
+            .open(&path)
+            .and_then(|mut file| file.write_all(b"{\"name\":\"cut sho"))
+            .unwrap();
+        let mut complaints = Vec::new();
+        let rows = read(&path, |complaint| complaints.push(complaint)).unwrap();
         std::fs::remove_file(&path).unwrap();
         assert_eq!(rows, [row.clone(), row]);
+        assert!(
+            complaints.len() == 1 && complaints[0].contains(":3:"),
+            "{complaints:?}"
+        );
     }
 }

@@ -112,6 +112,11 @@ pub const DIFFERENCES: &[Difference] = &[
     ),
     // The rest.
     row(
+        "many::refusals_in_a_row",
+        "not refused=TimedOut",
+        "NetBSD refuses at most 100 connections a second (net.inet.tcp.rstppslimit); the next is not answered",
+    ),
+    row(
         "listener::listener_ttl",
         "default=64, set=ok, get=33, accepted=64",
         "accepted sockets start with the default TTL instead of the listener's",

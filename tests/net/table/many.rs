@@ -24,6 +24,7 @@ pub const CASES: &[Case] = &[
     ),
     case("binds_do_not_leak", binds_do_not_leak, "binds=2000"),
     case("refusals_do_not_leak", refusals_do_not_leak, "refused=80"),
+    case("refusals_in_a_row", refusals_in_a_row, "all refused=true"),
 ];
 
 fn thousand_open(seen: &mut Seen) -> io::Result<()> {
@@ -168,5 +169,26 @@ fn refusals_do_not_leak(seen: &mut Seen) -> io::Result<()> {
             .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
     });
     seen.value("refused", refused.count());
+    Ok(())
+}
+
+fn refusals_in_a_row(seen: &mut Seen) -> io::Result<()> {
+    let address = closed_address()?;
+    let mut other = None;
+    for _ in 0..500 {
+        match TcpStream::connect_timeout(&address, Duration::from_secs(2)) {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
+            result => {
+                other = Some(result.map(drop));
+                break;
+            }
+        }
+    }
+    // A kernel that counts refusals by the second starts again for the next case.
+    thread::sleep(Duration::from_millis(1100));
+    match other {
+        None => seen.value("all refused", true),
+        Some(result) => seen.result("not refused", result),
+    }
     Ok(())
 }
