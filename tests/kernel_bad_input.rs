@@ -2,18 +2,15 @@
 
 mod common;
 
-use libtest_mimic::Failed;
+use common::{Outcome, pair};
 use rump::Errno;
 use rump::descriptor::OwnedDescriptor;
 use rump::net::{Ipv4Addr, Ipv6Addr, TcpListener, TcpStream, UdpSocket};
-use std::io::{self, ErrorKind, IoSlice, IoSliceMut, Read, Write};
+use std::io::{ErrorKind, IoSlice, IoSliceMut, Read, Write};
 use std::time::Duration;
 
-type Outcome = Result<(), Failed>;
-type Test = (&'static str, fn() -> Outcome);
-
 fn main() {
-    let tests: [Test; 8] = [
+    common::run_on_kernel([
         ("bad_input::wrong_family", wrong_family),
         ("bad_input::wrong_kind_of_socket", wrong_kind),
         ("bad_input::absurd_lengths", absurd_lengths),
@@ -22,24 +19,7 @@ fn main() {
         ("bad_input::absurd_options", absurd_options),
         ("bad_input::names", names),
         ("bad_input::out_of_descriptors", out_of_descriptors),
-    ];
-    common::run(
-        tests
-            .into_iter()
-            .map(|(name, test)| {
-                common::kernel_trial(name, move || {
-                    common::boot();
-                    test()
-                })
-            })
-            .collect(),
-    );
-}
-
-fn pair() -> io::Result<(TcpStream, TcpStream)> {
-    let listener = TcpListener::bind("127.0.0.1:0")?;
-    let client = TcpStream::connect(listener.local_addr()?)?;
-    Ok((client, listener.accept()?.0))
+    ]);
 }
 
 fn wrong_family() -> Outcome {

@@ -2,7 +2,7 @@
 
 mod common;
 
-use libtest_mimic::Failed;
+use common::{Outcome, pair};
 use rump::kqueue::{Filter, Kind, Kqueue, Mode};
 use rump::net::{Shutdown, TcpListener, TcpStream, UdpSocket};
 use rump::poll::{Events, PollFd, poll};
@@ -14,11 +14,8 @@ use std::time::{Duration, Instant};
 /// that does.
 const LONG: Option<Duration> = Some(Duration::from_secs(20));
 
-type Outcome = Result<(), Failed>;
-type Test = (&'static str, fn() -> Outcome);
-
 fn main() {
-    let tests: [Test; 12] = [
+    common::run_on_kernel([
         ("poll::times_out", poll_times_out),
         ("poll::without_entries_is_a_sleep", poll_sleeps),
         ("poll::tells_which_of_several", poll_tells_which),
@@ -31,24 +28,7 @@ fn main() {
         ("kqueue::timers", timers),
         ("kqueue::removal_and_close", removal_and_close),
         ("kqueue::user_events", user_events),
-    ];
-    common::run(
-        tests
-            .into_iter()
-            .map(|(name, test)| {
-                common::kernel_trial(name, move || {
-                    common::boot();
-                    test()
-                })
-            })
-            .collect(),
-    );
-}
-
-fn pair() -> io::Result<(TcpStream, TcpStream)> {
-    let listener = TcpListener::bind("127.0.0.1:0")?;
-    let client = TcpStream::connect(listener.local_addr()?)?;
-    Ok((client, listener.accept()?.0))
+    ]);
 }
 
 fn poll_times_out() -> Outcome {

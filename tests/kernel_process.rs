@@ -2,7 +2,7 @@
 
 mod common;
 
-use libtest_mimic::Failed;
+use common::Outcome;
 use rump::Errno;
 use rump::descriptor::AsDescriptor;
 use rump::kqueue::{Filter, Kqueue, Mode};
@@ -13,11 +13,8 @@ use std::io::{self, Read, Write};
 use std::sync::Arc;
 use std::thread;
 
-type Outcome = Result<(), Failed>;
-type Test = (&'static str, fn() -> Outcome);
-
 fn main() {
-    let tests: [Test; 6] = [
+    common::run_on_kernel([
         ("process::a_descriptor_outside_closes_nothing_else", outside),
         (
             "process::a_descriptor_inside_another_closes_nothing_else",
@@ -27,18 +24,7 @@ fn main() {
         ("process::many_threads_enter", many_threads),
         ("process::nested", nested),
         ("process::end_closes_what_is_left", end_closes),
-    ];
-    common::run(
-        tests
-            .into_iter()
-            .map(|(name, test)| {
-                common::kernel_trial(name, move || {
-                    common::boot();
-                    test()
-                })
-            })
-            .collect(),
-    );
+    ]);
 }
 
 fn works(socket: &UdpSocket) -> io::Result<()> {

@@ -164,6 +164,7 @@ pub struct Builder {
 /// How many descriptors may be open at a time. NetBSD's default, 128 in a process, is
 /// meant for machines with many processes.
 const DESCRIPTORS: i32 = 65_536;
+
 impl Builder {
     /// How many virtual CPUs, from 1 to 32; 2 by default. So many threads can be in the
     /// kernel at a time.

@@ -25,7 +25,7 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The number of the process that this thread is in (`getpid(2)`).
 ///
@@ -44,6 +44,10 @@ thread_local! {
 
 /// The processes there are, without the first: what to find them by in the kernel.
 static PROCESSES: Mutex<BTreeMap<u64, i32>> = Mutex::new(BTreeMap::new());
+
+fn processes() -> MutexGuard<'static, BTreeMap<u64, i32>> {
+    PROCESSES.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Which process something belongs to. Not the kernel's number, which a later process
 /// can get again.
@@ -69,18 +73,12 @@ impl Home {
     fn new(id: i32) -> Self {
         static LAST: AtomicU64 = AtomicU64::new(0);
         let home = Self(LAST.fetch_add(1, Ordering::Relaxed) + 1);
-        PROCESSES
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(home.0, id);
+        processes().insert(home.0, id);
         home
     }
 
     fn end(self) {
-        PROCESSES
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&self.0);
+        processes().remove(&self.0);
     }
 
     /// Gives this thread an lwp of the process.
@@ -89,7 +87,7 @@ impl Home {
             return Ok(control::new_lwp(Self::FIRST_PROCESS)?);
         }
         // Locked, because a process is there for sure as long as it is in the map.
-        let processes = PROCESSES.lock().unwrap_or_else(PoisonError::into_inner);
+        let processes = processes();
         let id = processes.get(&self.0).ok_or(Errno::ESRCH)?;
         Ok(control::new_lwp(*id)?)
     }

@@ -6,17 +6,35 @@
 #![allow(dead_code)]
 
 use libtest_mimic::{Arguments, Failed, Trial};
+use rump::net::{TcpListener, TcpStream};
+use std::io;
 use std::sync::OnceLock;
+
+/// What a test comes to.
+pub type Outcome = Result<(), Failed>;
+/// A test and its name.
+pub type Test = (&'static str, fn() -> Outcome);
 
 /// Runs the trials of a test file with the usual arguments.
 pub fn run(trials: Vec<Trial>) -> ! {
     libtest_mimic::run(&Arguments::from_args(), trials).exit()
 }
 
+/// Runs named tests, each on the one kernel of this process.
+pub fn run_on_kernel<const N: usize>(tests: [Test; N]) -> ! {
+    let trial = |(name, test): Test| {
+        kernel_trial(name, move || {
+            boot();
+            test()
+        })
+    };
+    run(tests.into_iter().map(trial).collect())
+}
+
 /// A trial that needs a kernel in the build.
 pub fn kernel_trial(
     name: impl Into<String>,
-    test: impl FnOnce() -> Result<(), Failed> + Send + 'static,
+    test: impl FnOnce() -> Outcome + Send + 'static,
 ) -> Trial {
     trial_if(
         rump::kernel::available(),
@@ -34,7 +52,7 @@ pub fn trial_if(
     need: &'static str,
     reason: &'static str,
     name: impl Into<String>,
-    test: impl FnOnce() -> Result<(), Failed> + Send + 'static,
+    test: impl FnOnce() -> Outcome + Send + 'static,
 ) -> Trial {
     let name = name.into();
     if possible {
@@ -61,4 +79,11 @@ pub fn boot() -> &'static rump::Kernel {
         Ok(kernel) => kernel,
         Err(error) => panic!("the kernel does not boot: {error}"),
     })
+}
+
+/// A TCP connection over the loopback interface: the client's end and the server's.
+pub fn pair() -> io::Result<(TcpStream, TcpStream)> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let client = TcpStream::connect(listener.local_addr()?)?;
+    Ok((client, listener.accept()?.0))
 }

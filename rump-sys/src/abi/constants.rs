@@ -118,6 +118,7 @@ constants! {
         EV_DISABLE: u32 = 0x0008;
         EV_ONESHOT: u32 = 0x0010;
         EV_CLEAR: u32 = 0x0020;
+        EV_RECEIPT: u32 = 0x0040;
         EV_EOF: u32 = 0x8000;
         EV_ERROR: u32 = 0x4000;
     }

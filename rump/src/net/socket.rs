@@ -77,25 +77,23 @@ impl Socket {
         }
         // No deadline if it lies beyond what can be told.
         let deadline = Instant::now().checked_add(timeout);
-        self.set_nonblocking(true)?;
-        let started = raw::connect(self.fd(), &RawAddress::encode(&destination(address)));
+        let started = self.start_connect(address);
         self.set_nonblocking(false)?;
-        match started {
-            Err(error) if matches!(Errno::of(&error), Some(Errno::EINPROGRESS | Errno::EINTR)) => {
-                self.await_connect(deadline)
-            }
-            result => result,
+        if started? {
+            self.await_connect(deadline)?;
         }
+        Ok(())
     }
 
-    /// Starts to connect; the socket is nonblocking from here on.
-    pub(super) fn start_connect(&self, address: &SocketAddr) -> io::Result<()> {
+    /// Starts to connect, and tells whether that goes on. The socket is nonblocking from
+    /// here on.
+    pub(super) fn start_connect(&self, address: &SocketAddr) -> io::Result<bool> {
         self.set_nonblocking(true)?;
         match raw::connect(self.fd(), &RawAddress::encode(&destination(address))) {
             Err(error) if matches!(Errno::of(&error), Some(Errno::EINPROGRESS | Errno::EINTR)) => {
-                Ok(())
+                Ok(true)
             }
-            result => result,
+            result => result.map(|()| false),
         }
     }
 

@@ -18,10 +18,6 @@ pub(crate) const EVFILT_USER: u32 = 8;
 /// `NOTE_TRIGGER`, as above.
 pub(crate) const NOTE_TRIGGER: u32 = 0x0100_0000;
 
-/// `EV_RECEIPT` of `<sys/event.h>`: each change is answered with an `EV_ERROR` event, which
-/// holds 0 if it was made.
-const EV_RECEIPT: u32 = 0x0040;
-
 /// `kqueue(2)`.
 pub(crate) fn kqueue() -> io::Result<OwnedDescriptor> {
     // SAFETY: takes nothing.
@@ -41,14 +37,15 @@ pub(crate) fn change(queue: BorrowedDescriptor<'_>, change: &kevent) -> io::Resu
 /// `kevent(2)` that puts a filter in the place of what is registered under its number, or
 /// adds it. The kernel itself would keep the old flags.
 pub(crate) fn replace(queue: BorrowedDescriptor<'_>, filter: &kevent) -> io::Result<()> {
-    // With receipts the kernel goes on after a deletion of nothing, and fetches no events.
+    // With receipts (`EV_ERROR` events that hold 0 if the change was made) the kernel
+    // goes on after a deletion of nothing, and fetches no events.
     let changes = [
         kevent {
-            flags: abi::EV_DELETE | EV_RECEIPT,
+            flags: abi::EV_DELETE | abi::EV_RECEIPT,
             ..*filter
         },
         kevent {
-            flags: filter.flags | abi::EV_ADD | EV_RECEIPT,
+            flags: filter.flags | abi::EV_ADD | abi::EV_RECEIPT,
             ..*filter
         },
     ];
