@@ -132,20 +132,24 @@ fn many_threads() -> Outcome {
             })
         })
         .collect();
-    let sum = other.enter(|| -> io::Result<u32> {
-        let mut sum = 0;
-        for _ in 0..32 * 3 {
-            let mut byte = [0];
-            listener.accept()?.0.read_exact(&mut byte)?;
-            sum += u32::from(byte[0]);
-        }
-        Ok(sum)
-    })??;
+    let inside = Arc::clone(&other);
+    let sum = thread::spawn(move || {
+        inside.enter(|| -> io::Result<u32> {
+            let mut sum = 0;
+            for _ in 0..32 * 3 {
+                let mut byte = [0];
+                listener.accept()?.0.read_exact(&mut byte)?;
+                sum += u32::from(byte[0]);
+            }
+            drop(listener);
+            Ok(sum)
+        })
+    });
+    // First those who connect: without one of them the other side would wait for ever.
     for thread in threads {
         thread.join().unwrap()?;
     }
-    assert_eq!(sum, (0..32).sum::<u32>() * 3);
-    other.enter(move || drop(listener))?;
+    assert_eq!(sum.join().unwrap()??, (0..32).sum::<u32>() * 3);
     Ok(())
 }
 

@@ -16,7 +16,7 @@ type Failure = Box<dyn std::error::Error>;
 
 /// Cargo feature, and the components it asks for.
 const FEATURES: &[(&str, &[&str])] = &[
-    ("NET", &["net", "netinet", "netinet6", "local"]),
+    ("NET", &["net", "netinet", "netinet6", "local", "timewait"]),
     ("VFS", &["rumpvfs"]),
     ("DEV", &["rumpdev"]),
     ("NPF", &["npf"]),
@@ -25,7 +25,7 @@ const FEATURES: &[(&str, &[&str])] = &[
 ];
 
 /// Components of our own that belong to every kernel compiled from a tree.
-const OWN: &[&str] = &["softint"];
+const OWN: &[&str] = &["pool", "softint"];
 
 fn main() -> ExitCode {
     let Err(failure) = run() else {
