@@ -126,6 +126,9 @@ mod tests {
         assert_eq!(bytes("8388608"), Some(8 << 20));
         assert_eq!(bytes("16m"), Some(16 << 20));
         assert_eq!(bytes("1g"), Some(1 << 30));
-        assert_eq!((bytes("x"), bytes(""), bytes("99999999999999999g")), (None, None, None));
+        assert_eq!(
+            (bytes("x"), bytes(""), bytes("99999999999999999g")),
+            (None, None, None)
+        );
     }
 }

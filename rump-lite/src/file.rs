@@ -49,7 +49,11 @@ impl Files {
 
     pub(crate) fn room_for(&self, count: usize) -> Result<(), Errno> {
         let most = usize::try_from(rumpns_maxfiles.load(Ordering::Relaxed)).unwrap_or(0);
-        if self.0.len() + count > most { Err(Errno::NFILE) } else { Ok(()) }
+        if self.0.len() + count > most {
+            Err(Errno::NFILE)
+        } else {
+            Ok(())
+        }
     }
 
     pub(crate) fn open(&mut self, object: Object, nonblocking: bool) -> usize {

@@ -67,7 +67,11 @@ pub(crate) fn init(up: &Hyperup) -> Result<(), Errno> {
 }
 
 fn check(error: c_int) -> Result<(), Errno> {
-    if error == 0 { Ok(()) } else { Err(Errno(error)) }
+    if error == 0 {
+        Ok(())
+    } else {
+        Err(Errno(error))
+    }
 }
 
 /// Writes to the console.
@@ -122,9 +126,7 @@ pub(crate) fn set_errno(errno: c_int) {
 /// Starts a thread that is never joined.
 pub(crate) fn spawn(main: ThreadMain, name: &CStr) -> Result<(), Errno> {
     // SAFETY: the function takes no argument; without joining there is no cookie.
-    check(unsafe {
-        rumpuser_thread_create(main, null_mut(), name.as_ptr(), 0, 0, -1, null_mut())
-    })
+    check(unsafe { rumpuser_thread_create(main, null_mut(), name.as_ptr(), 0, 0, -1, null_mut()) })
 }
 
 /// Fresh memory of the host, zeroed, that nobody else has.

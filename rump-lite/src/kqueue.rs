@@ -70,7 +70,9 @@ impl Kqueue {
     }
 
     fn list(&mut self, key: Key) -> bool {
-        let Some(knote) = self.knotes.get_mut(&key) else { return false };
+        let Some(knote) = self.knotes.get_mut(&key) else {
+            return false;
+        };
         if knote.listed || knote.disabled {
             return false;
         }
@@ -85,9 +87,16 @@ impl Kqueue {
             && at <= now
         {
             self.timers.pop_first();
-            let Some(knote) = self.knotes.get_mut(&key) else { continue };
+            let Some(knote) = self.knotes.get_mut(&key) else {
+                continue;
+            };
             let once = knote.flags & abi::EV_ONESHOT != 0;
-            if let Source::Timer { period, next, times } = &mut knote.source {
+            if let Source::Timer {
+                period,
+                next,
+                times,
+            } = &mut knote.source
+            {
                 let period = period.total_micros().max(1);
                 let passed = 1 + (now - at).total_micros() / period;
                 *times = times.saturating_add(i64::try_from(passed).unwrap_or(i64::MAX));
@@ -113,7 +122,11 @@ impl Kqueue {
 }
 
 fn events_of(filter: u32) -> wait::Events {
-    if filter == abi::EVFILT_WRITE { wait::WRITE } else { wait::READ }
+    if filter == abi::EVFILT_WRITE {
+        wait::WRITE
+    } else {
+        wait::READ
+    }
 }
 
 impl Kernel {
@@ -129,7 +142,9 @@ impl Kernel {
         self.kqueues[kqueue].run_timers(now);
         let mut active = 0;
         for _ in 0..self.kqueues[kqueue].listed.len() {
-            let Some(key) = self.kqueues[kqueue].listed.pop_front() else { break };
+            let Some(key) = self.kqueues[kqueue].listed.pop_front() else {
+                break;
+            };
             let event = self.evaluate(kqueue, key, now);
             let queue = &mut self.kqueues[kqueue];
             if event.is_some() {
@@ -184,12 +199,16 @@ impl Kernel {
         loop {
             let key = self.kqueues[kqueue].listed.pop_front()?;
             let event = self.evaluate(kqueue, key, now);
-            let Some(knote) = self.kqueues[kqueue].knotes.get_mut(&key) else { continue };
+            let Some(knote) = self.kqueues[kqueue].knotes.get_mut(&key) else {
+                continue;
+            };
             knote.listed = false;
             let Some(event) = event else { continue };
             match &mut knote.source {
                 Source::Timer { times, .. } => *times = 0,
-                Source::User { triggered } if knote.flags & abi::EV_CLEAR != 0 => *triggered = false,
+                Source::User { triggered } if knote.flags & abi::EV_CLEAR != 0 => {
+                    *triggered = false
+                }
                 _ => {}
             }
             let timer = matches!(knote.source, Source::Timer { .. });
@@ -235,13 +254,25 @@ impl Kernel {
     }
 
     /// Makes one change.
-    fn change(&mut self, pid: Pid, kqueue: usize, change: &kevent, now: Instant) -> Result<(), Errno> {
+    fn change(
+        &mut self,
+        pid: Pid,
+        kqueue: usize,
+        change: &kevent,
+        now: Instant,
+    ) -> Result<(), Errno> {
         let key = Key {
             filter: change.filter,
             ident: change.ident,
         };
-        if matches!(key.filter, abi::EVFILT_AIO | abi::EVFILT_VNODE | abi::EVFILT_PROC | abi::EVFILT_SIGNAL) {
-            return Err(self.lacks(format_args!("event filter {}", key.filter), Errno::OPNOTSUPP));
+        if matches!(
+            key.filter,
+            abi::EVFILT_AIO | abi::EVFILT_VNODE | abi::EVFILT_PROC | abi::EVFILT_SIGNAL
+        ) {
+            return Err(self.lacks(
+                format_args!("event filter {}", key.filter),
+                Errno::OPNOTSUPP,
+            ));
         }
         let on_descriptor = matches!(key.filter, abi::EVFILT_READ | abi::EVFILT_WRITE);
         if !on_descriptor && !matches!(key.filter, abi::EVFILT_TIMER | EVFILT_USER) {
@@ -297,7 +328,9 @@ impl Kernel {
         now: Instant,
     ) -> Result<(), Errno> {
         let source = match (key.filter, object) {
-            (_, Some((_, Object::Kqueue(other)))) if other == kqueue || key.filter == abi::EVFILT_WRITE => {
+            (_, Some((_, Object::Kqueue(other))))
+                if other == kqueue || key.filter == abi::EVFILT_WRITE =>
+            {
                 return Err(Errno::INVAL);
             }
             (_, Some((fd, object))) => {
@@ -383,7 +416,9 @@ impl Guard {
             self.kqueues[kqueue].run_timers(now);
             // What is active again at once comes with the next call.
             for _ in 0..self.kqueues[kqueue].listed.len().min(room) {
-                let Some(event) = self.next_event(kqueue, now) else { break };
+                let Some(event) = self.next_event(kqueue, now) else {
+                    break;
+                };
                 report(event);
                 count += 1;
             }

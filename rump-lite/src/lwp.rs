@@ -36,7 +36,11 @@ pub(crate) fn current() -> Option<&'static Lwp> {
 
 /// Makes an lwp in a process, which must exist.
 fn create(kernel: &mut Guard, pid: Pid) -> Raw {
-    kernel.processes.get_mut(pid).expect("the process exists").lwps += 1;
+    kernel
+        .processes
+        .get_mut(pid)
+        .expect("the process exists")
+        .lwps += 1;
     let raw = Box::into_raw(Box::new(Lwp { pid, cv: Cv::new() })).cast();
     hypercall::lwp_op(lwp_op::CREATE, raw);
     raw
@@ -67,7 +71,9 @@ fn release(kernel: &mut Guard) {
 
 /// Runs a system call on the calling thread's lwp, or on one made for it.
 #[inline]
-pub(crate) fn enter<R>(call: impl FnOnce(&mut Guard, &Lwp) -> Result<R, Errno>) -> Result<R, Errno> {
+pub(crate) fn enter<R>(
+    call: impl FnOnce(&mut Guard, &Lwp) -> Result<R, Errno>,
+) -> Result<R, Errno> {
     let mut kernel = kernel::lock().ok_or(Errno::NOSYS)?;
     match current() {
         Some(lwp) => call(&mut kernel, lwp),
@@ -183,7 +189,11 @@ pub(crate) mod upcalls {
 
     unsafe extern "C" fn nothing() {}
 
-    unsafe extern "C" fn backend_unschedule(_count: c_int, held: *mut c_int, _interlock: *mut c_void) {
+    unsafe extern "C" fn backend_unschedule(
+        _count: c_int,
+        held: *mut c_int,
+        _interlock: *mut c_void,
+    ) {
         // SAFETY: null, or a place for the number, by the interface.
         if let Some(held) = unsafe { held.as_mut() } {
             *held = 0;
@@ -196,7 +206,11 @@ pub(crate) mod upcalls {
         switch(lwp);
     }
 
-    unsafe extern "C" fn lwproc_rfork(_client: *mut c_void, flags: c_int, _name: *const c_char) -> c_int {
+    unsafe extern "C" fn lwproc_rfork(
+        _client: *mut c_void,
+        flags: c_int,
+        _name: *const c_char,
+    ) -> c_int {
         status(fork(flags))
     }
 
@@ -204,7 +218,11 @@ pub(crate) mod upcalls {
         hypercall::curlwp()
     }
 
-    unsafe extern "C" fn syscall(_number: c_int, _args: *mut c_void, _result: *mut c_long) -> c_int {
+    unsafe extern "C" fn syscall(
+        _number: c_int,
+        _args: *mut c_void,
+        _result: *mut c_long,
+    ) -> c_int {
         Errno::NOSYS.0
     }
 

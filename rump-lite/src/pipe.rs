@@ -112,7 +112,11 @@ impl Guard {
                 continue;
             }
             if file.nonblocking {
-                return if written > 0 { Ok(written) } else { Err(Errno::AGAIN) };
+                return if written > 0 {
+                    Ok(written)
+                } else {
+                    Err(Errno::AGAIN)
+                };
             }
             self.wait_for(lwp, file.object, wait::WRITE, None);
         }

@@ -60,7 +60,11 @@ impl Processes {
 
     fn unused_pid(&mut self) -> Result<Pid, Errno> {
         for _ in 0..LAST_PID {
-            self.last = if self.last >= LAST_PID { FIRST_PROCESS + 1 } else { self.last + 1 };
+            self.last = if self.last >= LAST_PID {
+                FIRST_PROCESS + 1
+            } else {
+                self.last + 1
+            };
             if !self.all.contains_key(&self.last) {
                 return Ok(self.last);
             }
@@ -113,13 +117,16 @@ impl Descriptors {
     }
 
     pub(crate) fn get_mut(&mut self, fd: c_int) -> Result<&mut Descriptor, Errno> {
-        let slot = usize::try_from(fd).ok().and_then(|fd| self.slots.get_mut(fd));
+        let slot = usize::try_from(fd)
+            .ok()
+            .and_then(|fd| self.slots.get_mut(fd));
         slot.and_then(Option::as_mut).ok_or(Errno::BADF)
     }
 
     /// The lowest number from `least` on that is free.
     fn free(&mut self, least: usize) -> Result<usize, Errno> {
-        let used = |slots: &[Option<Descriptor>], fd: usize| slots.get(fd).is_some_and(Option::is_some);
+        let used =
+            |slots: &[Option<Descriptor>], fd: usize| slots.get(fd).is_some_and(Option::is_some);
         while used(&self.slots, self.lowest) {
             self.lowest += 1;
         }
@@ -127,7 +134,11 @@ impl Descriptors {
         while used(&self.slots, fd) {
             fd += 1;
         }
-        if fd >= self.limit { Err(Errno::MFILE) } else { Ok(fd) }
+        if fd >= self.limit {
+            Err(Errno::MFILE)
+        } else {
+            Ok(fd)
+        }
     }
 
     fn put(&mut self, fd: usize, descriptor: Descriptor) -> Option<Descriptor> {
@@ -162,18 +173,28 @@ impl Kernel {
                 descriptors.put(fd, Descriptor::new(from.file, from.close_on_exec));
             }
         }
-        self.processes.all.insert(pid, Process { lwps: 0, descriptors });
+        self.processes.all.insert(
+            pid,
+            Process {
+                lwps: 0,
+                descriptors,
+            },
+        );
         Ok(pid)
     }
 
     /// An lwp of the process has ended; what the last one leaves open is closed.
     pub(crate) fn lwp_ends(&mut self, pid: Pid) {
-        let Some(process) = self.processes.all.get_mut(&pid) else { return };
+        let Some(process) = self.processes.all.get_mut(&pid) else {
+            return;
+        };
         process.lwps -= 1;
         if process.lwps > 0 {
             return;
         }
-        let Some(process) = self.processes.all.remove(&pid) else { return };
+        let Some(process) = self.processes.all.remove(&pid) else {
+            return;
+        };
         for (fd, slot) in process.descriptors.slots.into_iter().enumerate() {
             if let Some(descriptor) = slot {
                 self.forget_knotes(&descriptor, fd);
@@ -220,7 +241,8 @@ impl Kernel {
     ) -> Result<c_int, Errno> {
         let fd = self.descriptors(pid)?.free(0)?;
         let file = self.files.open(object, nonblocking);
-        self.descriptors(pid)?.put(fd, Descriptor::new(file, close_on_exec));
+        self.descriptors(pid)?
+            .put(fd, Descriptor::new(file, close_on_exec));
         Ok(fd as c_int)
     }
 
@@ -294,6 +316,10 @@ mod tests {
         descriptors.take(2).unwrap();
         descriptors.take(1).unwrap();
         assert_eq!((descriptors.free(0), descriptors.free(2)), (Ok(1), Ok(2)));
-        assert!(descriptors.get(1).is_err() && descriptors.get(-1).is_err() && descriptors.get(9).is_err());
+        assert!(
+            descriptors.get(1).is_err()
+                && descriptors.get(-1).is_err()
+                && descriptors.get(9).is_err()
+        );
     }
 }

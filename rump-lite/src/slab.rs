@@ -82,7 +82,10 @@ mod tests {
         let mut slab = Slab::default();
         let (a, b) = (slab.insert('a'), slab.insert('b'));
         assert_eq!((slab[a], slab[b], slab.len()), ('a', 'b', 2));
-        assert_eq!((slab.remove(a), slab.remove(a), slab.len()), (Some('a'), None, 1));
+        assert_eq!(
+            (slab.remove(a), slab.remove(a), slab.len()),
+            (Some('a'), None, 1)
+        );
         assert_eq!(slab.insert('c'), a);
         assert!(slab.get(7).is_none() && slab.get_mut(b).is_some());
     }

@@ -33,11 +33,18 @@ impl Kernel {
             [abi::CTL_HW, abi::HW_MACHINE] => string("rump-lite"),
             [abi::CTL_HW, abi::HW_NCPU] => number(self.settings.cpus),
             [abi::CTL_HW, abi::HW_PAGESIZE] => number(4096),
-            [abi::CTL_NET, abi::AF_INET6, abi::IPPROTO_IPV6, abi::IPV6CTL_DEFHLIM] => {
-                number(Family::DEFAULT_HOPS.into())
-            }
+            [
+                abi::CTL_NET,
+                abi::AF_INET6,
+                abi::IPPROTO_IPV6,
+                abi::IPV6CTL_DEFHLIM,
+            ] => number(Family::DEFAULT_HOPS.into()),
             _ => {
-                let name = name.iter().map(|part| format!("{part}")).collect::<Vec<_>>().join(".");
+                let name = name
+                    .iter()
+                    .map(|part| format!("{part}"))
+                    .collect::<Vec<_>>()
+                    .join(".");
                 return Err(self.lacks(format_args!("sysctl node {name}"), Errno::NOENT));
             }
         })

@@ -108,7 +108,9 @@ impl Reader<'_> {
     pub(crate) fn take(&mut self, most: usize, mut to: impl FnMut(&[u8])) -> usize {
         let mut taken = 0;
         while taken < most {
-            let Some((start, length)) = self.0.next(most - taken) else { break };
+            let Some((start, length)) = self.0.next(most - taken) else {
+                break;
+            };
             // SAFETY: within a buffer that may be read, by the contract of the makers.
             to(unsafe { core::slice::from_raw_parts(start, length) });
             taken += length;
@@ -144,7 +146,9 @@ impl Writer<'_> {
     pub(crate) fn put(&mut self, mut bytes: &[u8]) -> usize {
         let mut written = 0;
         while !bytes.is_empty() {
-            let Some((start, length)) = self.0.next(bytes.len()) else { break };
+            let Some((start, length)) = self.0.next(bytes.len()) else {
+                break;
+            };
             // SAFETY: within a buffer that may be written, by the contract of the makers;
             // the kernel's own memory is no part of it.
             unsafe { start.copy_from_nonoverlapping(bytes.as_ptr(), length) };
@@ -168,13 +172,22 @@ mod tests {
         };
         let vectors = [
             empty,
-            iovec { iov_base: one.as_mut_ptr().cast(), iov_len: 3 },
+            iovec {
+                iov_base: one.as_mut_ptr().cast(),
+                iov_len: 3,
+            },
             empty,
-            iovec { iov_base: two.as_mut_ptr().cast(), iov_len: 4 },
+            iovec {
+                iov_base: two.as_mut_ptr().cast(),
+                iov_len: 4,
+            },
         ];
         // SAFETY: the arrays live, and are not touched meanwhile.
         let mut writer = unsafe { Writer::several(vectors.as_ptr(), 4) }.unwrap();
-        assert_eq!((writer.left(), writer.put(b"ab"), writer.put(b"cdefgh")), (7, 2, 5));
+        assert_eq!(
+            (writer.left(), writer.put(b"ab"), writer.put(b"cdefgh")),
+            (7, 2, 5)
+        );
         assert_eq!((&one, &two), (b"abc", b"defg"));
         // SAFETY: as above.
         let mut reader = unsafe { Reader::several(vectors.as_ptr(), 4) }.unwrap();
@@ -192,11 +205,26 @@ mod tests {
         };
         // SAFETY: the vectors may be read; what they point to is not touched.
         unsafe {
-            assert_eq!(Writer::one(core::ptr::null_mut(), 1).unwrap_err(), Errno::FAULT);
-            assert_eq!(Reader::one(core::ptr::dangling(), usize::MAX).unwrap_err(), Errno::INVAL);
-            assert_eq!(Reader::several([vector, vector].as_ptr(), 2).unwrap_err(), Errno::INVAL);
-            assert_eq!(Reader::several(&raw const vector, -1).unwrap_err(), Errno::INVAL);
-            assert_eq!(Reader::several(&raw const vector, 1025).unwrap_err(), Errno::MSGSIZE);
+            assert_eq!(
+                Writer::one(core::ptr::null_mut(), 1).unwrap_err(),
+                Errno::FAULT
+            );
+            assert_eq!(
+                Reader::one(core::ptr::dangling(), usize::MAX).unwrap_err(),
+                Errno::INVAL
+            );
+            assert_eq!(
+                Reader::several([vector, vector].as_ptr(), 2).unwrap_err(),
+                Errno::INVAL
+            );
+            assert_eq!(
+                Reader::several(&raw const vector, -1).unwrap_err(),
+                Errno::INVAL
+            );
+            assert_eq!(
+                Reader::several(&raw const vector, 1025).unwrap_err(),
+                Errno::MSGSIZE
+            );
         }
     }
 }

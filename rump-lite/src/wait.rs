@@ -60,17 +60,25 @@ impl Kernel {
     /// The list of those who wait for an object; `None` if it has gone.
     pub(crate) fn waiters(&mut self, object: Object) -> Option<&mut WaitQueue> {
         match object {
-            Object::Socket(socket) => self.sockets.get_mut(socket).map(|socket| &mut socket.waiters),
+            Object::Socket(socket) => self
+                .sockets
+                .get_mut(socket)
+                .map(|socket| &mut socket.waiters),
             Object::Reader(pipe) | Object::Writer(pipe) => {
                 self.pipes.get_mut(pipe).map(|pipe| &mut pipe.waiters)
             }
-            Object::Kqueue(kqueue) => self.kqueues.get_mut(kqueue).map(|kqueue| &mut kqueue.waiters),
+            Object::Kqueue(kqueue) => self
+                .kqueues
+                .get_mut(kqueue)
+                .map(|kqueue| &mut kqueue.waiters),
         }
     }
 
     /// Tells those who wait for one of the events.
     pub(crate) fn notify(&mut self, object: Object, events: Events) {
-        let Some(waiters) = self.waiters(object) else { return };
+        let Some(waiters) = self.waiters(object) else {
+            return;
+        };
         if waiters.0.is_empty() {
             return;
         }

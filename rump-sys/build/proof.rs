@@ -81,7 +81,10 @@ pub(crate) fn generate(tree: &Path, machine: &Path, out: &Path) -> Result<(), Fa
     }
     for (header, structs) in LAYOUTS {
         for (name, fields) in *structs {
-            let mut same = format!("size_of::<abi::{name}>() == {}", value(&format!("{name}_0"))?);
+            let mut same = format!(
+                "size_of::<abi::{name}>() == {}",
+                value(&format!("{name}_0"))?
+            );
             for (index, field) in fields.iter().enumerate() {
                 let offset = value(&format!("{name}_{}", 2 * index + 1))?;
                 let size = value(&format!("{name}_{}", 2 * index + 2))?;

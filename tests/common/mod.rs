@@ -31,6 +31,14 @@ pub fn run_on_kernel<const N: usize>(tests: [Test; N]) -> ! {
     run(tests.into_iter().map(trial).collect())
 }
 
+/// What the kernel in this build calls itself (`kern.ostype`).
+pub fn kernel_name() -> &'static str {
+    match rump_sys::kernel::KIND {
+        rump_sys::kernel::Kind::Lite => "rump-lite",
+        _ => "NetBSD",
+    }
+}
+
 /// A trial that needs a kernel in the build.
 pub fn kernel_trial(
     name: impl Into<String>,

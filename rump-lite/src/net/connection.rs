@@ -62,6 +62,8 @@ pub(crate) struct Connection {
     reachable: bool,
     /// What arrives is thrown away: reading was shut down.
     pub(crate) discard: bool,
+    /// This side will send no more than what is in its buffer.
+    closing: bool,
     /// Until when an orphan waits to hear something.
     give_up: Option<Instant>,
     seen: Look,
@@ -81,7 +83,8 @@ impl Connection {
             }
         };
         // SAFETY: once each; `release` drops the socket before it gives them back.
-        let mut socket = unsafe { tcp::Socket::new(receive.as_socket_buffer(), send.as_socket_buffer()) };
+        let mut socket =
+            unsafe { tcp::Socket::new(receive.as_socket_buffer(), send.as_socket_buffer()) };
         socket.set_timeout(Some(PATIENCE));
         // Acknowledgements cost little here, and waiting for one costs a sender a lot.
         socket.set_ack_delay(None);
@@ -96,6 +99,7 @@ impl Connection {
             owner,
             reachable: true,
             discard: false,
+            closing: false,
             give_up: None,
             seen: Look {
                 state: State::Closed,
@@ -137,6 +141,17 @@ impl Connection {
         }
     }
 
+    /// Sends no more than what is in the buffer, and then a `FIN`.
+    ///
+    /// smoltcp is not told before the buffer is empty: in LAST-ACK it takes a segment
+    /// that only opens the window for a duplicate, and what is left would never be sent.
+    pub(crate) fn close(&mut self) {
+        self.closing = true;
+        if self.tcp().send_queue() == 0 {
+            self.tcp_mut().close();
+        }
+    }
+
     /// The program has read: what is left is known.
     pub(crate) fn note_read(&mut self) {
         self.seen.received = self.tcp().recv_queue();
@@ -168,9 +183,11 @@ impl Connection {
 
     /// Whether the other side has acknowledged all that it will ever get.
     pub(crate) fn is_flushed(&self) -> bool {
-        let tcp = self.tcp();
-        let waits = matches!(tcp.state(), State::FinWait1 | State::Closing | State::LastAck);
-        tcp.state() == State::Closed || (tcp.send_queue() == 0 && !waits)
+        let waits = matches!(
+            self.tcp().state(),
+            State::FinWait1 | State::Closing | State::LastAck
+        );
+        self.is_closed() || (self.tcp().send_queue() == 0 && !waits)
     }
 }
 
@@ -207,9 +224,16 @@ impl Kernel {
     /// Begins to connect a socket.
     pub(crate) fn start_connection(&mut self, tuple: Tuple, socket: usize) -> Result<usize, Errno> {
         let interface = super::LOOPBACK;
-        let mut connection = Connection::new(&mut self.net.memory, tuple, interface, Owner::Socket(socket))?;
+        let mut connection = Connection::new(
+            &mut self.net.memory,
+            tuple,
+            interface,
+            Owner::Socket(socket),
+        )?;
         let context = self.net.interfaces[interface].context();
-        let begun = connection.tcp_mut().connect(context, tuple.remote, tuple.local);
+        let begun = connection
+            .tcp_mut()
+            .connect(context, tuple.remote, tuple.local);
         self.sockets[socket].options.apply(connection.tcp_mut());
         let id = self.net.add(connection);
         if begun.is_err() {
@@ -224,13 +248,25 @@ impl Kernel {
     }
 
     /// A `SYN` for a listener: makes a connection for it, unless too many wait already.
-    pub(crate) fn listen_for(&mut self, tuple: Tuple, interface: usize, listener: usize) -> Option<usize> {
+    pub(crate) fn listen_for(
+        &mut self,
+        tuple: Tuple,
+        interface: usize,
+        listener: usize,
+    ) -> Option<usize> {
         let socket = &mut self.sockets[listener];
-        let Protocol::Tcp(Tcp::Listening(waiting)) = &mut socket.protocol else { return None };
+        let Protocol::Tcp(Tcp::Listening(waiting)) = &mut socket.protocol else {
+            return None;
+        };
         if waiting.is_full() {
             return None;
         }
-        let connection = Connection::new(&mut self.net.memory, tuple, interface, Owner::Listener(listener));
+        let connection = Connection::new(
+            &mut self.net.memory,
+            tuple,
+            interface,
+            Owner::Listener(listener),
+        );
         let mut connection = connection.ok()?;
         let endpoint = IpListenEndpoint::from(tuple.local);
         connection.tcp_mut().listen(endpoint).ok()?;
@@ -251,7 +287,7 @@ impl Kernel {
         if reset || tcp.recv_queue() > 0 {
             tcp.abort();
         } else {
-            tcp.close();
+            connection.close();
         }
         self.pump(id, Cause::Local);
     }
@@ -260,8 +296,13 @@ impl Kernel {
     pub(crate) fn pump(&mut self, id: usize, cause: Cause) {
         loop {
             let net = &mut self.net;
-            let Some(connection) = net.connections.get_mut(id) else { return };
+            let Some(connection) = net.connections.get_mut(id) else {
+                return;
+            };
             let interface = &mut net.interfaces[connection.interface];
+            if connection.closing {
+                connection.close();
+            }
             // In TIME-WAIT there is an acknowledgement to be sent at most. smoltcp would
             // throw away what was received when that time is over.
             if cause == Cause::Segment || connection.tcp().state() != State::TimeWait {
@@ -288,7 +329,14 @@ impl Kernel {
         }
     }
 
-    fn tell_socket(&mut self, id: usize, socket: usize, before: Look, after: Look, cause: Cause) -> bool {
+    fn tell_socket(
+        &mut self,
+        id: usize,
+        socket: usize,
+        before: Look,
+        after: Look,
+        cause: Cause,
+    ) -> bool {
         let connection = &mut self.net.connections[id];
         let mut events = 0;
         let mut again = false;
@@ -298,7 +346,10 @@ impl Kernel {
                 again = true;
                 let tcp = connection.tcp_mut();
                 // There is no error as long as something is there.
-                while tcp.recv(|data| (data.len(), data.len())).is_ok_and(|length| length > 0) {}
+                while tcp
+                    .recv(|data| (data.len(), data.len()))
+                    .is_ok_and(|length| length > 0)
+                {}
                 connection.note_read();
             }
         }
@@ -381,7 +432,9 @@ impl Kernel {
     pub(crate) fn run_timers(&mut self, now: Instant) {
         self.net.now = now;
         while let Some(id) = self.net.timers.take_due(now) {
-            let Some(connection) = self.net.connections.get_mut(id) else { continue };
+            let Some(connection) = self.net.connections.get_mut(id) else {
+                continue;
+            };
             connection.timer = None;
             if connection.give_up.is_some_and(|end| end <= now) {
                 connection.tcp_mut().abort();

@@ -46,7 +46,12 @@ impl Interface {
     }
 
     /// Has smoltcp receive a packet, for a connection or for nobody.
-    pub(crate) fn receive(&mut self, now: Instant, frame: Frame, connection: Option<&mut Connection>) {
+    pub(crate) fn receive(
+        &mut self,
+        now: Instant,
+        frame: Frame,
+        connection: Option<&mut Connection>,
+    ) {
         self.device.present(frame);
         let sockets = match connection {
             Some(connection) => connection.sockets(),
@@ -60,7 +65,9 @@ impl Interface {
     /// Has smoltcp send what a connection has to send.
     pub(crate) fn transmit(&mut self, now: Instant, connection: &mut Connection) {
         let sockets = connection.sockets();
-        while self.ip.poll_egress(now, &mut self.device, sockets) == PollResult::SocketStateChanged {}
+        while self.ip.poll_egress(now, &mut self.device, sockets) == PollResult::SocketStateChanged
+        {
+        }
     }
 
     /// When a connection has something to do again, if nothing arrives before.

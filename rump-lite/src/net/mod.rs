@@ -83,7 +83,8 @@ impl Stack {
     /// A local port with which a connection, made from it by `tuple`, does not exist yet.
     pub(crate) fn choose_port(&mut self, tuple: impl Fn(u16) -> Tuple) -> Option<u16> {
         let by_tuple = &self.by_tuple;
-        self.tcp_ports.choose(|_, port| !by_tuple.contains_key(&tuple(port)))
+        self.tcp_ports
+            .choose(|_, port| !by_tuple.contains_key(&tuple(port)))
     }
 
     /// Whether a connection of these addresses exists.
@@ -179,7 +180,10 @@ impl Kernel {
     /// The listener that connections to an address are for.
     fn listener_for(&self, address: IpEndpoint) -> Option<usize> {
         let listens = |socket: usize| {
-            matches!(self.sockets[socket].protocol, Protocol::Tcp(Tcp::Listening(_)))
+            matches!(
+                self.sockets[socket].protocol,
+                Protocol::Tcp(Tcp::Listening(_))
+            )
         };
         let bound = self.net.tcp_ports.bound_to(address.port).iter();
         bound

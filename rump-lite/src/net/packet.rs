@@ -54,7 +54,10 @@ impl Header {
             }
             IpVersion::Ipv6 => {
                 let packet = Ipv6Packet::new_checked(packet).ok()?;
-                (IpRepr::Ipv6(Ipv6Repr::parse(&packet).ok()?), packet.header_len())
+                (
+                    IpRepr::Ipv6(Ipv6Repr::parse(&packet).ok()?),
+                    packet.header_len(),
+                )
             }
         };
         Some(Self {
@@ -96,16 +99,27 @@ impl Packet {
                 let message = Icmpv4Packet::new_checked(payload).ok()?;
                 let refused = message.msg_type() == Icmpv4Message::DstUnreachable
                     && message.msg_code() == u8::from(Icmpv4DstUnreachable::PortUnreachable);
-                if refused { refused_datagram(message.data()) } else { Some(Self::Other) }
+                if refused {
+                    refused_datagram(message.data())
+                } else {
+                    Some(Self::Other)
+                }
             }
             IpProtocol::Icmpv6 => {
                 let message = Icmpv6Packet::new_checked(payload).ok()?;
                 let refused = message.msg_type() == Icmpv6Message::DstUnreachable
                     && message.msg_code() == u8::from(Icmpv6DstUnreachable::PortUnreachable);
-                if refused { refused_datagram(message.payload()) } else { Some(Self::Other) }
+                if refused {
+                    refused_datagram(message.payload())
+                } else {
+                    Some(Self::Other)
+                }
             }
             // Headers in between are not taken apart to find a connection.
-            IpProtocol::HopByHop | IpProtocol::Ipv6Route | IpProtocol::Ipv6Frag | IpProtocol::Ipv6Opts => None,
+            IpProtocol::HopByHop
+            | IpProtocol::Ipv6Route
+            | IpProtocol::Ipv6Frag
+            | IpProtocol::Ipv6Opts => None,
             _ => Some(Self::Other),
         }
     }
@@ -139,7 +153,9 @@ fn refused_datagram(quote: &[u8]) -> Option<Packet> {
             )
         }
     };
-    let datagram = quote.get(start..).filter(|rest| rest.len() >= smoltcp::wire::UDP_HEADER_LEN)?;
+    let datagram = quote
+        .get(start..)
+        .filter(|rest| rest.len() >= smoltcp::wire::UDP_HEADER_LEN)?;
     let datagram = UdpPacket::new_unchecked(datagram);
     (protocol == IpProtocol::Udp).then(|| {
         Packet::Refused(Tuple {
@@ -164,7 +180,13 @@ pub(crate) fn datagram(
         src_port: from.port,
         dst_port: to.port,
     };
-    let ip = IpRepr::new(from.addr, to.addr, IpProtocol::Udp, udp.header_len() + length, hops);
+    let ip = IpRepr::new(
+        from.addr,
+        to.addr,
+        IpProtocol::Udp,
+        udp.header_len() + length,
+        hops,
+    );
     (ip.buffer_len(), move |packet: &mut [u8]| {
         let none = ChecksumCapabilities::ignored();
         ip.emit(&mut *packet, &none);
@@ -205,7 +227,11 @@ pub(crate) fn port_unreachable(refused: &[u8]) -> Option<Draft<impl FnOnce(&mut 
                 header,
                 data: quote,
             };
-            (Message::V6(message), message.buffer_len(), IpProtocol::Icmpv6)
+            (
+                Message::V6(message),
+                message.buffer_len(),
+                IpProtocol::Icmpv6,
+            )
         }
     };
     let ip = IpRepr::new(from, to, protocol, length, 64);
@@ -266,8 +292,16 @@ mod tests {
     use smoltcp::wire::{Ipv4Address, Ipv6Address};
 
     fn ends() -> [(IpEndpoint, IpEndpoint); 2] {
-        let (v4, v6) = (IpAddress::Ipv4(Ipv4Address::LOCALHOST), IpAddress::Ipv6(Ipv6Address::LOCALHOST));
-        [v4, v6].map(|address| (IpEndpoint::new(address, 1000), IpEndpoint::new(address, 2000)))
+        let (v4, v6) = (
+            IpAddress::Ipv4(Ipv4Address::LOCALHOST),
+            IpAddress::Ipv6(Ipv6Address::LOCALHOST),
+        );
+        [v4, v6].map(|address| {
+            (
+                IpEndpoint::new(address, 1000),
+                IpEndpoint::new(address, 2000),
+            )
+        })
     }
 
     fn write(draft: Draft<impl FnOnce(&mut [u8])>) -> Vec<u8> {
@@ -281,8 +315,12 @@ mod tests {
         for (from, to) in ends() {
             for length in [0, 1, 65_507] {
                 let data = vec![7; length];
-                let packet = write(datagram(from, to, 64, length, |room| room.copy_from_slice(&data)));
-                let Some(Packet::Udp(read)) = Packet::parse(&packet) else { panic!("{length}") };
+                let packet = write(datagram(from, to, 64, length, |room| {
+                    room.copy_from_slice(&data)
+                }));
+                let Some(Packet::Udp(read)) = Packet::parse(&packet) else {
+                    panic!("{length}")
+                };
                 assert_eq!((read.from, read.to), (from, to));
                 assert_eq!(packet[read.data], data);
             }
@@ -295,7 +333,10 @@ mod tests {
             for length in [0, 8, 5000] {
                 let refused = write(datagram(from, to, 64, length, |_| {}));
                 let error = write(port_unreachable(&refused).unwrap());
-                let tuple = Tuple { local: from, remote: to };
+                let tuple = Tuple {
+                    local: from,
+                    remote: to,
+                };
                 assert_eq!(Packet::parse(&error), Some(Packet::Refused(tuple)));
             }
         }

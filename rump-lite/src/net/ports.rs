@@ -106,7 +106,10 @@ impl Ports {
 
     /// Whether a socket may be bound there.
     pub(crate) fn is_free(&self, port: u16, place: Place, sharing: Sharing) -> bool {
-        let bound = self.bound_to(port).iter().any(|bound| bound.forbids(place, sharing));
+        let bound = self
+            .bound_to(port)
+            .iter()
+            .any(|bound| bound.forbids(place, sharing));
         let connected = !sharing.address && !sharing.port && self.connections.contains_key(&port);
         !bound && !connected
     }
@@ -161,13 +164,29 @@ mod tests {
 
     const HOME: Place = Place::At(IpAddress::Ipv4(Ipv4Address::LOCALHOST));
     const HOME6: Place = Place::At(IpAddress::Ipv6(Ipv6Address::LOCALHOST));
-    const ALONE: Sharing = Sharing { address: false, port: false };
-    const ADDRESS: Sharing = Sharing { address: true, port: false };
-    const PORT: Sharing = Sharing { address: false, port: true };
+    const ALONE: Sharing = Sharing {
+        address: false,
+        port: false,
+    };
+    const ADDRESS: Sharing = Sharing {
+        address: true,
+        port: false,
+    };
+    const PORT: Sharing = Sharing {
+        address: false,
+        port: true,
+    };
 
     fn free(first: (Place, Sharing), second: (Place, Sharing)) -> bool {
         let mut ports = Ports::new(0);
-        ports.bind(80, Bound { socket: 1, place: first.0, sharing: first.1 });
+        ports.bind(
+            80,
+            Bound {
+                socket: 1,
+                place: first.0,
+                sharing: first.1,
+            },
+        );
         ports.is_free(80, second.0, second.1)
     }
 
@@ -175,7 +194,10 @@ mod tests {
     fn a_place_is_taken_once() {
         for sharing in [ALONE, ADDRESS] {
             for place in [HOME, HOME6, Place::AnyV4, Place::AnyOfBoth] {
-                assert!(!free((place, sharing), (place, sharing)), "{place:?} {sharing:?}");
+                assert!(
+                    !free((place, sharing), (place, sharing)),
+                    "{place:?} {sharing:?}"
+                );
             }
         }
         assert!(free((HOME, PORT), (HOME, PORT)) && !free((HOME, PORT), (HOME, ALONE)));
@@ -186,13 +208,16 @@ mod tests {
         assert!(free((HOME, ADDRESS), (Place::AnyV4, ADDRESS)));
         assert!(free((Place::AnyV4, ADDRESS), (Place::AnyOfBoth, ADDRESS)));
         let group = Place::At(IpAddress::Ipv4(Ipv4Address::new(239, 1, 2, 3)));
-        assert!(free((group, ADDRESS), (group, ADDRESS)) && !free((group, ALONE), (group, ADDRESS)));
+        assert!(
+            free((group, ADDRESS), (group, ADDRESS)) && !free((group, ALONE), (group, ADDRESS))
+        );
     }
 
     #[test]
     fn the_most_specific_fits_best() {
         let address = IpAddress::Ipv4(Ipv4Address::LOCALHOST);
-        let fits = [Place::AnyV6, Place::AnyOfBoth, Place::AnyV4, HOME].map(|place| place.fit(address));
+        let fits =
+            [Place::AnyV6, Place::AnyOfBoth, Place::AnyV4, HOME].map(|place| place.fit(address));
         assert_eq!(fits, [0, 1, 2, 3]);
     }
 
@@ -203,7 +228,14 @@ mod tests {
         for _ in 0..100 {
             let port = ports.choose(|_, _| true).unwrap();
             assert!(port >= FIRST && !seen.contains(&port));
-            ports.bind(port, Bound { socket: 0, place: HOME, sharing: ALONE });
+            ports.bind(
+                port,
+                Bound {
+                    socket: 0,
+                    place: HOME,
+                    sharing: ALONE,
+                },
+            );
             seen.push(port);
         }
         assert_eq!(ports.choose(|_, _| false), None);

@@ -31,7 +31,12 @@ impl Timers {
 
     /// Notes that a connection has something to do then; `standing` is when it stands in
     /// the list.
-    pub(crate) fn set(&mut self, connection: usize, standing: &mut Option<Instant>, at: Option<Instant>) {
+    pub(crate) fn set(
+        &mut self,
+        connection: usize,
+        standing: &mut Option<Instant>,
+        at: Option<Instant>,
+    ) {
         let Some(at) = at else { return };
         match *standing {
             Some(standing) if standing <= at => return,

@@ -12,7 +12,12 @@ use smoltcp::wire::IpEndpoint;
 
 impl Kernel {
     /// Sends a datagram and receives it.
-    pub(crate) fn send_datagram(&mut self, tuple: &Tuple, hops: u8, data: &mut Reader<'_>) -> usize {
+    pub(crate) fn send_datagram(
+        &mut self,
+        tuple: &Tuple,
+        hops: u8,
+        data: &mut Reader<'_>,
+    ) -> usize {
         let length = data.left();
         let fill = |mut room: &mut [u8]| {
             data.take(length, |part| {
@@ -28,7 +33,12 @@ impl Kernel {
     }
 
     /// A datagram has come.
-    pub(super) fn receive_udp(&mut self, interface: usize, frame: &[u8], datagram: &packet::Datagram) {
+    pub(super) fn receive_udp(
+        &mut self,
+        interface: usize,
+        frame: &[u8],
+        datagram: &packet::Datagram,
+    ) {
         let (from, to) = (datagram.from, datagram.to);
         let data = &frame[datagram.data.clone()];
         if to.addr.is_multicast() || is_broadcast(to.addr) {
@@ -79,7 +89,12 @@ impl Kernel {
     fn receiver_of(&self, from: IpEndpoint, to: IpEndpoint) -> Option<usize> {
         let bound = self.net.udp_ports.bound_to(to.port).iter();
         bound
-            .map(|bound| (self.fit(bound.socket, bound.place.fit(to.addr), from), bound.socket))
+            .map(|bound| {
+                (
+                    self.fit(bound.socket, bound.place.fit(to.addr), from),
+                    bound.socket,
+                )
+            })
             .filter(|(fit, _)| *fit > 0)
             .max()
             .map(|(_, socket)| socket)

@@ -38,17 +38,21 @@ impl Name {
     /// # Errors
     /// `EINVAL` for a length that is not the family's, `EAFNOSUPPORT` for other families.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, Errno> {
-        let family = *bytes.get(offset_of!(abi::sockaddr, sa_family)).ok_or(Errno::INVAL)?;
+        let family = *bytes
+            .get(offset_of!(abi::sockaddr, sa_family))
+            .ok_or(Errno::INVAL)?;
         match c_int::from(family) {
             abi::AF_UNSPEC => Ok(Self::None),
             abi::AF_INET if bytes.len() == size_of::<sockaddr_in>() => {
                 let port = array(bytes, offset_of!(sockaddr_in, sin_port)).ok_or(Errno::INVAL)?;
-                let address = array::<4>(bytes, offset_of!(sockaddr_in, sin_addr)).ok_or(Errno::INVAL)?;
+                let address =
+                    array::<4>(bytes, offset_of!(sockaddr_in, sin_addr)).ok_or(Errno::INVAL)?;
                 Ok(Self::V4(address.into(), u16::from_be_bytes(port)))
             }
             abi::AF_INET6 if bytes.len() == size_of::<sockaddr_in6>() => {
                 let port = array(bytes, offset_of!(sockaddr_in6, sin6_port)).ok_or(Errno::INVAL)?;
-                let address = array::<16>(bytes, offset_of!(sockaddr_in6, sin6_addr)).ok_or(Errno::INVAL)?;
+                let address =
+                    array::<16>(bytes, offset_of!(sockaddr_in6, sin6_addr)).ok_or(Errno::INVAL)?;
                 Ok(Self::V6(address.into(), u16::from_be_bytes(port)))
             }
             abi::AF_INET | abi::AF_INET6 => Err(Errno::INVAL),
@@ -79,7 +83,8 @@ impl Family {
     pub(crate) fn write(self, endpoint: IpEndpoint, room: &mut Room) -> usize {
         room.fill(0);
         let port = endpoint.port.to_be_bytes();
-        let mut put = |offset: usize, bytes: &[u8]| room[offset..offset + bytes.len()].copy_from_slice(bytes);
+        let mut put =
+            |offset: usize, bytes: &[u8]| room[offset..offset + bytes.len()].copy_from_slice(bytes);
         match (self, endpoint.addr) {
             (Self::Inet, IpAddress::Ipv4(address)) => {
                 let length = size_of::<sockaddr_in>();
@@ -115,7 +120,11 @@ impl Family {
         match (self, address) {
             (_, IpAddress::Ipv4(address)) if address.is_unspecified() => Place::AnyV4,
             (_, IpAddress::Ipv6(address)) if address.is_unspecified() => {
-                if only_v6 { Place::AnyV6 } else { Place::AnyOfBoth }
+                if only_v6 {
+                    Place::AnyV6
+                } else {
+                    Place::AnyOfBoth
+                }
             }
             (_, address) => Place::At(address),
         }
@@ -146,14 +155,26 @@ mod tests {
     fn addresses_are_read_as_written() {
         let v4 = IpEndpoint::new(Ipv4Addr::new(127, 0, 0, 2).into(), 80);
         let v6 = IpEndpoint::new(Ipv6Addr::LOCALHOST.into(), 443);
-        assert_eq!(written(Family::Inet, v4), Name::V4(Ipv4Addr::new(127, 0, 0, 2), 80));
-        assert_eq!(written(Family::Inet6, v6), Name::V6(Ipv6Addr::LOCALHOST, 443));
+        assert_eq!(
+            written(Family::Inet, v4),
+            Name::V4(Ipv4Addr::new(127, 0, 0, 2), 80)
+        );
+        assert_eq!(
+            written(Family::Inet6, v6),
+            Name::V6(Ipv6Addr::LOCALHOST, 443)
+        );
         for endpoint in [v4, v6] {
             let name = written(Family::Inet6, endpoint);
             assert_eq!(Family::Inet6.endpoint(name, false), Ok(endpoint));
         }
-        assert_eq!(Family::Inet6.endpoint(written(Family::Inet6, v4), true), Err(Errno::INVAL));
-        assert_eq!(Family::Inet.endpoint(written(Family::Inet6, v6), false), Err(Errno::AFNOSUPPORT));
+        assert_eq!(
+            Family::Inet6.endpoint(written(Family::Inet6, v4), true),
+            Err(Errno::INVAL)
+        );
+        assert_eq!(
+            Family::Inet.endpoint(written(Family::Inet6, v6), false),
+            Err(Errno::AFNOSUPPORT)
+        );
     }
 
     #[test]
@@ -161,6 +182,9 @@ mod tests {
         assert_eq!(Name::parse(&[]), Err(Errno::INVAL));
         assert_eq!(Name::parse(&[2, abi::AF_INET as u8]), Err(Errno::INVAL));
         assert_eq!(Name::parse(&[0; 16]), Ok(Name::None));
-        assert_eq!(Name::parse(&[16, abi::AF_LOCAL as u8, 0]), Err(Errno::AFNOSUPPORT));
+        assert_eq!(
+            Name::parse(&[16, abi::AF_LOCAL as u8, 0]),
+            Err(Errno::AFNOSUPPORT)
+        );
     }
 }

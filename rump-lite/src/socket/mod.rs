@@ -104,10 +104,15 @@ impl Kernel {
             abi::AF_INET => Family::Inet,
             abi::AF_INET6 => Family::Inet6,
             abi::AF_LOCAL => {
-                return Err(self.lacks(format_args!("local sockets (AF_LOCAL)"), Errno::AFNOSUPPORT));
+                return Err(
+                    self.lacks(format_args!("local sockets (AF_LOCAL)"), Errno::AFNOSUPPORT)
+                );
             }
             abi::AF_ROUTE => {
-                return Err(self.lacks(format_args!("routing sockets (AF_ROUTE)"), Errno::AFNOSUPPORT));
+                return Err(self.lacks(
+                    format_args!("routing sockets (AF_ROUTE)"),
+                    Errno::AFNOSUPPORT,
+                ));
             }
             _ => return Err(Errno::AFNOSUPPORT),
         };
@@ -115,7 +120,10 @@ impl Kernel {
             (abi::SOCK_STREAM, 0 | abi::IPPROTO_TCP) => Protocol::Tcp(Tcp::Closed),
             (abi::SOCK_DGRAM, 0 | abi::IPPROTO_UDP) => Protocol::Udp(Udp::default()),
             (abi::SOCK_RAW, _) => {
-                return Err(self.lacks(format_args!("raw sockets (SOCK_RAW)"), Errno::PROTONOSUPPORT));
+                return Err(self.lacks(
+                    format_args!("raw sockets (SOCK_RAW)"),
+                    Errno::PROTONOSUPPORT,
+                ));
             }
             (abi::SOCK_STREAM | abi::SOCK_DGRAM, _) => return Err(Errno::PROTONOSUPPORT),
             _ => return Err(Errno::PROTOTYPE),
@@ -177,8 +185,12 @@ impl Kernel {
     pub(crate) fn local_address(&self, socket: usize) -> IpEndpoint {
         let entry = &self.sockets[socket];
         match &entry.protocol {
-            Protocol::Tcp(Tcp::Connected(connection)) => self.net.connections[*connection].tuple.local,
-            _ => entry.local.unwrap_or(IpEndpoint::new(entry.family.unspecified(), 0)),
+            Protocol::Tcp(Tcp::Connected(connection)) => {
+                self.net.connections[*connection].tuple.local
+            }
+            _ => entry
+                .local
+                .unwrap_or(IpEndpoint::new(entry.family.unspecified(), 0)),
         }
     }
 
@@ -241,7 +253,13 @@ impl Kernel {
 
 impl Guard {
     /// `connect(2)`.
-    pub(crate) fn connect(&mut self, lwp: &Lwp, file: File, socket: usize, name: Name) -> Result<(), Errno> {
+    pub(crate) fn connect(
+        &mut self,
+        lwp: &Lwp,
+        file: File,
+        socket: usize,
+        name: Name,
+    ) -> Result<(), Errno> {
         self.net.read_clock();
         match self.sockets[socket].protocol {
             Protocol::Tcp(_) => self.connect_tcp(lwp, file, socket, name),

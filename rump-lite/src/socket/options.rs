@@ -140,13 +140,15 @@ impl Options {
         tcp.set_nagle_enabled(!self.no_delay);
         let hops = self.unicast_hops.unwrap_or(self.ttl);
         tcp.set_hop_limit(Some(hops.max(1)));
-        let seconds = |ticks: u32| Duration::from_millis(u64::from(ticks) * 1000 / u64::from(SLOW_TICKS));
+        let seconds =
+            |ticks: u32| Duration::from_millis(u64::from(ticks) * 1000 / u64::from(SLOW_TICKS));
         let keep = self.flag(abi::SO_KEEPALIVE);
         let idle = keep.then(|| seconds(self.keep_idle));
         if tcp.keep_alive() != idle {
             tcp.set_keep_alive(idle);
             if tcp.may_send() {
-                let patience = seconds(self.keep_idle) + seconds(self.keep_interval) * self.keep_count;
+                let patience =
+                    seconds(self.keep_idle) + seconds(self.keep_interval) * self.keep_count;
                 tcp.set_timeout(keep.then_some(patience));
             }
         }
@@ -222,7 +224,9 @@ fn time(value: &[u8]) -> Result<Option<Duration>, Errno> {
     }
     let seconds = field(offset_of!(abi::timeval, tv_sec)).and_then(<[u8]>::first_chunk);
     let micros = field(offset_of!(abi::timeval, tv_usec)).and_then(<[u8]>::first_chunk);
-    let (Some(seconds), Some(micros)) = (seconds, micros) else { return Err(Errno::INVAL) };
+    let (Some(seconds), Some(micros)) = (seconds, micros) else {
+        return Err(Errno::INVAL);
+    };
     let (seconds, micros) = (i64::from_ne_bytes(*seconds), i32::from_ne_bytes(*micros));
     // As NetBSD, whose ticks have 32 bits.
     if !(0..=i64::from(i32::MAX)).contains(&seconds) || !(0..1_000_000).contains(&micros) {
@@ -251,12 +255,20 @@ fn buffer_size(value: &[u8]) -> Result<usize, Errno> {
 
 impl Kernel {
     /// `setsockopt(2)`.
-    pub(crate) fn set_option(&mut self, socket: usize, level: c_int, name: c_int, value: &[u8]) -> Result<(), Errno> {
+    pub(crate) fn set_option(
+        &mut self,
+        socket: usize,
+        level: c_int,
+        name: c_int,
+        value: &[u8],
+    ) -> Result<(), Errno> {
         match level {
             abi::SOL_SOCKET => self.set_socket_option(socket, name, value)?,
             abi::IPPROTO_IP => self.set_ip_option(socket, name, value)?,
             abi::IPPROTO_IPV6 => self.set_ip6_option(socket, name, value)?,
-            abi::IPPROTO_TCP if self.sockets[socket].is_tcp() => self.set_tcp_option(socket, name, value)?,
+            abi::IPPROTO_TCP if self.sockets[socket].is_tcp() => {
+                self.set_tcp_option(socket, name, value)?
+            }
             _ => return Err(Errno::NOPROTOOPT),
         }
         let entry = &self.sockets[socket];
@@ -283,7 +295,8 @@ impl Kernel {
                 if value.len() != size_of::<abi::linger>() {
                     return Err(Errno::INVAL);
                 }
-                let seconds = u16::try_from(c_int::from_ne_bytes(*seconds)).map_err(|_| Errno::DOM)?;
+                let seconds =
+                    u16::try_from(c_int::from_ne_bytes(*seconds)).map_err(|_| Errno::DOM)?;
                 options.linger = (c_int::from_ne_bytes(*on) != 0).then_some(seconds);
             }
             abi::SO_SNDBUF => options.send_buffer = buffer_size(value)?,
@@ -303,7 +316,12 @@ impl Kernel {
         }
         let options = &mut self.sockets[socket].options;
         match name {
-            abi::IP_TTL => options.ttl = byte(value).ok().filter(|ttl| *ttl > 0).ok_or(Errno::INVAL)?,
+            abi::IP_TTL => {
+                options.ttl = byte(value)
+                    .ok()
+                    .filter(|ttl| *ttl > 0)
+                    .ok_or(Errno::INVAL)?
+            }
             abi::IP_TOS => options.tos = byte(value)?,
             abi::IP_MULTICAST_TTL => options.multicast_ttl = byte(value)?,
             abi::IP_MULTICAST_LOOP => options.multicast_loop_v4 = byte(value)? != 0,
@@ -313,7 +331,8 @@ impl Kernel {
                 options.multicast_interface_v4 = address;
             }
             abi::IP_ADD_MEMBERSHIP | abi::IP_DROP_MEMBERSHIP => {
-                let value: [u8; size_of::<abi::ip_mreq>()] = value.try_into().map_err(|_| Errno::INVAL)?;
+                let value: [u8; size_of::<abi::ip_mreq>()] =
+                    value.try_into().map_err(|_| Errno::INVAL)?;
                 let [a, b, c, d, interface @ ..] = value;
                 let group = IpAddress::Ipv4(Ipv4Addr::new(a, b, c, d));
                 if !group.is_multicast() {
@@ -357,7 +376,8 @@ impl Kernel {
                 options.only_v6 = int(value)? != 0;
             }
             abi::IPV6_JOIN_GROUP | abi::IPV6_LEAVE_GROUP => {
-                let (Some(group), Some(index)) = (value.first_chunk::<16>(), value.last_chunk()) else {
+                let (Some(group), Some(index)) = (value.first_chunk::<16>(), value.last_chunk())
+                else {
                     return Err(Errno::INVAL);
                 };
                 if value.len() != size_of::<abi::ipv6_mreq>() {
@@ -381,7 +401,12 @@ impl Kernel {
 
     fn set_tcp_option(&mut self, socket: usize, name: c_int, value: &[u8]) -> Result<(), Errno> {
         let options = &mut self.sockets[socket].options;
-        let positive = |value| u32::try_from(int(value)?).ok().filter(|number| *number > 0).ok_or(Errno::INVAL);
+        let positive = |value| {
+            u32::try_from(int(value)?)
+                .ok()
+                .filter(|number| *number > 0)
+                .ok_or(Errno::INVAL)
+        };
         match name {
             abi::TCP_NODELAY => options.no_delay = int(value)? != 0,
             abi::TCP_KEEPIDLE => options.keep_idle = positive(value)?,
@@ -394,16 +419,22 @@ impl Kernel {
     }
 
     /// `getsockopt(2)`.
-    pub(crate) fn option(&mut self, socket: usize, level: c_int, name: c_int) -> Result<Value, Errno> {
+    pub(crate) fn option(
+        &mut self,
+        socket: usize,
+        level: c_int,
+        name: c_int,
+    ) -> Result<Value, Errno> {
         let entry = &mut self.sockets[socket];
         let options = &entry.options;
         Ok(match (level, name) {
             (abi::SOL_SOCKET, flag) if flag & FLAGS == flag && flag.count_ones() == 1 => {
                 from_int(options.flags & flag)
             }
-            (abi::SOL_SOCKET, abi::SO_ACCEPTCONN) => {
-                from_bool(matches!(entry.protocol, Protocol::Tcp(super::Tcp::Listening(_))))
-            }
+            (abi::SOL_SOCKET, abi::SO_ACCEPTCONN) => from_bool(matches!(
+                entry.protocol,
+                Protocol::Tcp(super::Tcp::Listening(_))
+            )),
             (abi::SOL_SOCKET, abi::SO_LINGER) => {
                 let seconds = c_int::from(options.linger.unwrap_or(0)).to_ne_bytes();
                 let [a, b, c, d] = c_int::from(options.linger.is_some()).to_ne_bytes();
@@ -417,10 +448,14 @@ impl Kernel {
             (abi::SOL_SOCKET, abi::SO_SNDTIMEO) => from_time(options.send_timeout),
             (abi::SOL_SOCKET, abi::SO_RCVTIMEO) => from_time(options.receive_timeout),
             (abi::SOL_SOCKET, abi::SO_OVERFLOWED) => from_int(0),
-            (abi::SOL_SOCKET, abi::SO_ERROR) => from_int(entry.error.take().map_or(0, |errno| errno.0)),
-            (abi::SOL_SOCKET, abi::SO_TYPE) => {
-                from_int(if entry.is_tcp() { abi::SOCK_STREAM } else { abi::SOCK_DGRAM })
+            (abi::SOL_SOCKET, abi::SO_ERROR) => {
+                from_int(entry.error.take().map_or(0, |errno| errno.0))
             }
+            (abi::SOL_SOCKET, abi::SO_TYPE) => from_int(if entry.is_tcp() {
+                abi::SOCK_STREAM
+            } else {
+                abi::SOCK_DGRAM
+            }),
             (abi::IPPROTO_IP, name) if entry.family == Family::Inet => match name {
                 abi::IP_TTL => from_int(options.ttl.into()),
                 abi::IP_TOS => from_int(options.tos.into()),
@@ -463,7 +498,11 @@ fn known_interface(address: Ipv4Addr) -> Result<(), Errno> {
 
 /// An interface by its index; 0 is any.
 fn known_index(index: u32, count: usize) -> Result<(), Errno> {
-    if index as usize <= count { Ok(()) } else { Err(Errno::NXIO) }
+    if index as usize <= count {
+        Ok(())
+    } else {
+        Err(Errno::NXIO)
+    }
 }
 
 #[cfg(test)]
@@ -489,8 +528,14 @@ mod tests {
 
     #[test]
     fn numbers_are_checked() {
-        assert_eq!((int(&[7]), int(&[1, 2]), byte(&300i32.to_ne_bytes())), (Ok(7), Err(Errno::INVAL), Err(Errno::INVAL)));
-        assert_eq!((hops(&(-1i32).to_ne_bytes()), hops(&[9])), (Ok(None), Ok(Some(9))));
+        assert_eq!(
+            (int(&[7]), int(&[1, 2]), byte(&300i32.to_ne_bytes())),
+            (Ok(7), Err(Errno::INVAL), Err(Errno::INVAL))
+        );
+        assert_eq!(
+            (hops(&(-1i32).to_ne_bytes()), hops(&[9])),
+            (Ok(None), Ok(Some(9)))
+        );
         assert_eq!(buffer_size(&0i32.to_ne_bytes()), Err(Errno::INVAL));
         assert_eq!(buffer_size(&i32::MAX.to_ne_bytes()), Err(Errno::NOBUFS));
         assert_eq!(buffer_size(&4096i32.to_ne_bytes()), Ok(4096));

@@ -96,7 +96,9 @@ impl Kernel {
                 let write_end = socket.shut_write || !tcp.may_send();
                 Readiness {
                     readable: read > 0 || read_end || error != 0,
-                    writable: write_end || error != 0 || write >= LOW_WATER.min(socket.options.send_buffer),
+                    writable: write_end
+                        || error != 0
+                        || write >= LOW_WATER.min(socket.options.send_buffer),
                     read,
                     write,
                     queued: tcp.send_queue(),
@@ -147,7 +149,12 @@ impl Kernel {
         }
     }
 
-    pub(super) fn shutdown_tcp(&mut self, socket: usize, read: bool, write: bool) -> Result<(), Errno> {
+    pub(super) fn shutdown_tcp(
+        &mut self,
+        socket: usize,
+        read: bool,
+        write: bool,
+    ) -> Result<(), Errno> {
         let id = self.connection_of(socket)?;
         let connection = &mut self.net.connections[id];
         if !connection.is_connected() {
@@ -157,11 +164,14 @@ impl Kernel {
             connection.discard = true;
             let tcp = connection.tcp_mut();
             // There is no error as long as something is there.
-            while tcp.recv(|data| (data.len(), data.len())).is_ok_and(|length| length > 0) {}
+            while tcp
+                .recv(|data| (data.len(), data.len()))
+                .is_ok_and(|length| length > 0)
+            {}
             connection.note_read();
         }
         if write {
-            connection.tcp_mut().close();
+            connection.close();
         }
         self.pump(id, Cause::Local);
         self.run_network();
@@ -186,7 +196,10 @@ impl Kernel {
             Some(local) if self.net.is_connected(&tuple(local.port)) => Err(Errno::ADDRINUSE),
             Some(local) => Ok(tuple(local.port).local),
             None => {
-                let port = self.net.choose_port(|port| tuple(port)).ok_or(Errno::ADDRNOTAVAIL)?;
+                let port = self
+                    .net
+                    .choose_port(|port| tuple(port))
+                    .ok_or(Errno::ADDRNOTAVAIL)?;
                 Ok(tuple(port).local)
             }
         }
@@ -194,7 +207,13 @@ impl Kernel {
 }
 
 impl Guard {
-    pub(super) fn connect_tcp(&mut self, lwp: &Lwp, file: File, socket: usize, name: Name) -> Result<(), Errno> {
+    pub(super) fn connect_tcp(
+        &mut self,
+        lwp: &Lwp,
+        file: File,
+        socket: usize,
+        name: Name,
+    ) -> Result<(), Errno> {
         match &self.sockets[socket].protocol {
             Protocol::Tcp(Tcp::Listening(_)) => return Err(Errno::OPNOTSUPP),
             Protocol::Tcp(Tcp::Connected(id)) => {
@@ -328,7 +347,11 @@ impl Guard {
             let wait = !nonblocking && self.wait_for(lwp, file.object, wait::WRITE, give_up);
             self.net.read_clock();
             if !wait {
-                return if sent > 0 { Ok(sent) } else { Err(Errno::AGAIN) };
+                return if sent > 0 {
+                    Ok(sent)
+                } else {
+                    Err(Errno::AGAIN)
+                };
             }
         }
     }
@@ -358,7 +381,11 @@ impl Guard {
                 return Ok(received);
             }
             let entry = &mut self.sockets[socket];
-            let error = if peek { entry.error } else { entry.error.take() };
+            let error = if peek {
+                entry.error
+            } else {
+                entry.error.take()
+            };
             match error {
                 Some(errno) if received.length == 0 => return Err(errno),
                 // The next call reports it.
@@ -374,7 +401,11 @@ impl Guard {
             let wait = !nonblocking && self.wait_for(lwp, file.object, wait::READ, give_up);
             self.net.read_clock();
             if !wait {
-                return if received.length > 0 { Ok(received) } else { Err(Errno::AGAIN) };
+                return if received.length > 0 {
+                    Ok(received)
+                } else {
+                    Err(Errno::AGAIN)
+                };
             }
         }
     }
@@ -408,13 +439,17 @@ impl Guard {
     /// `SO_LINGER`: waits until all is sent, at most so long.
     pub(crate) fn linger(&mut self, lwp: &Lwp, file: File, socket: usize) {
         let entry = &self.sockets[socket];
-        let Some(seconds) = entry.options.linger.filter(|seconds| *seconds > 0) else { return };
-        let Ok(id) = self.connection_of(socket) else { return };
+        let Some(seconds) = entry.options.linger.filter(|seconds| *seconds > 0) else {
+            return;
+        };
+        let Ok(id) = self.connection_of(socket) else {
+            return;
+        };
         if file.nonblocking || self.net.connections[id].tcp().recv_queue() > 0 {
             return;
         }
         let end = self.net.read_clock() + Duration::from_secs(seconds.into());
-        self.net.connections[id].tcp_mut().close();
+        self.net.connections[id].close();
         self.pump(id, Cause::Local);
         self.run_network();
         while !self.net.connections[id].is_flushed() {

@@ -164,7 +164,11 @@ impl Kernel {
             return Err(Errno::ADDRNOTAVAIL);
         }
         let local = self.bind_anywhere(socket)?;
-        let source = if local.addr.is_unspecified() { source_for(remote.addr) } else { local.addr };
+        let source = if local.addr.is_unspecified() {
+            source_for(remote.addr)
+        } else {
+            local.addr
+        };
         if source.version() != remote.addr.version() {
             return Err(Errno::INVAL);
         }
@@ -227,7 +231,10 @@ impl Guard {
         flags: c_int,
         nonblocking: bool,
     ) -> Result<Received, Errno> {
-        let give_up = deadline(self.net.read_clock(), self.sockets[socket].options.receive_timeout);
+        let give_up = deadline(
+            self.net.read_clock(),
+            self.sockets[socket].options.receive_timeout,
+        );
         let peek = flags & abi::MSG_PEEK != 0;
         loop {
             let udp = self.udp(socket)?;
@@ -244,7 +251,11 @@ impl Guard {
                 return Ok(received);
             }
             let entry = &mut self.sockets[socket];
-            let error = if peek { entry.error } else { entry.error.take() };
+            let error = if peek {
+                entry.error
+            } else {
+                entry.error.take()
+            };
             if let Some(errno) = error {
                 return Err(errno);
             }

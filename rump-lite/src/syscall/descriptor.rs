@@ -38,7 +38,9 @@ pub unsafe extern "C" fn rump___sysimpl_read(fd: c_int, buf: *mut c_void, len: u
     call(|kernel, lwp| {
         // SAFETY: by the module's contract.
         let mut out = unsafe { Writer::one(buf.cast(), len) }?;
-        with_file(kernel, lwp, fd, |kernel, file| read(kernel, lwp, file, &mut out))
+        with_file(kernel, lwp, fd, |kernel, file| {
+            read(kernel, lwp, file, &mut out)
+        })
     })
 }
 
@@ -47,7 +49,9 @@ pub unsafe extern "C" fn rump___sysimpl_readv(fd: c_int, iov: *const iovec, coun
     call(|kernel, lwp| {
         // SAFETY: by the module's contract.
         let mut out = unsafe { Writer::several(iov, count) }?;
-        with_file(kernel, lwp, fd, |kernel, file| read(kernel, lwp, file, &mut out))
+        with_file(kernel, lwp, fd, |kernel, file| {
+            read(kernel, lwp, file, &mut out)
+        })
     })
 }
 
@@ -56,16 +60,24 @@ pub unsafe extern "C" fn rump___sysimpl_write(fd: c_int, buf: *const c_void, len
     call(|kernel, lwp| {
         // SAFETY: by the module's contract.
         let mut from = unsafe { Reader::one(buf.cast(), len) }?;
-        with_file(kernel, lwp, fd, |kernel, file| write(kernel, lwp, file, &mut from))
+        with_file(kernel, lwp, fd, |kernel, file| {
+            write(kernel, lwp, file, &mut from)
+        })
     })
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn rump___sysimpl_writev(fd: c_int, iov: *const iovec, count: c_int) -> isize {
+pub unsafe extern "C" fn rump___sysimpl_writev(
+    fd: c_int,
+    iov: *const iovec,
+    count: c_int,
+) -> isize {
     call(|kernel, lwp| {
         // SAFETY: by the module's contract.
         let mut from = unsafe { Reader::several(iov, count) }?;
-        with_file(kernel, lwp, fd, |kernel, file| write(kernel, lwp, file, &mut from))
+        with_file(kernel, lwp, fd, |kernel, file| {
+            write(kernel, lwp, file, &mut from)
+        })
     })
 }
 
@@ -95,7 +107,11 @@ pub unsafe extern "C" fn rump___sysimpl_dup2(from: c_int, to: c_int) -> c_int {
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn rump___sysimpl_fcntl(fd: c_int, command: c_int, arg: *mut c_void) -> c_int {
+pub unsafe extern "C" fn rump___sysimpl_fcntl(
+    fd: c_int,
+    command: c_int,
+    arg: *mut c_void,
+) -> c_int {
     // Commands take their argument as a number, in the place of a pointer.
     let number = arg.addr() as c_int;
     call(|kernel, lwp| {
@@ -131,7 +147,11 @@ pub unsafe extern "C" fn rump___sysimpl_fcntl(fd: c_int, command: c_int, arg: *m
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn rump___sysimpl_ioctl(fd: c_int, request: c_ulong, arg: *mut c_void) -> c_int {
+pub unsafe extern "C" fn rump___sysimpl_ioctl(
+    fd: c_int,
+    request: c_ulong,
+    arg: *mut c_void,
+) -> c_int {
     call(|kernel, lwp| {
         let file = kernel.file_of(lwp.pid, fd)?;
         let arg = arg.cast::<c_int>();
@@ -160,10 +180,15 @@ pub unsafe extern "C" fn rump___sysimpl_ioctl(fd: c_int, request: c_ulong, arg: 
                 }
             }
             abi::SIOCATMARK => 0,
-            _ => return Err(kernel.lacks(format_args!("ioctl(2) request {request:#x}"), Errno::NOTTY)),
+            _ => {
+                return Err(
+                    kernel.lacks(format_args!("ioctl(2) request {request:#x}"), Errno::NOTTY)
+                );
+            }
         };
         // SAFETY: as above.
-        *unsafe { arg.as_mut() }.ok_or(Errno::FAULT)? = c_int::try_from(number).unwrap_or(c_int::MAX);
+        *unsafe { arg.as_mut() }.ok_or(Errno::FAULT)? =
+            c_int::try_from(number).unwrap_or(c_int::MAX);
         Ok(0)
     })
 }
@@ -200,12 +225,14 @@ pub unsafe extern "C" fn rump___sysimpl_setrlimit(resource: c_int, limit: *const
         let limit = unsafe { limit.as_ref() }.ok_or(Errno::FAULT)?;
         match resource {
             abi::RLIMIT_NOFILE if limit.rlim_cur <= limit.rlim_max => {
-                *kernel.descriptor_limit(lwp.pid)? = usize::try_from(limit.rlim_cur).unwrap_or(usize::MAX);
+                *kernel.descriptor_limit(lwp.pid)? =
+                    usize::try_from(limit.rlim_cur).unwrap_or(usize::MAX);
                 Ok(0)
             }
-            0..abi::RLIM_NLIMITS if resource != abi::RLIMIT_NOFILE => {
-                Err(kernel.lacks(format_args!("limit {resource} of setrlimit(2)"), Errno::OPNOTSUPP))
-            }
+            0..abi::RLIM_NLIMITS if resource != abi::RLIMIT_NOFILE => Err(kernel.lacks(
+                format_args!("limit {resource} of setrlimit(2)"),
+                Errno::OPNOTSUPP,
+            )),
             _ => Err(Errno::INVAL),
         }
     })
@@ -228,19 +255,27 @@ pub unsafe extern "C" fn rump___sysimpl___sysctl(
             return Err(Errno::INVAL);
         }
         // SAFETY: so many ints, by the module's contract.
-        let name: Vec<c_int> = (0..length).map(|index| unsafe { name.add(index).read() }).collect();
+        let name: Vec<c_int> = (0..length)
+            .map(|index| unsafe { name.add(index).read() })
+            .collect();
         let value = kernel.sysctl(&name)?;
         if !new.is_null() || newlen > 0 {
             return Err(Errno::PERM);
         }
         // SAFETY: null, or the room that there is, by the module's contract.
-        let Some(oldlen) = (unsafe { oldlen.as_mut() }) else { return Ok(0) };
+        let Some(oldlen) = (unsafe { oldlen.as_mut() }) else {
+            return Ok(0);
+        };
         let room = core::mem::replace(oldlen, value.len());
         if old.is_null() {
             return Ok(0);
         }
         // SAFETY: so much room, by the module's contract.
         unsafe { Writer::one(old.cast(), room) }?.put(&value);
-        if room < value.len() { Err(Errno::NOMEM) } else { Ok(0) }
+        if room < value.len() {
+            Err(Errno::NOMEM)
+        } else {
+            Ok(0)
+        }
     })
 }

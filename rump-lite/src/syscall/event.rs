@@ -10,7 +10,11 @@ use rump_hyper::errno::Errno;
 use smoltcp::time::Duration;
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn rump___sysimpl_poll(fds: *mut pollfd, nfds: c_uint, timeout: c_int) -> c_int {
+pub unsafe extern "C" fn rump___sysimpl_poll(
+    fds: *mut pollfd,
+    nfds: c_uint,
+    timeout: c_int,
+) -> c_int {
     call(|kernel, lwp| {
         let entries = if nfds == 0 {
             &mut []

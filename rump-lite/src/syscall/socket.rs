@@ -28,7 +28,11 @@ unsafe fn name(address: *const sockaddr, len: c_uint) -> Result<Option<Name>, Er
     let mut room: Room = [0; size_of::<sockaddr_storage>()];
     let bytes = room.get_mut(..len as usize).ok_or(Errno::NAMETOOLONG)?;
     // SAFETY: by contract.
-    unsafe { bytes.as_mut_ptr().copy_from_nonoverlapping(address.cast(), bytes.len()) };
+    unsafe {
+        bytes
+            .as_mut_ptr()
+            .copy_from_nonoverlapping(address.cast(), bytes.len())
+    };
     Name::parse(bytes).map(Some)
 }
 
@@ -58,12 +62,20 @@ unsafe fn put_name(
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn rump___sysimpl_socket(domain: c_int, kind: c_int, protocol: c_int) -> c_int {
+pub unsafe extern "C" fn rump___sysimpl_socket(
+    domain: c_int,
+    kind: c_int,
+    protocol: c_int,
+) -> c_int {
     call(|kernel, lwp| kernel.socket(lwp.pid, domain, kind, protocol))
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn rump___sysimpl_bind(s: c_int, addr: *const sockaddr, len: c_uint) -> c_int {
+pub unsafe extern "C" fn rump___sysimpl_bind(
+    s: c_int,
+    addr: *const sockaddr,
+    len: c_uint,
+) -> c_int {
     call(|kernel, lwp| {
         with_socket(kernel, lwp, s, |kernel, _, socket| {
             // SAFETY: by the module's contract.
@@ -75,11 +87,19 @@ pub unsafe extern "C" fn rump___sysimpl_bind(s: c_int, addr: *const sockaddr, le
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rump___sysimpl_listen(s: c_int, backlog: c_int) -> c_int {
-    call(|kernel, lwp| with_socket(kernel, lwp, s, |kernel, _, socket| kernel.listen(socket, backlog).map(|()| 0)))
+    call(|kernel, lwp| {
+        with_socket(kernel, lwp, s, |kernel, _, socket| {
+            kernel.listen(socket, backlog).map(|()| 0)
+        })
+    })
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn rump___sysimpl_connect(s: c_int, addr: *const sockaddr, len: c_uint) -> c_int {
+pub unsafe extern "C" fn rump___sysimpl_connect(
+    s: c_int,
+    addr: *const sockaddr,
+    len: c_uint,
+) -> c_int {
     call(|kernel, lwp| {
         with_socket(kernel, lwp, s, |kernel, file, socket| {
             // SAFETY: by the module's contract.
@@ -103,7 +123,10 @@ unsafe fn accept(
         // Without flags, the new socket is as the listener is.
         let (nonblocking, close) = match flags {
             None => (file.nonblocking, false),
-            Some(flags) => (flags & abi::SOCK_NONBLOCK != 0, flags & abi::SOCK_CLOEXEC != 0),
+            Some(flags) => (
+                flags & abi::SOCK_NONBLOCK != 0,
+                flags & abi::SOCK_CLOEXEC != 0,
+            ),
         };
         let (fd, peer) = kernel.accept(lwp, file, socket, nonblocking, close)?;
         // SAFETY: by contract.
@@ -113,7 +136,11 @@ unsafe fn accept(
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn rump___sysimpl_accept(s: c_int, addr: *mut sockaddr, len: *mut c_uint) -> c_int {
+pub unsafe extern "C" fn rump___sysimpl_accept(
+    s: c_int,
+    addr: *mut sockaddr,
+    len: *mut c_uint,
+) -> c_int {
     // SAFETY: by the module's contract.
     call(|kernel, lwp| unsafe { accept(kernel, lwp, s, addr, len, None) })
 }
@@ -136,7 +163,11 @@ pub unsafe extern "C" fn rump___sysimpl_paccept(
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn rump___sysimpl_getsockname(s: c_int, addr: *mut sockaddr, len: *mut c_uint) -> c_int {
+pub unsafe extern "C" fn rump___sysimpl_getsockname(
+    s: c_int,
+    addr: *mut sockaddr,
+    len: *mut c_uint,
+) -> c_int {
     call(|kernel, lwp| {
         with_socket(kernel, lwp, s, |kernel, _, socket| {
             let local = kernel.local_address(socket);
@@ -147,7 +178,11 @@ pub unsafe extern "C" fn rump___sysimpl_getsockname(s: c_int, addr: *mut sockadd
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn rump___sysimpl_getpeername(s: c_int, addr: *mut sockaddr, len: *mut c_uint) -> c_int {
+pub unsafe extern "C" fn rump___sysimpl_getpeername(
+    s: c_int,
+    addr: *mut sockaddr,
+    len: *mut c_uint,
+) -> c_int {
     call(|kernel, lwp| {
         with_socket(kernel, lwp, s, |kernel, _, socket| {
             let peer = kernel.peer_address(socket)?;
@@ -159,7 +194,11 @@ pub unsafe extern "C" fn rump___sysimpl_getpeername(s: c_int, addr: *mut sockadd
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rump___sysimpl_shutdown(s: c_int, how: c_int) -> c_int {
-    call(|kernel, lwp| with_socket(kernel, lwp, s, |kernel, _, socket| kernel.shutdown(socket, how).map(|()| 0)))
+    call(|kernel, lwp| {
+        with_socket(kernel, lwp, s, |kernel, _, socket| {
+            kernel.shutdown(socket, how).map(|()| 0)
+        })
+    })
 }
 
 #[unsafe(no_mangle)]
@@ -178,7 +217,11 @@ pub unsafe extern "C" fn rump___sysimpl_setsockopt(
                 return Err(Errno::FAULT);
             }
             // SAFETY: so many bytes can be read, by the module's contract.
-            unsafe { bytes.as_mut_ptr().copy_from_nonoverlapping(value.cast(), bytes.len()) };
+            unsafe {
+                bytes
+                    .as_mut_ptr()
+                    .copy_from_nonoverlapping(value.cast(), bytes.len())
+            };
             kernel.set_option(socket, level, name, bytes).map(|()| 0)
         })
     })
@@ -239,12 +282,19 @@ pub unsafe extern "C" fn rump___sysimpl_sendto(
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn rump___sysimpl_sendmsg(s: c_int, msg: *const msghdr, flags: c_int) -> isize {
+pub unsafe extern "C" fn rump___sysimpl_sendmsg(
+    s: c_int,
+    msg: *const msghdr,
+    flags: c_int,
+) -> isize {
     call(|kernel, lwp| {
         // SAFETY: null, or a message, by the module's contract.
         let msg = unsafe { msg.as_ref() }.ok_or(Errno::FAULT)?;
         if !msg.msg_control.is_null() && msg.msg_controllen > 0 {
-            return Err(kernel.lacks(format_args!("control messages of sendmsg(2)"), Errno::OPNOTSUPP));
+            return Err(kernel.lacks(
+                format_args!("control messages of sendmsg(2)"),
+                Errno::OPNOTSUPP,
+            ));
         }
         // SAFETY: what the message points to, by the module's contract.
         let (data, to) = unsafe {
@@ -326,7 +376,11 @@ pub unsafe extern "C" fn rump___sysimpl_recvmsg(s: c_int, msg: *mut msghdr, flag
             // SAFETY: by the module's contract.
             unsafe { put_sender(kernel, socket, sender, address, &raw mut msg.msg_namelen) }
         })?;
-        msg.msg_flags = if received.truncated { abi::MSG_TRUNC } else { 0 };
+        msg.msg_flags = if received.truncated {
+            abi::MSG_TRUNC
+        } else {
+            0
+        };
         msg.msg_controllen = 0;
         Ok(received.length as isize)
     })
