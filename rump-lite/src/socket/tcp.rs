@@ -342,6 +342,10 @@ impl Guard {
                 });
                 self.pump(id, Cause::Local);
                 self.run_network();
+                // What comes of it is for the next call to tell.
+                if data.left() == 0 {
+                    return Ok(sent);
+                }
                 continue;
             }
             let wait = !nonblocking && self.wait_for(lwp, file.object, wait::WRITE, give_up);
