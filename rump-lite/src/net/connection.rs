@@ -273,7 +273,10 @@ impl Kernel {
         socket.options.apply(connection.tcp_mut());
         connection.seen.state = State::Listen;
         let id = self.net.add(connection);
-        waiting.half_open.push(id);
+        waiting.half_open.push_back(id);
+        if let Some(surplus) = waiting.surplus() {
+            self.net.remove(surplus);
+        }
         Some(id)
     }
 

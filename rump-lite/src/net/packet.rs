@@ -36,6 +36,12 @@ pub(crate) enum Packet {
     Other,
 }
 
+/// smoltcp looks at the first byte without asking whether there is one.
+fn version(packet: &[u8]) -> Option<IpVersion> {
+    packet.first()?;
+    IpVersion::of_packet(packet).ok()
+}
+
 /// An IP header: protocol, addresses, where the payload is.
 struct Header {
     protocol: IpProtocol,
@@ -46,7 +52,7 @@ struct Header {
 
 impl Header {
     fn parse(packet: &[u8]) -> Option<Self> {
-        let (repr, start) = match IpVersion::of_packet(packet).ok()? {
+        let (repr, start) = match version(packet)? {
             IpVersion::Ipv4 => {
                 let packet = Ipv4Packet::new_checked(packet).ok()?;
                 let repr = Ipv4Repr::parse(&packet, &ChecksumCapabilities::ignored()).ok()?;
@@ -127,7 +133,7 @@ impl Packet {
 
 /// Who sent the datagram that an error quotes, perhaps not all of it.
 fn refused_datagram(quote: &[u8]) -> Option<Packet> {
-    let (protocol, source, destination, start) = match IpVersion::of_packet(quote).ok()? {
+    let (protocol, source, destination, start) = match version(quote)? {
         IpVersion::Ipv4 => {
             if quote.len() < smoltcp::wire::IPV4_HEADER_LEN {
                 return None;
@@ -210,7 +216,7 @@ pub(crate) fn port_unreachable(refused: &[u8]) -> Option<Draft<impl FnOnce(&mut 
         return None;
     }
     let none = ChecksumCapabilities::ignored();
-    let (message, length, protocol) = match IpVersion::of_packet(refused).ok()? {
+    let (message, length, protocol) = match version(refused)? {
         IpVersion::Ipv4 => {
             let header = Ipv4Repr::parse(&Ipv4Packet::new_checked(refused).ok()?, &none).ok()?;
             let message = Icmpv4Repr::DstUnreachable {

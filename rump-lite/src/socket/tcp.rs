@@ -11,7 +11,6 @@ use crate::poll::Readiness;
 use crate::user::{Reader, Writer};
 use crate::wait;
 use alloc::collections::VecDeque;
-use alloc::vec::Vec;
 use core::ffi::c_int;
 use rump_abi as abi;
 use rump_hyper::errno::Errno;
@@ -35,21 +34,32 @@ pub(crate) enum Tcp {
 #[derive(Debug)]
 pub(crate) struct Listener {
     limit: usize,
-    pub(crate) half_open: Vec<usize>,
+    /// In the making, the oldest first.
+    pub(crate) half_open: VecDeque<usize>,
     pub(crate) ready: VecDeque<usize>,
 }
 
 impl Listener {
     /// Whether no more may wait; half as many again as was asked for, as in BSD.
     pub(crate) fn is_full(&self) -> bool {
-        self.half_open.len() + self.ready.len() > self.limit * 3 / 2
+        self.ready.len() > self.limit * 3 / 2
+    }
+
+    /// The oldest that is still in the making, if there are too many: a flood of `SYN`s
+    /// pushes itself out, not those who come later.
+    pub(crate) fn surplus(&mut self) -> Option<usize> {
+        if self.half_open.len() > self.limit {
+            self.half_open.pop_front()
+        } else {
+            None
+        }
     }
 
     /// Whether that was one of those in the making.
     pub(crate) fn forget_half_open(&mut self, connection: usize) -> bool {
         match self.half_open.iter().position(|other| *other == connection) {
             Some(place) => {
-                self.half_open.swap_remove(place);
+                self.half_open.remove(place);
                 true
             }
             None => false,
@@ -130,7 +140,7 @@ impl Kernel {
         }
         self.sockets[socket].protocol = Protocol::Tcp(Tcp::Listening(Listener {
             limit,
-            half_open: Vec::new(),
+            half_open: VecDeque::new(),
             ready: VecDeque::new(),
         }));
         Ok(())
@@ -196,10 +206,7 @@ impl Kernel {
             Some(local) if self.net.is_connected(&tuple(local.port)) => Err(Errno::ADDRINUSE),
             Some(local) => Ok(tuple(local.port).local),
             None => {
-                let port = self
-                    .net
-                    .choose_port(|port| tuple(port))
-                    .ok_or(Errno::ADDRNOTAVAIL)?;
+                let port = self.net.choose_port(tuple).ok_or(Errno::ADDRNOTAVAIL)?;
                 Ok(tuple(port).local)
             }
         }
