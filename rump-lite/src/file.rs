@@ -47,6 +47,11 @@ impl Files {
         self.0[file].references += 1;
     }
 
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub(crate) fn room_for(&self, count: usize) -> Result<(), Errno> {
         let most = usize::try_from(rumpns_maxfiles.load(Ordering::Relaxed)).unwrap_or(0);
         if self.0.len() + count > most {

@@ -49,5 +49,7 @@ mod slab;
 mod socket;
 mod syscall;
 mod sysctl;
+#[cfg(test)]
+mod tests;
 mod user;
 mod wait;

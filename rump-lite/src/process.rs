@@ -49,6 +49,16 @@ impl Processes {
         self.all.get_mut(&pid)
     }
 
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn lwps(&self) -> usize {
+        self.all.values().map(|process| process.lwps).sum()
+    }
+
     /// An event queue has gone: no descriptor is to tell it of its end.
     pub(crate) fn forget_kqueue(&mut self, kqueue: usize) {
         for process in self.all.values_mut() {

@@ -57,6 +57,9 @@ pub(crate) struct Stack {
     memory: Pool,
     /// The time as of the call that is under way.
     now: Instant,
+    /// Copies of the packets that are received, while a test wants them.
+    #[cfg(test)]
+    pub(crate) record: Option<Vec<Vec<u8>>>,
 }
 
 impl Stack {
@@ -71,6 +74,8 @@ impl Stack {
             timers: Timers::new(),
             memory: Pool::new(memory_limit),
             now,
+            #[cfg(test)]
+            record: None,
         }
     }
 
@@ -129,6 +134,10 @@ impl Kernel {
 
     /// Receives a packet.
     pub(crate) fn receive(&mut self, interface: usize, frame: Frame) {
+        #[cfg(test)]
+        if let Some(record) = &mut self.net.record {
+            record.push(frame.bytes().into());
+        }
         match Packet::parse(frame.bytes()) {
             Some(Packet::Tcp { tuple, syn }) => self.receive_tcp(interface, frame, &tuple, syn),
             Some(Packet::Udp(datagram)) => {

@@ -10,9 +10,9 @@
 //! what each `unsafe` in here refers to.
 #![allow(unsafe_code, clippy::missing_safety_doc)]
 
-mod descriptor;
-mod event;
-mod socket;
+pub(crate) mod descriptor;
+pub(crate) mod event;
+pub(crate) mod socket;
 
 use crate::hypercall;
 use crate::kernel::Guard;
