@@ -260,10 +260,13 @@ impl CvHandle {
     }
 }
 
+/// So many different complaints are remembered.
+const COMPLAINTS: usize = 64;
+
 /// Complains on the console about something that is not there, once.
 pub(crate) fn lacks(told: &mut Vec<String>, what: core::fmt::Arguments<'_>) {
     let what = alloc::format!("{what}");
-    if !told.contains(&what) {
+    if told.len() < COMPLAINTS && !told.contains(&what) {
         console!("rump-lite has no {what}");
         told.push(what);
     }

@@ -60,6 +60,9 @@ pub(crate) struct Stack {
     /// Copies of the packets that are received, while a test wants them.
     #[cfg(test)]
     pub(crate) record: Option<Vec<Vec<u8>>>,
+    /// How many of the next packets get lost.
+    #[cfg(test)]
+    pub(crate) lose: usize,
 }
 
 impl Stack {
@@ -76,6 +79,8 @@ impl Stack {
             now,
             #[cfg(test)]
             record: None,
+            #[cfg(test)]
+            lose: 0,
         }
     }
 
@@ -134,6 +139,11 @@ impl Kernel {
 
     /// Receives a packet.
     pub(crate) fn receive(&mut self, interface: usize, frame: Frame) {
+        #[cfg(test)]
+        if self.net.lose > 0 {
+            self.net.lose -= 1;
+            return;
+        }
         #[cfg(test)]
         if let Some(record) = &mut self.net.record {
             record.push(frame.bytes().into());

@@ -1,10 +1,10 @@
-//! Nothing is left of what has been closed.
+//! Nothing is left of what has been closed. `tests/kernel_leaks.rs` of the repository
+//! measures the memory of a process that does the same.
 
 use super::{Fd, accept, boot, connect, echo, listener, lock, receive, send, socket};
 use crate::kqueue::Kqueue;
 use rump_abi as abi;
 use std::println;
-use std::string::String;
 use std::thread;
 
 /// What there is of everything.
@@ -38,14 +38,6 @@ fn count() -> Count {
     }
 }
 
-/// Resident memory of the process in KiB (`VmRSS` of proc(5)).
-fn resident() -> usize {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let text: String = line.unwrap().chars().filter(char::is_ascii_digit).collect();
-    text.parse().unwrap()
-}
-
 /// One connection after the other, closed by the client first or by the server.
 fn cycles(count: usize) {
     let (listener, address) = listener(abi::AF_INET);
@@ -65,14 +57,11 @@ fn cycles(count: usize) {
 #[test]
 fn ten_thousand_connections_leave_nothing() {
     let _kernel = boot();
-    // As many addresses are in TIME_WAIT after this as there can be.
-    cycles(70_000);
-    let (before, kilobytes) = (count(), resident());
+    cycles(1000);
+    let before = count();
     cycles(10_000);
     assert_eq!(count(), before);
-    let grown = resident().saturating_sub(kilobytes);
-    println!("10000 cycles: {before:?}, and {grown} KiB of {kilobytes} more resident");
-    assert!(grown < 512, "{grown} KiB");
+    println!("after 10000 cycles as before: {before:?}");
 }
 
 /// A thousand connections open at a time.

@@ -4,8 +4,10 @@
 //! because they count what there is.
 #![allow(unsafe_code)]
 
+mod absent;
 mod fuzz;
 mod leaks;
+mod loss;
 
 use crate::kernel::{self, Guard};
 use crate::socket::address::{Family, Name, Room};
