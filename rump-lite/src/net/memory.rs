@@ -7,9 +7,10 @@ use core::ptr::NonNull;
 use rump_hyper::errno::Errno;
 use smoltcp::socket::tcp::SocketBuffer;
 
-/// The size of a buffer, whatever less was asked for by `SO_SNDBUF` or `SO_RCVBUF`. As
-/// pages are touched only when data is in them, an idle connection has address space.
-pub(crate) const BUFFER: usize = 256 * 1024;
+/// The size of a buffer, whatever was asked for by `SO_SNDBUF` or `SO_RCVBUF`: what can be
+/// in it may be limited further, and is no more. As pages are touched only when data is in
+/// them, an idle connection has address space.
+pub(crate) const BUFFER: usize = 64 * 1024;
 
 /// How many buffers are kept for the next connections.
 const KEPT: usize = 64;

@@ -6,6 +6,7 @@ use crate::file::{File, Object};
 use crate::kernel::{Guard, Kernel};
 use crate::lwp::Lwp;
 use crate::net::connection::{Cause, Owner};
+use crate::net::memory::BUFFER;
 use crate::net::{Tuple, is_own, source_for};
 use crate::poll::Readiness;
 use crate::user::{Reader, Writer};
@@ -67,6 +68,11 @@ impl Listener {
     }
 }
 
+/// How much a socket keeps to be sent.
+fn send_limit(socket: &Socket) -> usize {
+    socket.options.send_buffer.min(BUFFER)
+}
+
 /// When a call with this timeout gives up.
 pub(super) fn deadline(now: Instant, timeout: Option<Duration>) -> Option<Instant> {
     timeout.map(|timeout| now + timeout)
@@ -101,14 +107,13 @@ impl Kernel {
                 }
                 let tcp = connection.tcp();
                 let read = tcp.recv_queue();
-                let write = socket.options.send_buffer.saturating_sub(tcp.send_queue());
+                let limit = send_limit(socket);
+                let write = limit.saturating_sub(tcp.send_queue());
                 let read_end = socket.shut_read || connection.is_at_end();
                 let write_end = socket.shut_write || !tcp.may_send();
                 Readiness {
                     readable: read > 0 || read_end || error != 0,
-                    writable: write_end
-                        || error != 0
-                        || write >= LOW_WATER.min(socket.options.send_buffer),
+                    writable: write_end || error != 0 || write >= LOW_WATER.min(limit),
                     read,
                     write,
                     queued: tcp.send_queue(),
@@ -329,7 +334,7 @@ impl Guard {
                 return Err(Errno::PIPE);
             }
             let id = self.connection_of(socket)?;
-            let limit = self.sockets[socket].options.send_buffer;
+            let limit = send_limit(&self.sockets[socket]);
             let connection = &mut self.net.connections[id];
             if connection.is_connecting() {
                 return Err(Errno::NOTCONN);
