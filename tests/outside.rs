@@ -4,15 +4,18 @@
 //! hold a complete kernel; in a build without one it must say so clearly.
 
 use libtest_mimic::{Failed, Trial};
+use rump_sys::kernel::{KIND, Kind};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
 /// The crates that a user's build needs.
-const FAMILY: [&str; 5] = [
+const FAMILY: [&str; 7] = [
     "netbsd-src",
     "rumprun-build",
+    "rump-abi",
     "rump-hyper",
+    "rump-lite",
     "rump-sys",
     "rump",
 ];
@@ -71,10 +74,10 @@ fn cdylib(flags: &str) -> Result<(), Failed> {
 }
 
 fn check(output: &str) -> Result<(), Failed> {
-    let expected = if rump::kernel::available() {
-        "complete: NetBSD"
-    } else {
-        "failed: no kernel"
+    let expected = match KIND {
+        Kind::None => "failed: no kernel",
+        Kind::Lite => "complete: rump-lite",
+        _ => "complete: NetBSD",
     };
     if output.lines().any(|line| line.contains(expected)) {
         return Ok(());
@@ -103,12 +106,10 @@ fn cargo(flags: &str) -> Result<Command, Failed> {
         .env("RUSTFLAGS", flags)
         .env(
             "RUMP_KERNEL",
-            std::env::var("RUMP_KERNEL").unwrap_or_else(|_| {
-                if rump::kernel::available() {
-                    "netbsd".into()
-                } else {
-                    "none".into()
-                }
+            std::env::var("RUMP_KERNEL").unwrap_or_else(|_| match KIND {
+                Kind::None => "none".into(),
+                Kind::Lite => "lite".into(),
+                _ => "netbsd".into(),
             }),
         );
     // What a test runner adds must not leak into the user's build.

@@ -23,6 +23,7 @@ pub fn cold_net(harness: &mut Harness) -> Outcome {
     let Choice::Tree(tree) = settings::choose(
         |name| std::env::var(name).ok(),
         Some(&root.join("netbsd-src/src")),
+        true,
     )?
     else {
         return Err("needs a NetBSD tree: set NETBSD_SRC".into());

@@ -1,4 +1,4 @@
-//! TCP over the loopback interface, NetBSD's and Linux's.
+//! TCP over the loopback interface, that of the kernel in this build and Linux's.
 
 use crate::Outcome;
 use crate::comparison::{Better, Harness, Subject, seconds};

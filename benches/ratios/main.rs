@@ -28,10 +28,19 @@ const BENCHMARKS: &[Measurement] = &[
     (&["build/noop"], builds::noop),
     (&["boot/init", "boot/rss"], boot::boot),
     (&["syscall/null-overhead"], syscall::null_overhead),
-    (&["loopback/rtt-64"], loopback::round_trip),
-    (&["loopback/connect-rate"], loopback::connect_rate),
-    (&["loopback/stream-64k"], loopback::stream),
-    (&["loopback/stream4-64k"], loopback::four_streams),
+    (&["loopback/rtt-64", "lite/rtt-64"], loopback::round_trip),
+    (
+        &["loopback/connect-rate", "lite/connect-rate"],
+        loopback::connect_rate,
+    ),
+    (
+        &["loopback/stream-64k", "lite/stream-64k"],
+        loopback::stream,
+    ),
+    (
+        &["loopback/stream4-64k", "lite/stream4-64k"],
+        loopback::four_streams,
+    ),
 ];
 
 fn main() -> ExitCode {

@@ -76,4 +76,9 @@ pub const BENCHMARKS: &[Benchmark] = &[
         "connect, accept, a byte each way, close",
         Goal::Ratio(0.5),
     ),
+    row(
+        "lite/stream-64k",
+        "one TCP stream on rump-lite, writes of 64 KiB",
+        Goal::Ratio(0.43),
+    ),
 ];

@@ -73,6 +73,21 @@ pub(crate) fn links(path: &Path, names: &BTreeMap<String, String>) -> Io {
     Ok(std::fs::write(path, text)?)
 }
 
+/// `links.rs` for rump-lite, whose symbols are named after the calls.
+pub(crate) fn lite_links(path: &Path) -> Io {
+    let text = "macro_rules! with_link_name {
+    ($name:ident => $(#[$meta:meta])* pub fn $function:ident($($arg:ident: $type:ty),* $(,)?) -> $result:ty;) => {
+        unsafe extern \"C\" {
+            $(#[$meta])*
+            #[link_name = concat!(\"rump___sysimpl_\", stringify!($name))]
+            pub fn $function($($arg: $type),*) -> $result;
+        }
+    };
+}
+";
+    Ok(std::fs::write(path, text)?)
+}
+
 /// `links.rs` for a build without a kernel: every system call answers `ENOSYS`.
 pub(crate) fn fallbacks(path: &Path) -> Io {
     let text = "macro_rules! with_link_name {

@@ -41,9 +41,7 @@ fn run() -> Result<(), Failure> {
     for name in settings::VARIABLES.iter().chain(&["BMAKE", "CC"]) {
         println!("cargo::rerun-if-env-changed={name}");
     }
-    for folder in ["build", "src/abi"] {
-        println!("cargo::rerun-if-changed={folder}");
-    }
+    println!("cargo::rerun-if-changed=build");
     println!(
         "cargo::rustc-check-cfg=cfg(rump_kernel, values(\"netbsd\", \"prefix\", \"lite\", \"none\", \"image\"))"
     );
@@ -51,6 +49,7 @@ fn run() -> Result<(), Failure> {
     let choice = settings::choose(
         |name| std::env::var(name).ok(),
         repository_tree().as_deref(),
+        std::env::var_os("CARGO_FEATURE_LITE").is_some(),
     )?;
     let components: Vec<String> = FEATURES
         .iter()
@@ -62,6 +61,15 @@ fn run() -> Result<(), Failure> {
     match choice {
         Choice::Tree(tree) => from_tree(&tree, &components, &out),
         Choice::Prefix(prefix) => from_prefix(&prefix, &components, &out),
+        Choice::Lite { warning } => {
+            if let Some(warning) = warning {
+                println!(
+                    "cargo::warning=rump-lite, the reference kernel, is linked instead of NetBSD: {warning}. To get NetBSD, set NETBSD_SRC to its source tree; netbsd-src/README.md says where NetBSD publishes it. RUMP_KERNEL=lite chooses rump-lite without this warning."
+                );
+            }
+            generate::lite_links(&out.join("links.rs"))?;
+            describe("lite", "", &Kernel::default(), &out)
+        }
         Choice::Image => without_kernel("image", &out),
         Choice::None { warning } => {
             if let Some(warning) = warning {

@@ -1,26 +1,12 @@
-//! Proving the ABI table: libclang evaluates each constant, size and offset of the
-//! table in the headers of the tree in use, and `proof.rs` holds what it found.
+//! Proving the ABI tables of `rump-abi`: libclang evaluates each constant, size and
+//! offset in the headers of the tree in use, and `proof.rs` asserts that `rump-abi` has
+//! the same.
 
+use rump_abi::{CONSTANTS, LAYOUTS};
 use std::fmt::Write as _;
 use std::path::Path;
 
 type Failure = Box<dyn std::error::Error>;
-
-/// Names by header, from the same table that the crate makes items of.
-macro_rules! constants {
-    ($($header:literal { $($name:ident: $type:ty = $value:expr;)* })*) => {
-        const CONSTANTS: &[(&str, &[&str])] = &[$(($header, &[$(stringify!($name)),*])),*];
-    };
-}
-include!("../src/abi/constants.rs");
-
-macro_rules! layouts {
-    ($($header:literal { $(struct $name:ident { $($field:ident: $type:ty),* $(,)? })* })*) => {
-        const LAYOUTS: &[(&str, &[(&str, &[&str])])] =
-            &[$(($header, &[$((stringify!($name), &[$(stringify!($field)),*])),*])),*];
-    };
-}
-include!("../src/abi/layouts.rs");
 
 /// Fails with what to install if libclang cannot be loaded.
 pub(crate) fn require_libclang() -> Result<(), Failure> {
@@ -81,20 +67,37 @@ pub(crate) fn generate(tree: &Path, machine: &Path, out: &Path) -> Result<(), Fa
             )
         })
     };
-    let mut text = String::new();
-    for name in CONSTANTS.iter().flat_map(|(_, names)| *names) {
-        writeln!(text, "pub const {name}: i128 = {};", value(name)?)?;
+    let mut text = String::from(
+        "use crate::abi;\nconst fn size_of_field<T, F>(_: fn(&T) -> &F) -> usize { size_of::<F>() }\n",
+    );
+    for (header, names) in CONSTANTS {
+        for name in *names {
+            writeln!(
+                text,
+                "const _: () = assert!(abi::{name} as i128 == {}, \"this tree has another {name} in <{header}>\");",
+                value(name)?
+            )?;
+        }
     }
-    for (name, fields) in LAYOUTS.iter().flat_map(|(_, structs)| *structs) {
-        let values = (0..=2 * fields.len())
-            .map(|index| value(&format!("{name}_{index}")))
-            .collect::<Result<Vec<_>, _>>()?;
-        writeln!(
-            text,
-            "#[allow(non_upper_case_globals)]\npub const {name}: [usize; {}] = [{}];",
-            values.len(),
-            values.join(", ")
-        )?;
+    for (header, structs) in LAYOUTS {
+        for (name, fields) in *structs {
+            let mut same = format!(
+                "size_of::<abi::{name}>() == {}",
+                value(&format!("{name}_0"))?
+            );
+            for (index, field) in fields.iter().enumerate() {
+                let offset = value(&format!("{name}_{}", 2 * index + 1))?;
+                let size = value(&format!("{name}_{}", 2 * index + 2))?;
+                write!(
+                    same,
+                    " && core::mem::offset_of!(abi::{name}, {field}) == {offset} && size_of_field(|value: &abi::{name}| &value.{field}) == {size}"
+                )?;
+            }
+            writeln!(
+                text,
+                "const _: () = assert!({same}, \"this tree lays out struct {name} of <{header}> differently\");"
+            )?;
+        }
     }
     Ok(std::fs::write(out, text)?)
 }

@@ -6,16 +6,18 @@
 //!
 //! - [`kernel`]: which kernel, which release, which components, and the counts that
 //!   are compared with the running kernel;
-//! - [`abi`]: constants and structures, proven against the headers of the tree;
+//! - [`abi`]: constants and structures, proven against the headers of the tree in use;
 //! - [`syscalls`]: the system calls under the symbols that the tree has for them;
 //! - [`control`]: booting, and the calls that manage processes and lwps.
 //!
-//! In a build without a kernel (`RUMP_KERNEL=none`, and on docs.rs) everything
-//! compiles and links; each call answers `ENOSYS`.
+//! Where no tree is named and none is found, `rump-lite` is linked, the reference
+//! kernel (feature `lite`, on by default). In a build without a kernel
+//! (`RUMP_KERNEL=none`, and on docs.rs) everything compiles and links; each call answers
+//! `ENOSYS`.
 //!
 //! # Settings
 //! `NETBSD_SRC` names the tree; `RUMP_PREFIX` an installed rump kernel;
-//! `RUMP_KERNEL=netbsd|prefix|image|none` chooses. Cargo features choose components.
+//! `RUMP_KERNEL=netbsd|prefix|lite|image|none` chooses. Cargo features choose components.
 //!
 //! # Metadata
 //! Packages that depend on this one directly find in their build scripts:
@@ -27,9 +29,19 @@
 // Defines the hypercalls that the kernel's objects refer to.
 pub use rump_hyper as hyper;
 
-pub mod abi;
+pub use rump_abi as abi;
+// Linked only where it is the kernel.
+#[cfg(rump_kernel = "lite")]
+use rump_lite as _;
+
 pub mod control;
 #[cfg(any(rump_kernel = "none", rump_kernel = "image"))]
 mod fallback;
 pub mod kernel;
 pub mod syscalls;
+
+/// What the headers of the tree in use say; see `build/proof.rs`.
+#[cfg(rump_kernel = "netbsd")]
+mod proof {
+    include!(concat!(env!("OUT_DIR"), "/proof.rs"));
+}

@@ -92,7 +92,7 @@ pub struct Kernel(());
 /// kern.version).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
-    /// "NetBSD".
+    /// "NetBSD", or "rump-lite".
     pub system: String,
     /// "8.99.25".
     pub release: String,

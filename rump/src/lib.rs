@@ -1,7 +1,8 @@
 //! NetBSD's kernel as a library.
 //!
 //! A program that depends on this crate has NetBSD's TCP/IP stack inside its own
-//! process. The kernel is compiled from a NetBSD tree that the user names; what remains
+//! process. The kernel is compiled from a NetBSD tree that the user names (where there is
+//! none, `rump-lite` stands in, a small kernel with the same interface); what remains
 //! to do is to boot it:
 //!
 //! ```

@@ -2,7 +2,8 @@
 //!
 //! The variables usually stand in `[env]` of the user's `.cargo/config.toml`. A
 //! setting that is wrong is an error and never a silent fall-back; only when nothing
-//! is set and nothing is found does the choice fall to [`Choice::None`].
+//! is set and nothing is found does the choice fall to rump-lite, or to [`Choice::None`]
+//! in a build without it.
 
 use crate::error::{Error, Result};
 use crate::tree::Tree;
@@ -25,6 +26,11 @@ pub enum Choice {
     Tree(Tree),
     /// A rump kernel that upstream's build installed (`lib/` and `include/`).
     Prefix(PathBuf),
+    /// rump-lite, the reference kernel.
+    Lite {
+        /// Nobody asked for this: say how to get NetBSD.
+        warning: Option<String>,
+    },
     /// The program runs inside an image, whose kernel is already there.
     Image,
     /// No kernel; everything compiles, nothing boots.
@@ -37,13 +43,15 @@ pub enum Choice {
 /// Reads the environment through `variable` and decides.
 ///
 /// `in_repository` is the place within this project's own checkout where a user may
-/// put a tree; a packaged build script passes `None`.
+/// put a tree; a packaged build script passes `None`. `lite` tells whether rump-lite is in
+/// the build to be chosen.
 ///
 /// # Errors
 /// [`Error::Setting`], [`Error::NoTree`] and [`Error::Tree`].
 pub fn choose(
     variable: impl Fn(&str) -> Option<String>,
     in_repository: Option<&Path>,
+    lite: bool,
 ) -> Result<Choice> {
     let set = |name: &str| variable(name).filter(|value| !value.is_empty());
     let kernel = set("RUMP_KERNEL");
@@ -62,7 +70,10 @@ pub fn choose(
                 let places = places(&set, in_repository);
                 match places.iter().find(|(_, path)| path.exists()) {
                     Some((_, path)) => Tree::open(path).map(Choice::Tree),
-                    None => Ok(Choice::None { warning: Some(searched(&places)) }),
+                    None => {
+                        let warning = Some(searched(&places));
+                        Ok(if lite { Choice::Lite { warning } } else { Choice::None { warning } })
+                    }
                 }
             }
         },
@@ -84,12 +95,18 @@ pub fn choose(
                 problem: "RUMP_PREFIX is not set; it names the folder with lib/ and include/ of an installed rump kernel".into(),
             }),
         },
+        Some("lite") if lite => Ok(Choice::Lite { warning: None }),
+        Some("lite") => Err(Error::Setting {
+            name: "RUMP_KERNEL",
+            value: "lite".into(),
+            problem: "rump-lite is not in this build; switch on the feature `lite` of rump".into(),
+        }),
         Some("image") => Ok(Choice::Image),
         Some("none") => Ok(Choice::None { warning: None }),
         Some(other) => Err(Error::Setting {
             name: "RUMP_KERNEL",
             value: other.into(),
-            problem: "there is no such kernel; choose netbsd, prefix, image or none".into(),
+            problem: "there is no such kernel; choose netbsd, prefix, lite, image or none".into(),
         }),
     }
 }
@@ -137,7 +154,7 @@ fn searched(places: &[(&'static str, PathBuf)]) -> String {
 mod tests {
     use super::*;
 
-    fn choose_with(pairs: &[(&str, &str)]) -> Result<Choice> {
+    fn choose_with(pairs: &[(&str, &str)], lite: bool) -> Result<Choice> {
         choose(
             |name| {
                 pairs
@@ -146,21 +163,38 @@ mod tests {
                     .map(|(_, value)| value.to_string())
             },
             None,
+            lite,
         )
     }
 
     #[test]
-    fn nothing_set_and_nothing_found_is_no_kernel_with_a_word_about_it() {
-        let Choice::None {
-            warning: Some(warning),
-        } = choose_with(&[("HOME", "/nonexistent")]).unwrap()
-        else {
-            panic!("expected no kernel");
-        };
-        assert!(
-            warning.contains("NETBSD_SRC (not set)")
-                && warning.contains("/nonexistent/.cache/rump/netbsd-src")
-        );
+    fn nothing_set_and_nothing_found_is_rump_lite_with_a_word_about_it() {
+        for lite in [true, false] {
+            let warning = match choose_with(&[("HOME", "/nonexistent")], lite).unwrap() {
+                Choice::Lite {
+                    warning: Some(warning),
+                } if lite => warning,
+                Choice::None {
+                    warning: Some(warning),
+                } if !lite => warning,
+                other => panic!("{other:?}"),
+            };
+            assert!(
+                warning.contains("NETBSD_SRC (not set)")
+                    && warning.contains("/nonexistent/.cache/rump/netbsd-src")
+            );
+        }
+    }
+
+    #[test]
+    fn rump_lite_is_chosen_by_name_where_it_is() {
+        let pairs = [("RUMP_KERNEL", "lite"), ("NETBSD_SRC", "/nonexistent")];
+        assert!(matches!(
+            choose_with(&pairs, true),
+            Ok(Choice::Lite { warning: None })
+        ));
+        let error = choose_with(&pairs, false).unwrap_err().to_string();
+        assert!(error.contains("feature `lite`"), "{error}");
     }
 
     #[test]
@@ -179,7 +213,7 @@ mod tests {
                 "no NetBSD source tree found",
             ),
         ] {
-            let error = choose_with(pairs).unwrap_err().to_string();
+            let error = choose_with(pairs, true).unwrap_err().to_string();
             assert!(error.contains(expected), "{pairs:?}: {error}");
         }
     }
@@ -188,7 +222,7 @@ mod tests {
     fn none_and_docs_rs_are_silent() {
         for pairs in [[("RUMP_KERNEL", "none")], [("DOCS_RS", "1")]] {
             assert!(matches!(
-                choose_with(&pairs),
+                choose_with(&pairs, true),
                 Ok(Choice::None { warning: None })
             ));
         }

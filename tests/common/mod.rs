@@ -22,13 +22,30 @@ pub fn run(trials: Vec<Trial>) -> ! {
 
 /// Runs named tests, each on the one kernel of this process.
 pub fn run_on_kernel<const N: usize>(tests: [Test; N]) -> ! {
-    let trial = |(name, test): Test| {
-        kernel_trial(name, move || {
-            boot();
-            test()
-        })
-    };
-    run(tests.into_iter().map(trial).collect())
+    run(tests.into_iter().map(on_kernel).collect())
+}
+
+/// The same for tests that count or measure, and must not meet each other.
+pub fn run_on_kernel_in_turn<const N: usize>(tests: [Test; N]) -> ! {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = Some(1);
+    let trials = tests.into_iter().map(on_kernel).collect();
+    libtest_mimic::run(&arguments, trials).exit()
+}
+
+fn on_kernel((name, test): Test) -> Trial {
+    kernel_trial(name, move || {
+        boot();
+        test()
+    })
+}
+
+/// What the kernel in this build calls itself (`kern.ostype`).
+pub fn kernel_name() -> &'static str {
+    match rump_sys::kernel::KIND {
+        rump_sys::kernel::Kind::Lite => "rump-lite",
+        _ => "NetBSD",
+    }
 }
 
 /// A trial that needs a kernel in the build.

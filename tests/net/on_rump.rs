@@ -1,4 +1,4 @@
-//! The table on `rump::net`, that is on NetBSD's stack in this process.
+//! The table on `rump::net`, that is on the stack of the kernel in this process.
 
 #[path = "table/mod.rs"]
 #[allow(

@@ -12,11 +12,8 @@ use std::mem::MaybeUninit;
 use std::ptr;
 use std::time::Duration;
 
-/// `EVFILT_USER` of the kernels that have it (10.0 and later); others do not know the
-/// number. It is not part of the proven table for that reason.
-pub(crate) const EVFILT_USER: u32 = 8;
-/// `NOTE_TRIGGER`, as above.
-pub(crate) const NOTE_TRIGGER: u32 = 0x0100_0000;
+// Of the kernels that have it; others do not know the number.
+pub(crate) use rump_sys::abi::later::{EVFILT_USER, NOTE_TRIGGER};
 
 /// `kqueue(2)`.
 pub(crate) fn kqueue() -> io::Result<OwnedDescriptor> {

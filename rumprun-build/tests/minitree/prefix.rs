@@ -111,6 +111,7 @@ fn the_prefix_is_chosen_by_the_environment() {
     let chosen = choose(
         |name| (name == "RUMP_PREFIX").then(|| prefix.display().to_string()),
         None,
+        true,
     );
     assert!(matches!(chosen, Ok(Choice::Prefix(path)) if path == prefix));
 }

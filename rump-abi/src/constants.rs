@@ -1,6 +1,4 @@
-// Constants of NetBSD's system call ABI (amd64), by header. The table is read twice:
-// by `abi`, which makes items of it, and by the build script, which has the compiler
-// evaluate each name in the tree's own headers.
+// Constants of NetBSD's system call ABI (amd64), by header.
 
 constants! {
     "sys/socket.h" {
@@ -47,6 +45,11 @@ constants! {
         SHUT_RDWR: c_int = 2;
         SOMAXCONN: c_int = 128;
         SCM_RIGHTS: c_int = 0x01;
+        MSG_EOR: c_int = 0x0008;
+        SO_USELOOPBACK: c_int = 0x0040;
+        SO_TIMESTAMP: c_int = 0x2000;
+        SO_OVERFLOWED: c_int = 0x1009;
+        SOCK_SEQPACKET: c_int = 5;
     }
     "netinet/in.h" {
         IPPROTO_IP: c_int = 0;
@@ -62,6 +65,10 @@ constants! {
         IP_MULTICAST_LOOP: c_int = 11;
         IP_ADD_MEMBERSHIP: c_int = 12;
         IP_DROP_MEMBERSHIP: c_int = 13;
+        IP_OPTIONS: c_int = 1;
+        IP_HDRINCL: c_int = 2;
+        IP_RECVDSTADDR: c_int = 7;
+        IP_PORTRANGE: c_int = 19;
     }
     "netinet6/in6.h" {
         IPV6_UNICAST_HOPS: c_int = 4;
@@ -71,6 +78,10 @@ constants! {
         IPV6_JOIN_GROUP: c_int = 12;
         IPV6_LEAVE_GROUP: c_int = 13;
         IPV6_V6ONLY: c_int = 27;
+        IPV6_PORTRANGE: c_int = 14;
+        IPV6_RECVPKTINFO: c_int = 36;
+        IPV6_TCLASS: c_int = 61;
+        IPV6CTL_DEFHLIM: c_int = 3;
     }
     "netinet/tcp.h" {
         TCP_NODELAY: c_int = 1;
@@ -96,6 +107,8 @@ constants! {
         F_SETFL: c_int = 4;
         F_DUPFD_CLOEXEC: c_int = 12;
         FD_CLOEXEC: c_int = 1;
+        O_ACCMODE: c_int = 3;
+        O_NOSIGPIPE: c_int = 0x0100_0000;
     }
     "sys/poll.h" {
         POLLIN: c_short = 0x0001;
@@ -121,10 +134,21 @@ constants! {
         EV_RECEIPT: u32 = 0x0040;
         EV_EOF: u32 = 0x8000;
         EV_ERROR: u32 = 0x4000;
+        NOTE_LOWAT: u32 = 0x0001;
+        EVFILT_AIO: u32 = 2;
+        EVFILT_VNODE: u32 = 3;
+        EVFILT_PROC: u32 = 4;
+        EVFILT_SIGNAL: u32 = 5;
     }
     "sys/ioctl.h" {
         FIONREAD: u64 = 0x4004_667f;
         FIONBIO: u64 = 0x8004_667e;
+        FIOCLEX: u64 = 0x2000_6601;
+        FIONCLEX: u64 = 0x2000_6602;
+        FIOASYNC: u64 = 0x8004_667d;
+        FIONWRITE: u64 = 0x4004_6679;
+        FIONSPACE: u64 = 0x4004_6678;
+        SIOCATMARK: u64 = 0x4004_7307;
     }
     "sys/sysctl.h" {
         CTL_KERN: c_int = 1;
@@ -133,9 +157,16 @@ constants! {
         KERN_OSRELEASE: c_int = 2;
         KERN_VERSION: c_int = 4;
         KERN_HOSTNAME: c_int = 10;
+        CTL_HW: c_int = 6;
+        KERN_OSREV: c_int = 3;
+        KERN_MAXFILES: c_int = 7;
+        HW_MACHINE: c_int = 1;
+        HW_NCPU: c_int = 3;
+        HW_PAGESIZE: c_int = 7;
     }
     "sys/resource.h" {
         RLIMIT_NOFILE: c_int = 8;
+        RLIM_NLIMITS: c_int = 12;
     }
     "rump/rump.h" {
         RUMP_SIGMODEL_IGNORE: c_int = 1;

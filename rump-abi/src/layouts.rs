@@ -1,5 +1,4 @@
-// Structures of NetBSD's system call ABI (amd64), by header. Read twice, as the
-// constants are: each size and offset is compared with the tree's own headers.
+// Structures of NetBSD's system call ABI (amd64), by header.
 
 layouts! {
     "sys/socket.h" {

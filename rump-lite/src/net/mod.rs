@@ -1,0 +1,222 @@
+//! The network: interfaces, and which packet is whose.
+//!
+//! TCP is smoltcp's. For UDP and ICMP errors its packet formats are used, and the rest,
+//! which is little, is here. A packet that is received is looked at once, to find who it
+//! is for by a hash of its addresses; only then is smoltcp given it, together with the
+//! one connection that is concerned.
+//!
+//! Only the loopback interface exists so far. The list is there for others: what they
+//! need of this module is a device, addresses and routes.
+
+pub(crate) mod connection;
+pub(crate) mod interface;
+pub(crate) mod loopback;
+pub(crate) mod memory;
+pub(crate) mod packet;
+pub(crate) mod ports;
+pub(crate) mod time_wait;
+pub(crate) mod timers;
+mod udp;
+
+use crate::hypercall;
+use crate::kernel::Kernel;
+use crate::slab::Slab;
+use crate::socket::{Protocol, Tcp};
+use alloc::vec::Vec;
+use connection::{Cause, Connection};
+use hashbrown::HashMap;
+use interface::Interface;
+use loopback::Frame;
+use memory::Pool;
+use packet::Packet;
+use ports::Ports;
+use smoltcp::time::Instant;
+use smoltcp::wire::{IpAddress, IpEndpoint, Ipv4Address, Ipv6Address};
+use time_wait::TimeWait;
+use timers::Timers;
+
+/// The loopback interface's place in the list.
+pub(crate) const LOOPBACK: usize = 0;
+
+/// The two ends of a connection, as one of them sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Tuple {
+    pub(crate) local: IpEndpoint,
+    pub(crate) remote: IpEndpoint,
+}
+
+/// The network's state.
+pub(crate) struct Stack {
+    pub(crate) interfaces: Vec<Interface>,
+    pub(crate) connections: Slab<Connection>,
+    by_tuple: HashMap<Tuple, usize>,
+    pub(crate) tcp_ports: Ports,
+    pub(crate) udp_ports: Ports,
+    time_wait: TimeWait,
+    pub(crate) timers: Timers,
+    memory: Pool,
+    /// The time as of the call that is under way.
+    now: Instant,
+    /// Copies of the packets that are received, while a test wants them.
+    #[cfg(test)]
+    pub(crate) record: Option<Vec<Vec<u8>>>,
+    /// How many of the next packets get lost.
+    #[cfg(test)]
+    pub(crate) lose: usize,
+}
+
+impl Stack {
+    pub(crate) fn new(now: Instant, memory_limit: Option<usize>) -> Self {
+        Self {
+            interfaces: Vec::from([Interface::loopback(now, hypercall::random())]),
+            connections: Slab::default(),
+            by_tuple: HashMap::new(),
+            tcp_ports: Ports::new(hypercall::random()),
+            udp_ports: Ports::new(hypercall::random()),
+            time_wait: TimeWait::default(),
+            timers: Timers::new(),
+            memory: Pool::new(memory_limit),
+            now,
+            #[cfg(test)]
+            record: None,
+            #[cfg(test)]
+            lose: 0,
+        }
+    }
+
+    /// Reads the clock. Every call that has to do with the network begins with it.
+    pub(crate) fn read_clock(&mut self) -> Instant {
+        self.now = hypercall::now();
+        self.now
+    }
+
+    /// A local port with which a connection, made from it by `tuple`, does not exist yet.
+    pub(crate) fn choose_port(&mut self, tuple: impl Fn(u16) -> Tuple) -> Option<u16> {
+        let by_tuple = &self.by_tuple;
+        self.tcp_ports
+            .choose(|_, port| !by_tuple.contains_key(&tuple(port)))
+    }
+
+    /// Whether a connection of these addresses exists.
+    pub(crate) fn is_connected(&self, tuple: &Tuple) -> bool {
+        self.by_tuple.contains_key(tuple)
+    }
+}
+
+/// Whether packets to an address stay in this host.
+pub(crate) fn is_own(address: IpAddress) -> bool {
+    match address {
+        IpAddress::Ipv4(address) => address.is_loopback() && !is_broadcast_v4(address),
+        IpAddress::Ipv6(address) => address.is_loopback(),
+    }
+}
+
+fn is_broadcast_v4(address: Ipv4Address) -> bool {
+    // That of lo0; what it is sent to comes back.
+    address == Ipv4Address::new(127, 255, 255, 255)
+}
+
+/// Whether an address means all hosts.
+pub(crate) fn is_broadcast(address: IpAddress) -> bool {
+    matches!(address, IpAddress::Ipv4(address) if is_broadcast_v4(address))
+}
+
+/// The address that packets to another one come from.
+pub(crate) fn source_for(address: IpAddress) -> IpAddress {
+    match address {
+        IpAddress::Ipv4(_) => IpAddress::Ipv4(Ipv4Address::LOCALHOST),
+        IpAddress::Ipv6(_) => IpAddress::Ipv6(Ipv6Address::LOCALHOST),
+    }
+}
+
+impl Kernel {
+    /// Receives what has been sent, and what is sent in answer, until nothing is left.
+    pub(crate) fn run_network(&mut self) {
+        while let Some(frame) = self.net.interfaces[LOOPBACK].device.next() {
+            self.receive(LOOPBACK, frame);
+        }
+    }
+
+    /// Receives a packet.
+    pub(crate) fn receive(&mut self, interface: usize, frame: Frame) {
+        #[cfg(test)]
+        if self.net.lose > 0 {
+            self.net.lose -= 1;
+            return;
+        }
+        #[cfg(test)]
+        if let Some(record) = &mut self.net.record {
+            record.push(frame.bytes().into());
+        }
+        match Packet::parse(frame.bytes()) {
+            Some(Packet::Tcp { tuple, syn }) => self.receive_tcp(interface, frame, &tuple, syn),
+            Some(Packet::Udp(datagram)) => {
+                self.receive_udp(interface, frame.bytes(), &datagram);
+                self.net.interfaces[interface].device.recycle(frame);
+            }
+            Some(Packet::Refused(tuple)) => {
+                self.refuse_udp(&tuple);
+                self.net.interfaces[interface].device.recycle(frame);
+            }
+            Some(Packet::Other) => {
+                let now = self.net.now;
+                self.net.interfaces[interface].receive(now, frame, None);
+            }
+            None => self.net.interfaces[interface].device.recycle(frame),
+        }
+    }
+
+    fn receive_tcp(&mut self, interface: usize, frame: Frame, tuple: &Tuple, syn: bool) {
+        let now = self.net.now;
+        let mut id = self.net.by_tuple.get(tuple).copied();
+        if id.is_none() && syn {
+            match self.listener_for(tuple.local) {
+                None => {}
+                Some(listener) => {
+                    id = self.listen_for(*tuple, interface, listener);
+                    // Too many: it will be sent again.
+                    if id.is_none() {
+                        self.net.interfaces[interface].device.recycle(frame);
+                        return;
+                    }
+                }
+            }
+        }
+        let Some(id) = id else {
+            if self.net.time_wait.contains(tuple) {
+                self.acknowledge_again(interface, &frame);
+                self.net.interfaces[interface].device.recycle(frame);
+            } else {
+                // smoltcp resets it.
+                self.net.interfaces[interface].receive(now, frame, None);
+            }
+            return;
+        };
+        self.net.interfaces[interface].receive(now, frame, Some(&mut self.net.connections[id]));
+        self.pump(id, Cause::Segment);
+    }
+
+    /// The listener that connections to an address are for.
+    fn listener_for(&self, address: IpEndpoint) -> Option<usize> {
+        let listens = |socket: usize| {
+            matches!(
+                self.sockets[socket].protocol,
+                Protocol::Tcp(Tcp::Listening(_))
+            )
+        };
+        let bound = self.net.tcp_ports.bound_to(address.port).iter();
+        bound
+            .filter(|bound| listens(bound.socket))
+            .map(|bound| (bound.place.fit(address.addr), bound.socket))
+            .filter(|(fit, _)| *fit > 0)
+            .max()
+            .map(|(_, socket)| socket)
+    }
+
+    /// Answers a `FIN` that was sent again in `TIME_WAIT`.
+    fn acknowledge_again(&mut self, interface: usize, frame: &Frame) {
+        if let Some((length, write)) = packet::acknowledgement(frame.bytes()) {
+            self.net.interfaces[interface].device.send(length, write);
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! Descriptors and processes: `read(2)`, `fcntl(2)`, `pipe2(2)`, `getpid(2)` and so on.
+#![allow(missing_docs)]
+
+use super::call;
+use crate::file::{File, Object, with_file};
+use crate::kernel::Guard;
+use crate::lwp::{self, Lwp};
+use crate::pipe::Pipe;
+use crate::process::FIRST_PROCESS;
+use crate::user::{Reader, Writer};
+use alloc::vec::Vec;
+use core::ffi::{c_int, c_uint, c_ulong, c_void};
+use rump_abi::{self as abi, iovec, rlimit};
+use rump_hyper::errno::Errno;
+
+fn read(kernel: &mut Guard, lwp: &Lwp, file: File, out: &mut Writer<'_>) -> Result<isize, Errno> {
+    let length = match file.object {
+        Object::Socket(socket) => kernel.receive_from(lwp, file, socket, out, 0)?.length,
+        Object::Reader(pipe) => kernel.read_pipe(lwp, file, pipe, out)?,
+        Object::Writer(_) => return Err(Errno::BADF),
+        Object::Kqueue(_) => return Err(Errno::NXIO),
+    };
+    Ok(length as isize)
+}
+
+fn write(kernel: &mut Guard, lwp: &Lwp, file: File, from: &mut Reader<'_>) -> Result<isize, Errno> {
+    let length = match file.object {
+        Object::Socket(socket) => kernel.send(lwp, file, socket, from, None, 0)?,
+        Object::Writer(pipe) => kernel.write_pipe(lwp, file, pipe, from)?,
+        Object::Reader(_) => return Err(Errno::BADF),
+        Object::Kqueue(_) => return Err(Errno::NXIO),
+    };
+    Ok(length as isize)
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rump___sysimpl_read(fd: c_int, buf: *mut c_void, len: usize) -> isize {
+    call(|kernel, lwp| {
+        // SAFETY: by the module's contract.
+        let mut out = unsafe { Writer::one(buf.cast(), len) }?;
+        with_file(kernel, lwp, fd, |kernel, file| {
+            read(kernel, lwp, file, &mut out)
+        })
+    })
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rump___sysimpl_readv(fd: c_int, iov: *const iovec, count: c_int) -> isize {
+    call(|kernel, lwp| {
+        // SAFETY: by the module's contract.
+        let mut out = unsafe { Writer::several(iov, count) }?;
+        with_file(kernel, lwp, fd, |kernel, file| {
+            read(kernel, lwp, file, &mut out)
+        })
+    })
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rump___sysimpl_write(fd: c_int, buf: *const c_void, len: usize) -> isize {
+    call(|kernel, lwp| {
+        // SAFETY: by the module's contract.
+        let mut from = unsafe { Reader::one(buf.cast(), len) }?;
+        with_file(kernel, lwp, fd, |kernel, file| {
+            write(kernel, lwp, file, &mut from)
+        })
+    })
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rump___sysimpl_writev(
+    fd: c_int,
+    iov: *const iovec,
+    count: c_int,
+) -> isize {
+    call(|kernel, lwp| {
+        // SAFETY: by the module's contract.
+        let mut from = unsafe { Reader::several(iov, count) }?;
+        with_file(kernel, lwp, fd, |kernel, file| {
+            write(kernel, lwp, file, &mut from)
+        })
+    })
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rump___sysimpl_close(fd: c_int) -> c_int {
+    call(|kernel, lwp| {
+        let file = kernel.take_descriptor(lwp.pid, fd)?;
+        if kernel.is_last_reference(file) {
+            let copy = *kernel.files.get(file);
+            if let Object::Socket(socket) = copy.object {
+                kernel.linger(lwp, copy, socket);
+            }
+        }
+        kernel.release_file(file);
+        Ok(0)
+    })
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rump___sysimpl_dup(fd: c_int) -> c_int {
+    call(|kernel, lwp| kernel.duplicate(lwp.pid, fd, 0, false))
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rump___sysimpl_dup2(from: c_int, to: c_int) -> c_int {
+    call(|kernel, lwp| kernel.duplicate_to(lwp.pid, from, to))
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rump___sysimpl_fcntl(
+    fd: c_int,
+    command: c_int,
+    arg: *mut c_void,
+) -> c_int {
+    // Commands take their argument as a number, in the place of a pointer.
+    let number = arg.addr() as c_int;
+    call(|kernel, lwp| {
+        let file = kernel.file_of(lwp.pid, fd)?;
+        match command {
+            abi::F_DUPFD | abi::F_DUPFD_CLOEXEC => {
+                kernel.duplicate(lwp.pid, fd, number, command == abi::F_DUPFD_CLOEXEC)
+            }
+            abi::F_GETFD => {
+                let close = kernel.descriptor(lwp.pid, fd)?.close_on_exec;
+                Ok(if close { abi::FD_CLOEXEC } else { 0 })
+            }
+            abi::F_SETFD => {
+                kernel.descriptor(lwp.pid, fd)?.close_on_exec = number & abi::FD_CLOEXEC != 0;
+                Ok(0)
+            }
+            abi::F_GETFL => {
+                let file = kernel.files.get(file);
+                let access = match file.object {
+                    Object::Reader(_) => abi::O_RDONLY,
+                    Object::Writer(_) => abi::O_WRONLY,
+                    Object::Socket(_) | Object::Kqueue(_) => abi::O_RDWR,
+                };
+                Ok(access | if file.nonblocking { abi::O_NONBLOCK } else { 0 })
+            }
+            abi::F_SETFL => {
+                kernel.files.get_mut(file).nonblocking = number & abi::O_NONBLOCK != 0;
+                Ok(0)
+            }
+            _ => Err(kernel.lacks(format_args!("fcntl(2) command {command}"), Errno::INVAL)),
+        }
+    })
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rump___sysimpl_ioctl(
+    fd: c_int,
+    request: c_ulong,
+    arg: *mut c_void,
+) -> c_int {
+    call(|kernel, lwp| {
+        let file = kernel.file_of(lwp.pid, fd)?;
+        let arg = arg.cast::<c_int>();
+        let read = || {
+            // SAFETY: null, or an int, by the module's contract.
+            unsafe { arg.as_ref() }.copied().ok_or(Errno::FAULT)
+        };
+        let number = match request {
+            abi::FIONBIO => {
+                kernel.files.get_mut(file).nonblocking = read()? != 0;
+                return Ok(0);
+            }
+            // Signals are not sent.
+            abi::FIOASYNC => return read().map(|_| 0),
+            abi::FIOCLEX | abi::FIONCLEX => {
+                kernel.descriptor(lwp.pid, fd)?.close_on_exec = request == abi::FIOCLEX;
+                return Ok(0);
+            }
+            abi::FIONREAD | abi::FIONWRITE | abi::FIONSPACE => {
+                let object = kernel.files.get(file).object;
+                let ready = kernel.readiness(object, crate::hypercall::now());
+                match request {
+                    abi::FIONREAD => ready.read,
+                    abi::FIONSPACE => ready.write,
+                    _ => ready.queued,
+                }
+            }
+            abi::SIOCATMARK => 0,
+            _ => {
+                return Err(
+                    kernel.lacks(format_args!("ioctl(2) request {request:#x}"), Errno::NOTTY)
+                );
+            }
+        };
+        // SAFETY: as above.
+        *unsafe { arg.as_mut() }.ok_or(Errno::FAULT)? =
+            c_int::try_from(number).unwrap_or(c_int::MAX);
+        Ok(0)
+    })
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rump___sysimpl_pipe2(fds: *mut c_int, flags: c_int) -> c_int {
+    call(|kernel, lwp| {
+        if flags & !(abi::O_CLOEXEC | abi::O_NONBLOCK | abi::O_NOSIGPIPE) != 0 {
+            return Err(Errno::INVAL);
+        }
+        if fds.is_null() {
+            return Err(Errno::FAULT);
+        }
+        kernel.room_for(lwp.pid, 2)?;
+        let pipe = kernel.pipes.insert(Pipe::default());
+        let (nonblocking, close) = (flags & abi::O_NONBLOCK != 0, flags & abi::O_CLOEXEC != 0);
+        let reader = kernel.open(lwp.pid, Object::Reader(pipe), nonblocking, close)?;
+        let writer = kernel.open(lwp.pid, Object::Writer(pipe), nonblocking, close)?;
+        // SAFETY: two ints, by the module's contract.
+        unsafe { fds.cast::<[c_int; 2]>().write([reader, writer]) };
+        Ok(0)
+    })
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rump___sysimpl_getpid() -> c_int {
+    lwp::current().map_or(FIRST_PROCESS, |lwp| lwp.pid)
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rump___sysimpl_setrlimit(resource: c_int, limit: *const rlimit) -> c_int {
+    call(|kernel, lwp| {
+        // SAFETY: null, or a limit, by the module's contract.
+        let limit = unsafe { limit.as_ref() }.ok_or(Errno::FAULT)?;
+        match resource {
+            abi::RLIMIT_NOFILE if limit.rlim_cur <= limit.rlim_max => {
+                *kernel.descriptor_limit(lwp.pid)? =
+                    usize::try_from(limit.rlim_cur).unwrap_or(usize::MAX);
+                Ok(0)
+            }
+            0..abi::RLIM_NLIMITS if resource != abi::RLIMIT_NOFILE => Err(kernel.lacks(
+                format_args!("limit {resource} of setrlimit(2)"),
+                Errno::OPNOTSUPP,
+            )),
+            _ => Err(Errno::INVAL),
+        }
+    })
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rump___sysimpl___sysctl(
+    name: *const c_int,
+    namelen: c_uint,
+    old: *mut c_void,
+    oldlen: *mut usize,
+    new: *const c_void,
+    newlen: usize,
+) -> c_int {
+    /// `CTL_MAXNAME` of `<sys/sysctl.h>`.
+    const LONGEST: usize = 12;
+    call(|kernel, _| {
+        let length = namelen as usize;
+        if name.is_null() || length == 0 || length > LONGEST {
+            return Err(Errno::INVAL);
+        }
+        // SAFETY: so many ints, by the module's contract.
+        let name: Vec<c_int> = (0..length)
+            .map(|index| unsafe { name.add(index).read() })
+            .collect();
+        let value = kernel.sysctl(&name)?;
+        if !new.is_null() || newlen > 0 {
+            return Err(Errno::PERM);
+        }
+        // SAFETY: null, or the room that there is, by the module's contract.
+        let Some(oldlen) = (unsafe { oldlen.as_mut() }) else {
+            return Ok(0);
+        };
+        let room = core::mem::replace(oldlen, value.len());
+        if old.is_null() {
+            return Ok(0);
+        }
+        // SAFETY: so much room, by the module's contract.
+        unsafe { Writer::one(old.cast(), room) }?.put(&value);
+        if room < value.len() {
+            Err(Errno::NOMEM)
+        } else {
+            Ok(0)
+        }
+    })
+}
