@@ -158,8 +158,10 @@ fn lay_out() -> Result<PathBuf, Failed> {
     let mut patch = String::from("\n[patch.crates-io]\n");
     for name in FAMILY {
         let archive = work().join(format!("package-target/package/{name}-0.1.0.crate"));
+        // With times of now (-m): packages carry one fixed time, by which cargo would take
+        // a changed one for what it has compiled already.
         run(Command::new("tar")
-            .arg("-xzf")
+            .arg("-xzmf")
             .arg(archive)
             .arg("-C")
             .arg(&packages))?;

@@ -16,7 +16,7 @@ type Failure = Box<dyn std::error::Error>;
 
 /// Cargo feature, and the components it asks for.
 const FEATURES: &[(&str, &[&str])] = &[
-    ("NET", &["net", "netinet", "netinet6", "local", "timewait"]),
+    ("NET", &["net", "netinet", "netinet6", "local"]),
     ("VFS", &["rumpvfs"]),
     ("DEV", &["rumpdev"]),
     ("NPF", &["npf"]),
@@ -24,8 +24,9 @@ const FEATURES: &[(&str, &[&str])] = &[
     ("SHMIF", &["shmif"]),
 ];
 
-/// Components of our own that belong to every kernel compiled from a tree.
+/// Components of our own: of every kernel compiled from a tree, and of those with TCP.
 const OWN: &[&str] = &["pool", "softint"];
+const OWN_NET: &[&str] = &["timewait"];
 
 fn main() -> ExitCode {
     let Err(failure) = run() else {
@@ -55,7 +56,6 @@ fn run() -> Result<(), Failure> {
         .iter()
         .filter(|(feature, _)| std::env::var_os(format!("CARGO_FEATURE_{feature}")).is_some())
         .flat_map(|(_, names)| *names)
-        .chain(OWN)
         .map(|name| name.to_string())
         .collect();
     match choice {
@@ -87,10 +87,17 @@ fn from_tree(tree: &Tree, components: &[String], out: &Path) -> Result<(), Failu
     let toolchain = Toolchain::find(&variable("TARGET")?, &variable("HOST")?, out)?;
     let jobs = variable("NUM_JOBS")?.parse().unwrap_or(1);
     let beside = [netbsd_src::kern().to_path_buf()];
+    let net = components.iter().any(|name| name == "net");
+    let own = OWN.iter().chain(if net { OWN_NET } else { &[] });
+    let components: Vec<String> = components
+        .iter()
+        .cloned()
+        .chain(own.map(|name| name.to_string()))
+        .collect();
     let recipe = Recipe {
         tree,
         beside: &beside,
-        components,
+        components: &components,
         toolchain: &toolchain,
         jobs,
     };
