@@ -181,7 +181,7 @@ pub fn examine(machine: &dyn Machine) -> Findings {
     let queue = Mutex::new(items.into_iter());
     let findings = Mutex::new(Findings::new());
     std::thread::scope(|scope| {
-        for _ in 0..workers.clamp(2, 8) {
+        for _ in 0..workers.clamp(4, 8) {
             scope.spawn(|| {
                 loop {
                     let next = queue.lock().expect("no panic holds it").next();

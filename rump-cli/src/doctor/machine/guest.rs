@@ -67,7 +67,7 @@ fn check(root: &Path, image: &Path, version: &str, module: &str) -> Result<(), S
     }
     let folder = root.join("lib/modules").join(version);
     let wanted = format!("/{module}.ko");
-    let has = ["modules.dep", "modules.builtin"]
+    let has = ["modules.order", "modules.dep", "modules.builtin"]
         .iter()
         .filter_map(|list| read(&folder.join(list)).ok())
         .any(|list| String::from_utf8_lossy(&list).contains(&wanted));

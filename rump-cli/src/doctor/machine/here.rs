@@ -86,27 +86,32 @@ impl Here {
         }
     }
 
-    /// Has this program ask in a process of its own.
-    fn ask(&self, question: Question) -> Finding {
+    /// Has this program ask for a thing in a process of its own.
+    fn ask(&self, item: Item, question: Question) -> Finding {
         if let Some(problem) = self.variables.problem() {
             return Finding::wrong(format!("cargo cannot read its configuration: {problem}"));
         }
-        let Ok(own) = std::env::current_exe() else {
-            return Finding::wrong("this program cannot find itself");
-        };
         let name = clap::ValueEnum::to_possible_value(&question).expect("none is skipped");
-        let answer = match run(
-            self.command(own).args(["doctor-ask", name.get_name()]),
-            self.limits,
-        ) {
+        // Temporary files of a process that is ended go with its folder.
+        let prepared = std::env::current_exe().and_then(|own| Ok((own, tempfile::tempdir()?)));
+        let (own, scratch) = match prepared {
+            Ok(prepared) => prepared,
+            Err(error) => return Finding::wrong(format!("it cannot be asked for ({error})")),
+        };
+        let mut command = self.command(own);
+        command
+            .args(["doctor-ask", name.get_name()])
+            .env("TMPDIR", scratch.path());
+        let asking = format!("asking for {}", item.name());
+        let answer = match run(&mut command, self.limits) {
             Ok(answer) => answer,
-            Err(failure) => return Finding::wrong(format!("asking for it {failure}")),
+            Err(failure) => return Finding::wrong(format!("{asking} {failure}")),
         };
         let last = answer.out.trim_ascii().rsplit(|byte| *byte == b'\n').next();
         match last.map(serde_json::from_slice::<Finding>) {
             Some(Ok(finding)) => Finding::new(finding.status, &finding.detail),
             _ => Finding::wrong(format!(
-                "asking for it failed ({}): {}",
+                "{asking} failed ({}): {}",
                 answer.status,
                 telling_line(&answer.err)
             )),
@@ -123,21 +128,21 @@ impl Machine for Here {
             Item::RustLink => rust::link(self),
             Item::RustLld => rust::lld(self),
             Item::RustTarget => rust::bare_target(self),
-            Item::Compiler => self.ask(Question::Compiler),
+            Item::Compiler => self.ask(item, Question::Compiler),
             Item::Ar => {
                 let ar = self.variable("AR").unwrap_or_else(|| "ar".into());
                 self.version(&ar, &["--version"])
             }
             Item::GnuLd => self.version("ld.bfd", &["--version"]),
-            Item::Settings => self.ask(Question::Settings),
-            Item::Tree => self.ask(Question::Tree),
-            Item::Prefix => self.ask(Question::Prefix),
-            Item::Bmake => self.ask(Question::Bmake),
-            Item::Libclang => self.ask(Question::Libclang),
+            Item::Settings => self.ask(item, Question::Settings),
+            Item::Tree => self.ask(item, Question::Tree),
+            Item::Prefix => self.ask(item, Question::Prefix),
+            Item::Bmake => self.ask(item, Question::Bmake),
+            Item::Libclang => self.ask(item, Question::Libclang),
             Item::Ip => self.version("ip", &["-V"]),
             Item::Tun => device::opens(&root.join("dev/net/tun")),
-            Item::Namespace => self.ask(Question::Namespace),
-            Item::TapVeth => self.ask(Question::TapVeth),
+            Item::Namespace => self.ask(item, Question::Namespace),
+            Item::TapVeth => self.ask(item, Question::TapVeth),
             Item::Iperf3 => self.version("iperf3", &["--version"]),
             Item::Tshark => self.version("tshark", &["--version"]),
             Item::Qemu => self.version(qemu::PROGRAM, &["--version"]),

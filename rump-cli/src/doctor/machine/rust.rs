@@ -83,6 +83,7 @@ fn compile(here: &Here, source: &str, arguments: &[&str]) -> Finding {
     }
     let mut command = here.command(rustc(here));
     command
+        .env("TMPDIR", scratch.path())
         .args(["--edition=2024", "-o"])
         .args([&output, &input])
         .args(arguments);
