@@ -27,7 +27,7 @@ pub use ladder::Level;
 pub use machine::{Question, answer};
 
 use machine::Here;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 use system::System;
@@ -71,7 +71,12 @@ pub fn run(arguments: &Arguments) -> ExitCode {
     } else {
         report.to_string()
     };
-    // A reader that has seen enough (`| head`) is no reason to fail.
-    let _ = std::io::stdout().write_all(text.as_bytes());
-    ExitCode::from(u8::from(!report.ok))
+    match std::io::stdout().write_all(text.as_bytes()) {
+        // A reader that has seen enough (`| head`) is no reason to fail.
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            eprintln!("rump doctor: the report could not be written: {error}");
+            ExitCode::FAILURE
+        }
+        _ => ExitCode::from(u8::from(!report.ok)),
+    }
 }

@@ -176,12 +176,18 @@ impl Item {
                 "ip",
                 linux(Package("iproute2"), Package("iproute2"), Package("iproute")),
             ),
-            Self::Tun => ("/dev/net/tun", modprobe("as root: modprobe tun")),
+            Self::Tun => (
+                "/dev/net/tun",
+                modprobe("as root; if it is not there: modprobe tun"),
+            ),
             Self::Namespace => (
                 "network namespaces",
                 modprobe("run it as root, in a container with CAP_SYS_ADMIN"),
             ),
-            Self::TapVeth => ("tap and veth", modprobe("as root: modprobe -a tun veth")),
+            Self::TapVeth => (
+                "tap and veth",
+                modprobe("as root; if the kernel has them as modules: modprobe -a tun veth"),
+            ),
             Self::Iperf3 => ("iperf3", everywhere(Package("iperf3"))),
             Self::Tshark => (
                 "tshark",
