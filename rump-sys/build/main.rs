@@ -6,6 +6,7 @@ mod generate;
 mod proof;
 
 use rumprun_build::kernel::{self, Kernel, Recipe};
+use rumprun_build::libclang::Libclang;
 use rumprun_build::settings::{self, Choice};
 use rumprun_build::toolchain::Toolchain;
 use rumprun_build::tree::Tree;
@@ -39,7 +40,10 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), Failure> {
-    for name in settings::VARIABLES.iter().chain(&["BMAKE", "CC"]) {
+    for name in settings::VARIABLES
+        .iter()
+        .chain(&["BMAKE", "CC", "LIBCLANG_PATH"])
+    {
         println!("cargo::rerun-if-env-changed={name}");
     }
     println!("cargo::rerun-if-changed=build");
@@ -83,7 +87,8 @@ fn run() -> Result<(), Failure> {
 }
 
 fn from_tree(tree: &Tree, components: &[String], out: &Path) -> Result<(), Failure> {
-    proof::require_libclang()?;
+    // Before anything is compiled.
+    Libclang::find()?;
     let toolchain = Toolchain::find(&variable("TARGET")?, &variable("HOST")?, out)?;
     let jobs = variable("NUM_JOBS")?.parse().unwrap_or(1);
     let beside = [netbsd_src::kern().to_path_buf()];
@@ -152,12 +157,8 @@ fn describe(kind: &str, release: &str, made: &Kernel, out: &Path) -> Result<(), 
 
 /// The place for a tree within this project's own checkout; a packaged crate has none.
 fn repository_tree() -> Option<PathBuf> {
-    let root = PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR")?)
-        .parent()?
-        .to_path_buf();
-    root.join("netbsd-src/kern")
-        .is_dir()
-        .then(|| root.join("netbsd-src/src"))
+    let package = PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR")?);
+    settings::repository_tree(package.parent()?)
 }
 
 fn variable(name: &str) -> Result<String, Failure> {

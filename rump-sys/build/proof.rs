@@ -8,18 +8,6 @@ use std::path::Path;
 
 type Failure = Box<dyn std::error::Error>;
 
-/// Fails with what to install if libclang cannot be loaded.
-pub(crate) fn require_libclang() -> Result<(), Failure> {
-    clang_sys::load().map_err(|problem| {
-        format!(
-            "libclang is needed to prove the ABI against the tree's headers, but could not be loaded ({problem}).\n\
-             Install it: Debian and Ubuntu `apt install libclang-dev`, Fedora `dnf install clang-devel`; \
-             or set LIBCLANG_PATH to the folder of libclang.so."
-        )
-        .into()
-    })
-}
-
 /// Writes `out` for the headers of `tree`; `machine` holds the links `machine/` and so on.
 pub(crate) fn generate(tree: &Path, machine: &Path, out: &Path) -> Result<(), Failure> {
     let mut source = String::from("#include <sys/param.h>\n#include <sys/types.h>\n");

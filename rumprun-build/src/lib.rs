@@ -44,6 +44,7 @@ pub mod component;
 pub mod config;
 pub mod error;
 pub mod kernel;
+pub mod libclang;
 pub mod make;
 pub mod object_file;
 mod remedy;

@@ -43,10 +43,17 @@ const FIELD: char = '\u{1f}';
 /// Separates source files.
 const RECORD: char = '\u{1e}';
 
+/// NetBSD's make, installed on this machine.
+#[derive(Debug, Clone)]
+pub struct Program {
+    path: PathBuf,
+    version: String,
+}
+
 /// How to run bmake on one tree.
 #[derive(Debug, Clone)]
 pub struct Bmake {
-    program: PathBuf,
+    program: Program,
     tree: Tree,
     aliases: Arc<Aliases>,
 }
@@ -93,31 +100,37 @@ pub struct Makefile {
     pub read: Vec<PathBuf>,
 }
 
-impl Bmake {
-    /// Finds bmake (`$BMAKE`, else `bmake` in the path).
+impl Program {
+    /// Finds bmake (`$BMAKE`, else `bmake` in the path) and asks it for its version.
     ///
     /// # Errors
-    /// [`Error::Program`] if it cannot be started.
-    pub fn find(tree: &Tree) -> Result<Self> {
-        let program = PathBuf::from(std::env::var_os("BMAKE").unwrap_or_else(|| "bmake".into()));
-        let made = Self {
-            program,
-            tree: tree.clone(),
-            aliases: Arc::default(),
+    /// [`Error::Program`] if it cannot be started or is another make.
+    pub fn find() -> Result<Self> {
+        let named = std::env::var_os("BMAKE").filter(|name| !name.is_empty());
+        let path = PathBuf::from(named.unwrap_or_else(|| "bmake".into()));
+        let mut made = Self {
+            path,
+            version: String::new(),
         };
         let probe = made
             .command()
             .args(["-r", "-f", "/dev/null", "-V", "MAKE_VERSION"])
             .output();
+        let name = made.path.display();
         let problem = match probe {
-            Ok(output) if output.status.success() && !output.stdout.trim_ascii().is_empty() => {
-                return Ok(made);
+            Ok(output) => {
+                made.version = lossy(output.stdout.trim_ascii());
+                if output.status.success() && !made.version.is_empty() {
+                    return Ok(made);
+                }
+                let words = lossy(&output.stderr);
+                let words = words.trim().lines().next().unwrap_or("no answer");
+                format!(
+                    "`{name}` is not NetBSD's make, or does not work ({}: {words})",
+                    output.status
+                )
             }
-            Ok(_) => format!("`{}` is not NetBSD's make", made.program.display()),
-            Err(error) => format!(
-                "`{}` could not be started ({error})",
-                made.program.display()
-            ),
+            Err(error) => format!("`{name}` could not be started ({error})"),
         };
         Err(Error::Program {
             program: "bmake",
@@ -130,19 +143,43 @@ impl Bmake {
         })
     }
 
+    /// The program, as it was named.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its version, a date: "20200710".
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
     /// Without the user's environment, which speaks to other makes (`MAKEFLAGS`, say).
     fn command(&self) -> Command {
-        let mut command = Command::new(&self.program);
+        let mut command = Command::new(&self.path);
         command
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command
     }
+}
+
+impl Bmake {
+    /// Finds bmake for `tree`.
+    ///
+    /// # Errors
+    /// Those of [`Program::find`].
+    pub fn find(tree: &Tree) -> Result<Self> {
+        Ok(Self {
+            program: Program::find()?,
+            tree: tree.clone(),
+            aliases: Arc::default(),
+        })
+    }
 
     /// Runs bmake and returns what it printed. Paths in it may be aliases.
     fn run(&self, folder: &Path, objects: &Path, arguments: &[String]) -> Result<String> {
         let root = self.aliases.name(self.tree.root())?;
-        let mut command = self.command();
+        let mut command = self.program.command();
         command
             .env("MAKEOBJDIR", self.aliases.name(objects)?)
             // In the environment, because on the command line the literal word stays.
@@ -159,7 +196,7 @@ impl Bmake {
             .arg(format!("NETBSDSRCDIR={}", root.display()))
             .arg(format!("TOPRUMP={}", root.join("sys/rump").display()))
             .args(arguments);
-        let output = command.output().context("running", &self.program)?;
+        let output = command.output().context("running", &self.program.path)?;
         if output.status.success() {
             return Ok(lossy(&output.stdout));
         }

@@ -111,6 +111,12 @@ pub fn choose(
     }
 }
 
+/// The place for a tree within a checkout of this project at `root`, if it is one.
+pub fn repository_tree(root: &Path) -> Option<PathBuf> {
+    let place = root.join("netbsd-src");
+    place.join("kern").is_dir().then(|| place.join("src"))
+}
+
 fn open_prefix(prefix: String) -> Result<Choice> {
     let path = PathBuf::from(&prefix);
     for part in ["lib", "include/rump"] {
@@ -216,6 +222,15 @@ mod tests {
             let error = choose_with(pairs, true).unwrap_err().to_string();
             assert!(error.contains(expected), "{pairs:?}: {error}");
         }
+    }
+
+    #[test]
+    fn only_a_checkout_has_a_place_for_a_tree() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(repository_tree(dir.path()), None);
+        std::fs::create_dir_all(dir.path().join("netbsd-src/kern")).unwrap();
+        let place = dir.path().join("netbsd-src/src");
+        assert_eq!(repository_tree(dir.path()), Some(place));
     }
 
     #[test]

@@ -13,6 +13,7 @@ const OLDEST_CLANG: u32 = 9;
 #[derive(Debug, Clone)]
 pub struct Toolchain {
     tool: cc::Tool,
+    version: String,
     identity: String,
 }
 
@@ -68,6 +69,7 @@ impl Toolchain {
         let version = define(&macros, "__VERSION__").unwrap_or_default();
         Ok(Self {
             identity: format!("{name} {version}"),
+            version: version.trim_matches('"').into(),
             tool,
         })
     }
@@ -79,6 +81,16 @@ impl Toolchain {
             command.env(name, value);
         }
         command
+    }
+
+    /// The compiler.
+    pub fn path(&self) -> &Path {
+        self.tool.path()
+    }
+
+    /// Its version in its own words (`__VERSION__`).
+    pub fn version(&self) -> &str {
+        &self.version
     }
 
     /// Path and version in one line; part of what decides whether an object is current.
