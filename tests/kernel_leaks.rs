@@ -8,21 +8,27 @@ use rump::net::{TcpListener, TcpStream, UdpSocket};
 use rump::process::{self, Process};
 use std::io::{self, Read, Write};
 use std::thread;
+use std::time::Duration;
 
 fn main() {
     common::run_on_kernel_in_turn([
         ("leaks::connections", connections),
+        ("leaks::reset_connections", reset_connections),
+        ("leaks::failed_connections", failed_connections),
         ("leaks::open_connections", open_connections),
         ("leaks::threads_and_processes", threads_and_processes),
     ]);
 }
 
-/// How many connections one after the other. On NetBSD some of them take seconds, when a
-/// port comes round whose last connection is still in `TIME_WAIT`.
-fn cycles() -> usize {
+/// How many connections one after the other.
+const CYCLES: usize = 10_000;
+
+/// What connections that wait in `TIME_WAIT` may hold, in KiB. They are all that remains,
+/// and NetBSD keeps the whole socket of each, about 5 KiB, for some seconds.
+fn waiting() -> usize {
     match rump_sys::kernel::KIND {
-        rump_sys::kernel::Kind::Lite => 10_000,
-        _ => 1000,
+        rump_sys::kernel::Kind::Lite => 0,
+        _ => 6 * CYCLES,
     }
 }
 
@@ -51,26 +57,60 @@ fn leaves_nothing(what: &str, most: usize, work: impl Fn() -> io::Result<()>) ->
     Ok(())
 }
 
-fn one_after_the_other(count: usize) -> io::Result<()> {
-    let listener = TcpListener::bind("127.0.0.1:0")?;
+fn one_after_the_other(
+    close: impl Fn(usize, TcpStream, TcpStream) -> io::Result<()>,
+) -> io::Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:7777")?;
     let address = listener.local_addr()?;
-    for number in 0..count {
+    for number in 0..CYCLES {
         let mut client = TcpStream::connect(address)?;
         let (mut server, _) = listener.accept()?;
         client.write_all(&[number as u8])?;
         server.read_exact(&mut [0])?;
-        // Both sides come to be the one in TIME_WAIT.
-        if number % 2 == 0 {
-            drop((client, server));
-        } else {
-            drop((server, client));
-        }
+        close(number, client, server)?;
     }
     Ok(())
 }
 
+/// Both sides come to be the one in `TIME_WAIT`.
 fn connections() -> Outcome {
-    leaves_nothing("connections", 8192, || one_after_the_other(cycles()))
+    leaves_nothing("connections", 8192 + waiting(), || {
+        one_after_the_other(|number, client, server| {
+            if number % 2 == 0 {
+                drop((client, server));
+            } else {
+                drop((server, client));
+            }
+            Ok(())
+        })
+    })
+}
+
+/// No side waits.
+fn reset_connections() -> Outcome {
+    leaves_nothing("reset connections", 2048, || {
+        one_after_the_other(|number, client, server| {
+            let (first, second) = if number % 2 == 0 {
+                (client, server)
+            } else {
+                (server, client)
+            };
+            first.set_linger(Some(Duration::ZERO))?;
+            drop((first, second));
+            Ok(())
+        })
+    })
+}
+
+/// To port 0, which the kernel refuses at once.
+fn failed_connections() -> Outcome {
+    leaves_nothing("failed connections", 1024, || {
+        for _ in 0..CYCLES {
+            let error = TcpStream::connect("127.0.0.1:0").unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::AddrNotAvailable);
+        }
+        Ok(())
+    })
 }
 
 fn open_connections() -> Outcome {
