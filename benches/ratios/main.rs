@@ -26,6 +26,7 @@ const BENCHMARKS: &[Measurement] = &[
     (&["build/cold-net"], builds::cold_net),
     (&["build/cold-cargo"], builds::cold_cargo),
     (&["build/noop"], builds::noop),
+    (&["fresh/first-request"], builds::fresh),
     (&["boot/init", "boot/rss"], boot::boot),
     (&["syscall/null-overhead"], syscall::null_overhead),
     (&["loopback/rtt-64", "lite/rtt-64"], loopback::round_trip),

@@ -42,6 +42,11 @@ pub const BENCHMARKS: &[Benchmark] = &[
         Goal::AtMost(1.0),
     ),
     row(
+        "fresh/first-request",
+        "a fresh clone to a served HTTP request on rump-lite, crates downloaded",
+        Goal::AtMost(120.0),
+    ),
+    row(
         "boot/init",
         "boot of the kernel, with all checks",
         Goal::AtMost(10.0),

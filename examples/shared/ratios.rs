@@ -40,9 +40,12 @@ pub struct Row {
 
 impl Row {
     /// Whether the row says anything about NetBSD. What was measured on another kernel
-    /// is written down but counts for nothing, except under `lite/`.
+    /// is written down but counts for nothing, except where rump-lite is what is measured.
     pub fn counts(&self) -> bool {
-        self.kernel.starts_with("NetBSD ") || self.name.starts_with("lite/")
+        self.kernel.starts_with("NetBSD ")
+            || ["lite/", "fresh/"]
+                .iter()
+                .any(|of_lite| self.name.starts_with(of_lite))
     }
 }
 
