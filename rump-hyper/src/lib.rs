@@ -74,6 +74,7 @@ pub mod primitive;
 mod stats;
 pub mod sync;
 pub mod upcall;
+pub mod vif;
 
 #[cfg(all(feature = "std", not(loom)))]
 pub use linux::{errno, forked};

@@ -8,7 +8,8 @@
 //!   are compared with the running kernel;
 //! - [`abi`]: constants and structures, proven against the headers of the tree in use;
 //! - [`syscalls`]: the system calls under the symbols that the tree has for them;
-//! - [`control`]: booting, and the calls that manage processes and lwps.
+//! - [`control`]: booting, and the calls that manage processes and lwps;
+//! - [`vif`]: network interfaces whose other end is in the host.
 //!
 //! Where no tree is named and none is found, `rump-lite` is linked, the reference
 //! kernel (feature `lite`, on by default). In a build without a kernel
@@ -39,6 +40,7 @@ pub mod control;
 mod fallback;
 pub mod kernel;
 pub mod syscalls;
+pub mod vif;
 
 /// What the headers of the tree in use say; see `build/proof.rs`.
 #[cfg(rump_kernel = "netbsd")]

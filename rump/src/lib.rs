@@ -46,6 +46,7 @@ pub mod descriptor;
 pub mod error;
 pub mod kernel;
 pub mod kqueue;
+pub mod link;
 pub mod lwp;
 pub mod net;
 pub mod poll;

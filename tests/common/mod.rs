@@ -5,6 +5,8 @@
 
 #![allow(dead_code)]
 
+pub mod netns;
+
 use libtest_mimic::{Arguments, Failed, Trial};
 use rump::net::{TcpListener, TcpStream};
 use std::io;

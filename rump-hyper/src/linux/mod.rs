@@ -9,9 +9,11 @@ mod file;
 mod futex;
 mod memory;
 mod signal;
+mod tap;
 mod thread;
 mod time;
 
+pub use tap::Tap;
 pub use thread::{errno, forked};
 
 use crate::abi::{Iovec, Lwp, ThreadMain};

@@ -10,6 +10,7 @@ pub(crate) mod kqueue;
 pub(crate) mod poll;
 pub(crate) mod socket;
 pub(crate) mod sysctl;
+pub(crate) mod vif;
 
 use crate::error::Errno;
 use crate::lwp;

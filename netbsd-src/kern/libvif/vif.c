@@ -1,0 +1,319 @@
+/*
+ * Network interfaces whose other end is in the host: vif0, vif1, ...
+ *
+ * An interface is an Ethernet that is made and removed by the host, through the
+ * functions of rump_vif.h.  What the host can do for it (checksums, cutting up TCP
+ * segments, putting them together) are its capabilities, which users turn off and on
+ * as those of any interface (SIOCSIFCAP) and which the host may change at any time.
+ *
+ * The tree's interfaces are under KERNEL_LOCK unless they say otherwise; so is this
+ * one, but for its queue of frames to be sent.
+ */
+
+#include "vifvar.h"
+
+#include <sys/kmem.h>
+#include <sys/sockio.h>
+#include <sys/systm.h>
+
+#include <net/if_dl.h>
+#include <net/if_types.h>
+
+CTASSERT(sizeof(struct rump_vif_offload) == 10);
+CTASSERT(sizeof(struct rump_vif_part) == 16);
+CTASSERT(sizeof(struct rump_vif_tx) == 32);
+CTASSERT(offsetof(struct rump_vif_tx, offload) == 16);
+CTASSERT(sizeof(struct rump_vif_rx) == 40);
+CTASSERT(offsetof(struct rump_vif_rx, lease) == 16);
+CTASSERT(offsetof(struct rump_vif_rx, offload) == 24);
+CTASSERT(sizeof(struct rump_vif_config) == 24);
+CTASSERT(sizeof(struct rump_vif_stats) == 88);
+
+#define	CAPS_TX_CSUM	(IFCAP_CSUM_TCPv4_Tx | IFCAP_CSUM_UDPv4_Tx |	\
+			 IFCAP_CSUM_TCPv6_Tx | IFCAP_CSUM_UDPv6_Tx)
+#define	CAPS_RX_CSUM	(IFCAP_CSUM_TCPv4_Rx | IFCAP_CSUM_UDPv4_Rx |	\
+			 IFCAP_CSUM_TCPv6_Rx | IFCAP_CSUM_UDPv6_Rx)
+
+static LIST_HEAD(, rump_vif) vif_list = LIST_HEAD_INITIALIZER(vif_list);
+
+static uint64_t
+vif_capabilities(uint32_t offloads)
+{
+	uint64_t caps = 0;
+
+	if (offloads & RUMP_VIF_TX_CSUM) {
+		caps |= CAPS_TX_CSUM;
+		if (offloads & RUMP_VIF_TX_TSO4)
+			caps |= IFCAP_TSOv4;
+		if (offloads & RUMP_VIF_TX_TSO6)
+			caps |= IFCAP_TSOv6;
+	}
+	if (offloads & RUMP_VIF_RX_CSUM) {
+		caps |= CAPS_RX_CSUM;
+		if (offloads & (RUMP_VIF_RX_LRO4 | RUMP_VIF_RX_LRO6))
+			caps |= IFCAP_LRO;
+	}
+	return caps;
+}
+
+/* What of the host's offers is in use. */
+static uint32_t
+vif_offloads(struct rump_vif *vif)
+{
+	uint64_t caps = VIF_IFP(vif)->if_capenable;
+	uint32_t offloads = 0;
+
+	if (caps & CAPS_TX_CSUM)
+		offloads |= RUMP_VIF_TX_CSUM;
+	if (caps & IFCAP_TSOv4)
+		offloads |= RUMP_VIF_TX_TSO4;
+	if (caps & IFCAP_TSOv6)
+		offloads |= RUMP_VIF_TX_TSO6;
+	if ((caps & CAPS_RX_CSUM) == CAPS_RX_CSUM) {
+		offloads |= RUMP_VIF_RX_CSUM;
+		if (caps & IFCAP_LRO)
+			offloads |= vif->vif_offered &
+			    (RUMP_VIF_RX_LRO4 | RUMP_VIF_RX_LRO6);
+	}
+	return offloads;
+}
+
+static void
+vif_tell_state(struct rump_vif *vif)
+{
+	struct ifnet *ifp = VIF_IFP(vif);
+	uint32_t flags = 0;
+
+	if ((ifp->if_flags & (IFF_UP | IFF_RUNNING)) == (IFF_UP | IFF_RUNNING))
+		flags |= RUMP_VIF_UP;
+	vif->vif_ops->state(vif->vif_host, flags, vif_offloads(vif));
+}
+
+/* Makes the capabilities those that are offered, without what users turned off. */
+static void
+vif_renegotiate(struct rump_vif *vif)
+{
+	struct ifnet *ifp = VIF_IFP(vif);
+	struct ifcapreq request;
+
+	ifp->if_capabilities = vif_capabilities(vif->vif_offered);
+	memset(&request, 0, sizeof(request));
+	request.ifcr_capenable = ifp->if_capabilities & ~vif->vif_disabled;
+	(void)ifioctl_common(ifp, SIOCSIFCAP, &request);
+	vif_tell_state(vif);
+}
+
+static int
+vif_init(struct ifnet *ifp)
+{
+
+	ifp->if_flags |= IFF_RUNNING;
+	vif_tell_state(ifp->if_softc);
+	return 0;
+}
+
+static void
+vif_stop(struct ifnet *ifp, int disable)
+{
+
+	ifp->if_flags &= ~IFF_RUNNING;
+	vif_tell_state(ifp->if_softc);
+}
+
+static int
+vif_ioctl(struct ifnet *ifp, u_long cmd, void *data)
+{
+	struct rump_vif *vif = ifp->if_softc;
+	struct ifreq *ifr = data;
+	int error;
+
+	switch (cmd) {
+	case SIOCSIFMEDIA:
+	case SIOCGIFMEDIA:
+		return ifmedia_ioctl(ifp, ifr, &vif->vif_media, cmd);
+	case SIOCSIFMTU:
+		/* As much as a frame can hold, not what is usual for Ethernet. */
+		if (ifr->ifr_mtu < 68 || ifr->ifr_mtu > 65535)
+			return EINVAL;
+		error = ifioctl_common(ifp, cmd, data);
+		break;
+	case SIOCSIFCAP:
+		error = ifioctl_common(ifp, cmd, data);
+		if (error == 0 || error == ENETRESET) {
+			vif->vif_disabled =
+			    ifp->if_capabilities & ~ifp->if_capenable;
+			vif_tell_state(vif);
+		}
+		break;
+	default:
+		error = ether_ioctl(ifp, cmd, data);
+		break;
+	}
+	/* There is no hardware to be told. */
+	return error == ENETRESET ? 0 : error;
+}
+
+static int
+vif_media_change(struct ifnet *ifp)
+{
+
+	return 0;
+}
+
+static void
+vif_media_status(struct ifnet *ifp, struct ifmediareq *request)
+{
+
+	request->ifm_active = IFM_ETHER | IFM_NONE;
+	request->ifm_status = IFM_AVALID;
+	if (ifp->if_link_state != LINK_STATE_DOWN)
+		request->ifm_status |= IFM_ACTIVE;
+}
+
+/* Takes the unit that is asked for, or the first that is free. */
+static int
+vif_take_unit(struct rump_vif *vif, int32_t unit)
+{
+	struct rump_vif *other;
+
+	vif->vif_unit = unit < 0 ? 0 : unit;
+again:
+	LIST_FOREACH(other, &vif_list, vif_link) {
+		if (other->vif_unit != vif->vif_unit)
+			continue;
+		if (unit >= 0)
+			return EEXIST;
+		vif->vif_unit++;
+		goto again;
+	}
+	LIST_INSERT_HEAD(&vif_list, vif, vif_link);
+	return 0;
+}
+
+static int
+vif_attach(struct rump_vif *vif, const struct rump_vif_config *config)
+{
+	struct ifnet *ifp = VIF_IFP(vif);
+	int error;
+
+	if ((error = vif_take_unit(vif, config->unit)) != 0)
+		return error;
+
+	if_initname(ifp, "vif", vif->vif_unit);
+	ifp->if_softc = vif;
+	ifp->if_flags = IFF_BROADCAST | IFF_SIMPLEX | IFF_MULTICAST;
+	ifp->if_init = vif_init;
+	ifp->if_stop = vif_stop;
+	ifp->if_ioctl = vif_ioctl;
+	ifp->if_start = vif_start;
+	ifp->if_transmit = vif_transmit;
+	IFQ_SET_READY(&ifp->if_snd);
+
+	ifmedia_init(&vif->vif_media, 0, vif_media_change, vif_media_status);
+	ifmedia_add(&vif->vif_media, IFM_ETHER | IFM_NONE, 0, NULL);
+	ifmedia_set(&vif->vif_media, IFM_ETHER | IFM_NONE);
+
+	vif_transmit_attach(vif);
+
+	/* It can fail in some trees, if there is no memory, which then is fatal. */
+	(void)if_initialize(ifp);
+	ether_ifattach(ifp, config->address);
+	vif->vif_ec.ec_capabilities |= ETHERCAP_VLAN_MTU | ETHERCAP_JUMBO_MTU;
+	if (config->mtu != 0)
+		ifp->if_mtu = config->mtu;
+	if_register(ifp);
+
+	vif->vif_offered = config->offloads;
+	vif_renegotiate(vif);
+	if_link_state_change(ifp,
+	    config->link ? LINK_STATE_UP : LINK_STATE_DOWN);
+	return 0;
+}
+
+int
+rump_vif_create(const struct rump_vif_ops *ops, void *host,
+    const struct rump_vif_config *config, struct rump_vif **result, char *name)
+{
+	struct rump_vif *vif;
+	int error;
+
+	if (config->version != RUMP_VIF_VERSION ||
+	    (config->offloads & ~RUMP_VIF_OFFLOADS) != 0 ||
+	    (config->mtu != 0 && (config->mtu < 68 || config->mtu > 65535)))
+		return EINVAL;
+
+	rump_schedule();
+	KERNEL_LOCK(1, NULL);
+	vif = kmem_zalloc(sizeof(*vif), KM_SLEEP);
+	vif->vif_ops = ops;
+	vif->vif_host = host;
+	if ((error = vif_attach(vif, config)) == 0) {
+		strlcpy(name, VIF_IFP(vif)->if_xname, IFNAMSIZ);
+		*result = vif;
+	} else {
+		kmem_free(vif, sizeof(*vif));
+	}
+	KERNEL_UNLOCK_ONE(NULL);
+	rump_unschedule();
+	return error;
+}
+
+void
+rump_vif_destroy(struct rump_vif *vif)
+{
+	struct ifnet *ifp = VIF_IFP(vif);
+	int s;
+
+	rump_schedule();
+	KERNEL_LOCK(1, NULL);
+	s = splnet();
+	if (ifp->if_flags & IFF_UP)
+		if_down(ifp);
+	splx(s);
+	vif_stop(ifp, 1);
+	ether_ifdetach(ifp);
+	if_detach(ifp);
+	vif_transmit_detach(vif);
+	ifmedia_delete_instance(&vif->vif_media, IFM_INST_ANY);
+	LIST_REMOVE(vif, vif_link);
+	kmem_free(vif, sizeof(*vif));
+	KERNEL_UNLOCK_ONE(NULL);
+	rump_unschedule();
+}
+
+void
+rump_vif_set_offloads(struct rump_vif *vif, uint32_t offloads)
+{
+
+	rump_schedule();
+	KERNEL_LOCK(1, NULL);
+	vif->vif_offered = offloads & RUMP_VIF_OFFLOADS;
+	vif_renegotiate(vif);
+	KERNEL_UNLOCK_ONE(NULL);
+	rump_unschedule();
+}
+
+void
+rump_vif_set_link(struct rump_vif *vif, int link)
+{
+
+	rump_schedule();
+	KERNEL_LOCK(1, NULL);
+	if_link_state_change(VIF_IFP(vif),
+	    link ? LINK_STATE_UP : LINK_STATE_DOWN);
+	KERNEL_UNLOCK_ONE(NULL);
+	rump_unschedule();
+}
+
+void
+rump_vif_get_stats(struct rump_vif *vif, struct rump_vif_stats *stats)
+{
+
+	rump_schedule();
+	KERNEL_LOCK(1, NULL);
+	mutex_enter(&vif->tx_lock);
+	*stats = vif->vif_stats;
+	mutex_exit(&vif->tx_lock);
+	KERNEL_UNLOCK_ONE(NULL);
+	rump_unschedule();
+}

@@ -1,0 +1,176 @@
+/*
+ * Frames from the host.
+ *
+ * A thread of the host hands in a batch.  What the batch has the stack do (take the
+ * data in, acknowledge it, wake readers) the thread does itself, on its way out.
+ */
+
+#include "vifvar.h"
+
+#include <sys/cpu.h>
+#include <sys/lwp.h>
+#include <sys/systm.h>
+
+#include <net/if_dl.h>
+#include <net/pfil.h>
+#include <net/pktqueue.h>
+
+#include <netinet/in.h>
+#include <netinet/in_var.h>
+#include <netinet/ip.h>
+#include <netinet/ip_var.h>
+#include <netinet/ip6.h>
+#include <netinet6/in6_var.h>
+#include <netinet6/ip6_var.h>
+
+/* A frame is put so that what follows its Ethernet header is aligned. */
+#define	ALIGNED		2
+
+/* The host has its memory back, and the mbuf is freed with it. */
+static void
+vif_lease_end(struct mbuf *m, void *data, size_t size, void *arg)
+{
+	struct rump_vif_lease *lease = arg;
+
+	lease->release(lease);
+	if (m != NULL) {
+		m->m_type = MT_FREE;
+		pool_cache_put(mb_cache, m);
+	}
+}
+
+static struct mbuf *
+vif_leased(const struct rump_vif_rx *rx)
+{
+	struct mbuf *m;
+
+	if ((m = m_gethdr(M_DONTWAIT, MT_DATA)) == NULL)
+		return NULL;
+	MEXTADD(m, rx->data, rx->room, 0, vif_lease_end, rx->lease);
+	m->m_flags |= M_EXT_RW;
+	m->m_len = rx->len;
+	return m;
+}
+
+static struct mbuf *
+vif_copied(const struct rump_vif_rx *rx)
+{
+	struct mbuf *head = NULL, *m, **next = &head;
+	const uint8_t *data = rx->data;
+	size_t left = rx->len, offset = ALIGNED, room;
+
+	while (left > 0) {
+		if (head == NULL) {
+			m = m_gethdr(M_DONTWAIT, MT_DATA);
+			room = MHLEN;
+		} else {
+			m = m_get(M_DONTWAIT, MT_DATA);
+			room = MLEN;
+		}
+		if (m == NULL)
+			goto fail;
+		*next = m;
+		next = &m->m_next;
+		if (left + offset > room) {
+			MCLGET(m, M_DONTWAIT);
+			if ((m->m_flags & M_EXT) == 0)
+				goto fail;
+			room = MCLBYTES;
+		}
+		m->m_data += offset;
+		m->m_len = MIN(left, room - offset);
+		memcpy(mtod(m, void *), data, m->m_len);
+		data += m->m_len;
+		left -= m->m_len;
+		offset = 0;
+	}
+	return head;
+fail:
+	m_freem(head);
+	return NULL;
+}
+
+/* Completes a checksum that nobody after this will. */
+static void
+vif_complete(struct mbuf *m, const struct rump_vif_offload *offload)
+{
+	uint16_t sum;
+
+	sum = in4_cksum(m, 0, offload->csum_start,
+	    m->m_pkthdr.len - offload->csum_start);
+	if (sum == 0)
+		sum = 0xffff;
+	m_copyback(m, offload->csum_start + offload->csum_offset, sizeof(sum),
+	    &sum);
+}
+
+static struct mbuf *
+vif_mbuf(struct rump_vif *vif, const struct rump_vif_rx *rx)
+{
+	struct ifnet *ifp = VIF_IFP(vif);
+	struct mbuf *m;
+
+	m = rx->lease != NULL ? vif_leased(rx) : vif_copied(rx);
+	if (m == NULL) {
+		if (rx->lease != NULL)
+			rx->lease->release(rx->lease);
+		return NULL;
+	}
+	m->m_pkthdr.len = rx->len;
+	m_set_rcvif(m, ifp);
+	if (rx->offload.flags == 0)
+		return m;
+	/* Whichever of these it is, it is good. */
+	m->m_pkthdr.csum_flags = ifp->if_csum_flags_rx & VIF_CSUM_FLAGS;
+	if ((rx->offload.flags & RUMP_VIF_NEEDS_CSUM) != 0 &&
+	    m->m_pkthdr.csum_flags != VIF_CSUM_FLAGS)
+		vif_complete(m, &rx->offload);
+	return m;
+}
+
+static void
+vif_input(struct rump_vif *vif, struct mbuf *m)
+{
+	struct ifnet *ifp = VIF_IFP(vif);
+
+	vif->vif_stats.rx_frames++;
+	vif->vif_stats.rx_bytes += m->m_pkthdr.len;
+	VIF_COUNT(ifp, if_ipackets, 1);
+	VIF_TAP_IN(ifp, m);
+	(*ifp->_if_input)(ifp, m);
+}
+
+void
+rump_vif_receive(struct rump_vif *vif, const struct rump_vif_rx *frames,
+    uint32_t count)
+{
+	struct ifnet *ifp = VIF_IFP(vif);
+	struct mbuf *mbufs[RUMP_VIF_BATCH];
+	uint32_t i, n, dropped = 0, leased = 0;
+	int bound;
+
+	rump_schedule();
+	for (i = n = 0; i < MIN(count, RUMP_VIF_BATCH); i++) {
+		if ((ifp->if_flags & IFF_RUNNING) != 0 &&
+		    frames[i].len >= ETHER_HDR_LEN &&
+		    (mbufs[n] = vif_mbuf(vif, &frames[i])) != NULL) {
+			leased += frames[i].lease != NULL;
+			n++;
+		} else {
+			dropped++;
+		}
+	}
+
+	/* The stack counts on staying on its CPU. */
+	bound = curlwp_bind();
+	KERNEL_LOCK(1, NULL);
+	vif->vif_stats.rx_batches++;
+	vif->vif_stats.rx_dropped += dropped;
+	vif->vif_stats.rx_leased += leased;
+	VIF_COUNT(ifp, if_ierrors, dropped);
+	for (i = 0; i < n; i++)
+		vif_input(vif, mbufs[i]);
+	KERNEL_UNLOCK_ONE(NULL);
+	curlwp_bindx(bound);
+	rump_unschedule();
+}

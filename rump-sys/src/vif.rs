@@ -1,0 +1,44 @@
+//! Network interfaces whose other end is in the host: `rump_vif.h`.
+//!
+//! A kernel compiled from a tree has them with the feature `net`, and rump-lite always
+//! has; elsewhere [`rump_vif_create`] answers `ENOSYS`.
+
+use crate::hyper::vif::abi::{Config, Name, Ops, Rx, Stats, Vif};
+use core::ffi::{c_int, c_void};
+
+macro_rules! functions {
+    ($($(#[$meta:meta])* fn $name:ident($($arg:ident: $type:ty),*) $(-> $result:ty)?;)*) => {
+        #[cfg(all(rump_kernel = "netbsd", feature = "net"))]
+        unsafe extern "C" {
+            $($(#[$meta])* pub fn $name($($arg: $type),*) $(-> $result)?;)*
+        }
+        $(
+            $(#[$meta])*
+            ///
+            /// # Safety
+            /// There are no such interfaces in this build, and nothing is done with the
+            /// arguments.
+            #[cfg(not(all(rump_kernel = "netbsd", feature = "net")))]
+            pub unsafe extern "C" fn $name($($arg: $type),*) $(-> $result)? {
+                $(let _ = $arg;)*
+                $(crate::abi::ENOSYS as $result)?
+            }
+        )*
+    };
+}
+
+functions! {
+    /// Makes an interface. Until [`rump_vif_destroy`] returns, `ops` and what `host`
+    /// points to must stay.
+    fn rump_vif_create(ops: *const Ops, host: *mut c_void, config: *const Config, vif: *mut *mut Vif, name: *mut Name) -> c_int;
+    /// Removes an interface; no other call for it may be under way.
+    fn rump_vif_destroy(vif: *mut Vif);
+    /// Takes frames in, at most `BATCH` of them.
+    fn rump_vif_receive(vif: *mut Vif, frames: *const Rx, count: u32);
+    /// Says what the host can do from now on.
+    fn rump_vif_set_offloads(vif: *mut Vif, offloads: u32);
+    /// Says whether there is a link.
+    fn rump_vif_set_link(vif: *mut Vif, link: c_int);
+    /// Reads the counters.
+    fn rump_vif_get_stats(vif: *mut Vif, stats: *mut Stats);
+}

@@ -1,0 +1,205 @@
+//! Links: network interfaces of the kernel, and what is behind them.
+//!
+//! A [`Link`] is an Ethernet interface of the kernel (`vif0`, `vif1`, ...) together with
+//! the [`Backend`] that takes and brings its frames: a TAP interface of Linux ([`Tap`]),
+//! or whatever implements the trait. The interface, its addresses and the connections
+//! over it stay when the back end is [replaced](Link::replace).
+//!
+//! ```no_run
+//! use rump::link::{Link, Tap};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let kernel = rump::Kernel::builder().boot()?;
+//! let link = Link::attach(&kernel, Tap::open("tap0")?)?;
+//! println!("{} is the kernel's end of tap0", link.name());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Threads
+//! Each queue of a back end has a thread, which waits for frames, hands them to the
+//! kernel in batches, and runs what the kernel does with them. Frames that the kernel
+//! sends are sent by the thread that made the system call, on its way out.
+
+mod port;
+mod worker;
+
+use crate::kernel::Kernel;
+use port::Port;
+use rump_sys::hyper::vif::abi;
+use std::fmt;
+use std::hash::{BuildHasher, Hasher};
+use std::io;
+use std::sync::Arc;
+use worker::Workers;
+
+pub use rump_sys::hyper::linux::Tap;
+pub use rump_sys::hyper::vif::abi::Offload;
+pub use rump_sys::hyper::vif::abi::Stats;
+pub use rump_sys::hyper::vif::backend::Piece;
+pub use rump_sys::hyper::vif::{Backend, Batch, Buffer, Offloads, Received, Statistics, Transmit};
+
+/// What an interface is to be; [`Builder::attach`] is next.
+#[derive(Debug, Clone, Default)]
+pub struct Builder {
+    unit: Option<u32>,
+    mtu: Option<u32>,
+    address: Option<[u8; 6]>,
+}
+
+impl Builder {
+    /// The number in its name; by default the first that is free.
+    #[must_use]
+    pub fn unit(mut self, unit: u32) -> Self {
+        self.unit = Some(unit);
+        self
+    }
+
+    /// Its MTU in bytes, from 68 to 65535; 1500 by default.
+    #[must_use]
+    pub fn mtu(mut self, mtu: u32) -> Self {
+        self.mtu = Some(mtu);
+        self
+    }
+
+    /// Its Ethernet address; by default one that is administered locally, and random.
+    #[must_use]
+    pub fn address(mut self, address: [u8; 6]) -> Self {
+        self.address = Some(address);
+        self
+    }
+
+    /// Makes the interface. It is down, and has no addresses.
+    ///
+    /// # Errors
+    /// [`kernel::Down`](crate::kernel::Down); `EEXIST` if the unit is taken; `EINVAL` if
+    /// the MTU or the address is none; `ENOSYS` if the kernel was not built with such
+    /// interfaces (they are part of the feature `net`); no thread could be started.
+    pub fn attach(self, kernel: &Kernel, backend: impl Backend + 'static) -> io::Result<Link> {
+        let _ = kernel;
+        let address = self.address.unwrap_or_else(random_address);
+        let unit = match self.unit {
+            None => -1,
+            Some(unit) => i32::try_from(unit).map_err(|_| crate::Errno::EINVAL)?,
+        };
+        if address[0] & 1 != 0 {
+            return Err(crate::Errno::EINVAL.into());
+        }
+        let backend: Arc<dyn Backend> = Arc::new(backend);
+        let port = Port::new(
+            Arc::clone(&backend),
+            &abi::Config {
+                version: abi::VERSION,
+                unit,
+                mtu: self.mtu.unwrap_or(0),
+                offloads: (backend.offers() & port::FINISHED).bits(),
+                address,
+                link: backend.link().into(),
+                pad: 0,
+            },
+        )?;
+        let workers = Workers::new(Arc::clone(&port));
+        let link = Link {
+            port,
+            workers,
+            address,
+        };
+        link.workers.serve(backend.queues())?;
+        Ok(link)
+    }
+}
+
+/// An address that no manufacturer gives away (IEEE 802, local administration).
+fn random_address() -> [u8; 6] {
+    let random = std::collections::hash_map::RandomState::new()
+        .build_hasher()
+        .finish()
+        .to_ne_bytes();
+    [0x02, random[0], random[1], random[2], random[3], random[4]]
+}
+
+/// A network interface of the kernel with what is behind it. Dropping it removes the
+/// interface.
+pub struct Link {
+    port: Arc<Port>,
+    workers: Workers,
+    address: [u8; 6],
+}
+
+impl Link {
+    /// Makes an interface with the usual settings.
+    ///
+    /// # Errors
+    /// As [`Builder::attach`].
+    pub fn attach(kernel: &Kernel, backend: impl Backend + 'static) -> io::Result<Self> {
+        Self::builder().attach(kernel, backend)
+    }
+
+    /// The settings of an interface that is to be made.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// What the kernel calls the interface.
+    pub fn name(&self) -> &str {
+        self.port.vif().name()
+    }
+
+    /// Its Ethernet address.
+    pub fn address(&self) -> [u8; 6] {
+        self.address
+    }
+
+    /// What is behind it.
+    pub fn backend(&self) -> Arc<dyn Backend> {
+        Arc::clone(&self.port.shared().backend().0)
+    }
+
+    /// Puts another back end behind the interface, which stays as it is, with its
+    /// addresses and connections. Returns the one that was there, which the interface uses
+    /// no more.
+    ///
+    /// # Errors
+    /// No thread could be started for a further queue. The back end is replaced all the
+    /// same.
+    pub fn replace(&self, backend: impl Backend + 'static) -> io::Result<Arc<dyn Backend>> {
+        let backend: Arc<dyn Backend> = Arc::new(backend);
+        let queues = backend.queues();
+        let old = self.port.replace(backend);
+        self.workers.serve(queues)?;
+        Ok(old)
+    }
+
+    /// Whether the interface is up: its users want frames to flow.
+    pub fn is_up(&self) -> bool {
+        self.port.shared().is_up()
+    }
+
+    /// How many frames of the kernel's no back end took.
+    pub fn send_drops(&self) -> u64 {
+        self.port.shared().send_drops()
+    }
+
+    /// What the kernel's interface has counted.
+    ///
+    /// # Errors
+    /// [`kernel::Down`](crate::kernel::Down).
+    pub fn stats(&self) -> io::Result<Stats> {
+        self.port.vif().stats()
+    }
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link")
+            .field("name", &self.name())
+            .field("backend", &self.backend())
+            .finish()
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.workers.stop();
+    }
+}

@@ -1,0 +1,207 @@
+//! The meeting point of an interface and its back end.
+//!
+//! The kernel's calls out come here, and the threads that serve the queues ask here for
+//! the back end before each wait. No lock is held while a back end or the kernel is
+//! called: the kernel's own calls can come with its locks held.
+
+use crate::sys::vif::{Host, Vif};
+use rump_sys::hyper::vif::abi;
+use rump_sys::hyper::vif::{Backend, Offloads, Transmit};
+use std::fmt;
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// What of a back end's offers the kernel is told.
+pub(crate) const FINISHED: Offloads = Offloads::NONE;
+
+/// A back end, and by the count of references how many are using it here.
+pub(crate) struct InUse(pub(crate) Arc<dyn Backend>);
+
+/// The back end of an interface at present.
+struct Slot {
+    backend: Arc<InUse>,
+    /// How many there were before.
+    generation: u64,
+    /// It will bring no more frames.
+    failed: bool,
+    /// The interface goes away.
+    stop: bool,
+}
+
+/// What the kernel calls.
+pub(crate) struct Shared {
+    slot: Mutex<Slot>,
+    changed: Condvar,
+    /// The offloads that the kernel uses, and whether the back end was told.
+    offloads: AtomicU32,
+    told: AtomicBool,
+    up: AtomicBool,
+    send_drops: AtomicU64,
+}
+
+/// A back end, for a thread that serves a queue of it.
+pub(crate) struct Turn {
+    pub(crate) backend: Arc<InUse>,
+    generation: u64,
+    /// What it may bring from now on, if that is new.
+    pub(crate) receive_offloads: Option<Offloads>,
+}
+
+impl Shared {
+    fn slot(&self) -> MutexGuard<'_, Slot> {
+        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The back end, for a moment.
+    pub(crate) fn backend(&self) -> Arc<InUse> {
+        Arc::clone(&self.slot().backend)
+    }
+
+    /// Waits until there is something to serve for this queue; `None` if the interface
+    /// goes away.
+    pub(crate) fn turn(&self, queue: usize) -> Option<Turn> {
+        let mut slot = self.slot();
+        while !slot.stop && (slot.failed || queue >= slot.backend.0.queues()) {
+            slot = self
+                .changed
+                .wait(slot)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        let new = queue == 0 && !self.told.swap(true, Ordering::AcqRel);
+        let receive = Offloads::from_bits(self.offloads.load(Ordering::Acquire)) & Offloads::RX;
+        (!slot.stop).then(|| Turn {
+            backend: Arc::clone(&slot.backend),
+            generation: slot.generation,
+            receive_offloads: new.then_some(receive),
+        })
+    }
+
+    /// A back end brings no more frames.
+    pub(crate) fn fail(&self, turn: &Turn) {
+        let mut slot = self.slot();
+        if slot.generation == turn.generation {
+            slot.failed = true;
+        }
+    }
+
+    /// Puts another back end into the place of this one, which is returned.
+    fn replace(&self, backend: Arc<dyn Backend>) -> Arc<InUse> {
+        let mut slot = self.slot();
+        let old = std::mem::replace(&mut slot.backend, Arc::new(InUse(backend)));
+        slot.generation += 1;
+        slot.failed = false;
+        self.told.store(false, Ordering::Release);
+        drop(slot);
+        self.changed.notify_all();
+        old
+    }
+
+    pub(crate) fn stop(&self) {
+        let mut slot = self.slot();
+        slot.stop = true;
+        let backend = Arc::clone(&slot.backend);
+        drop(slot);
+        self.changed.notify_all();
+        backend.0.wake();
+    }
+
+    pub(crate) fn is_up(&self) -> bool {
+        self.up.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn send_drops(&self) -> u64 {
+        self.send_drops.load(Ordering::Relaxed)
+    }
+}
+
+impl Host for Shared {
+    fn transmit(&self, queue: usize, frames: &[Transmit<'_>]) {
+        let sent = self.backend().0.send(queue, frames).unwrap_or(0);
+        let lost = frames.len().saturating_sub(sent);
+        self.send_drops.fetch_add(lost as u64, Ordering::Relaxed);
+    }
+
+    fn state(&self, up: bool, offloads: Offloads) {
+        self.up.store(up, Ordering::Relaxed);
+        let before = self.offloads.swap(offloads.bits(), Ordering::AcqRel);
+        if before != offloads.bits() {
+            self.told.store(false, Ordering::Release);
+            self.backend().0.wake();
+        }
+    }
+}
+
+/// A kernel's interface and its host.
+pub(crate) struct Port {
+    shared: Arc<Shared>,
+    vif: Vif,
+    /// What the kernel was told of the link.
+    link: AtomicBool,
+}
+
+/// For how long a back end that was replaced is left to finish what it is doing.
+const FINISHING: Duration = Duration::from_micros(50);
+
+impl Port {
+    pub(crate) fn new(backend: Arc<dyn Backend>, config: &abi::Config) -> io::Result<Arc<Self>> {
+        let shared = Arc::new(Shared {
+            slot: Mutex::new(Slot {
+                backend: Arc::new(InUse(backend)),
+                generation: 0,
+                failed: false,
+                stop: false,
+            }),
+            changed: Condvar::new(),
+            offloads: AtomicU32::new(0),
+            told: AtomicBool::new(false),
+            up: AtomicBool::new(false),
+            send_drops: AtomicU64::new(0),
+        });
+        let vif = Vif::new(Arc::clone(&shared), config)?;
+        Ok(Arc::new(Self {
+            shared,
+            vif,
+            link: AtomicBool::new(config.link != 0),
+        }))
+    }
+
+    /// Puts another back end in, and waits until nobody uses the old one.
+    pub(crate) fn replace(&self, backend: Arc<dyn Backend>) -> Arc<dyn Backend> {
+        let offers = backend.offers() & FINISHED;
+        let link = backend.link();
+        let old = self.shared.replace(backend);
+        self.vif.set_offloads(offers);
+        self.set_link(link);
+        while Arc::strong_count(&old) > 1 {
+            // Again and again: a thread may just be on its way into it.
+            old.0.wake();
+            std::thread::sleep(FINISHING);
+        }
+        Arc::clone(&old.0)
+    }
+
+    /// Tells the kernel about the link, if that is news.
+    pub(crate) fn set_link(&self, link: bool) {
+        if self.link.swap(link, Ordering::AcqRel) != link {
+            self.vif.set_link(link);
+        }
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    pub(crate) fn vif(&self) -> &Vif {
+        &self.vif
+    }
+}
+
+impl fmt::Debug for Port {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Port")
+            .field("name", &self.vif.name())
+            .finish_non_exhaustive()
+    }
+}

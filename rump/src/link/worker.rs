@@ -1,0 +1,88 @@
+//! The threads that serve the queues of an interface.
+
+use super::port::{Port, Turn};
+use rump_sys::hyper::vif::{Batch, Pool};
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+/// How many frames of a queue the kernel may hold without a copy: 33 MiB at most.
+const LEASES: u32 = 512;
+
+/// The threads of an interface.
+#[derive(Debug)]
+pub(crate) struct Workers {
+    port: Arc<Port>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Workers {
+    pub(crate) fn new(port: Arc<Port>) -> Self {
+        Self {
+            port,
+            threads: Mutex::default(),
+        }
+    }
+
+    /// Sees to it that there are threads for so many queues.
+    pub(crate) fn serve(&self, queues: usize) -> io::Result<()> {
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        while threads.len() < queues {
+            let port = Arc::clone(&self.port);
+            let queue = threads.len();
+            let thread = std::thread::Builder::new()
+                .name(format!("{}-{queue}", self.port.vif().name()))
+                .spawn(move || serve(&port, queue))?;
+            threads.push(thread);
+        }
+        Ok(())
+    }
+
+    /// Ends all threads.
+    pub(crate) fn stop(&self) {
+        // They are not in the child of a fork.
+        if crate::kernel::forked() {
+            return;
+        }
+        self.port.shared().stop();
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        for thread in threads.drain(..) {
+            // One that panicked has ended as well.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn serve(port: &Port, queue: usize) {
+    let mut batch = Batch::new(Pool::new(LEASES));
+    while let Some(turn) = port.shared().turn(queue) {
+        let alive = receive(&turn, queue, &mut batch);
+        if queue == 0 {
+            port.set_link(alive && turn.backend.0.link());
+        }
+        if !alive {
+            port.shared().fail(&turn);
+        }
+        // A back end that was replaced meanwhile must not be kept.
+        drop(turn);
+        deliver(port, &mut batch);
+    }
+}
+
+/// Waits for frames; false if there will be none any more.
+fn receive(turn: &Turn, queue: usize, batch: &mut Batch) -> bool {
+    let backend = &turn.backend.0;
+    if let Some(offloads) = turn.receive_offloads {
+        // Where it cannot, what it goes on to bring is brought into shape here.
+        let _ = backend.set_receive_offloads(offloads & backend.offers());
+    }
+    backend.receive(queue, batch).is_ok()
+}
+
+fn deliver(port: &Port, batch: &mut Batch) {
+    if batch.is_empty() {
+        return;
+    }
+    let (frames, pool) = batch.take();
+    port.vif().receive(pool, frames);
+}

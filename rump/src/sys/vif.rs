@@ -1,0 +1,216 @@
+//! An interface in the kernel whose other end is in the host: `rump_vif.h`.
+//!
+//! Calls into it are made on this thread's lwp, and the kernel's calls out of it go to
+//! whoever implements [`Host`].
+#![allow(unsafe_code)]
+
+use crate::error::Errno;
+use crate::lwp;
+use rump_sys::hyper::linux::LinuxHost;
+use rump_sys::hyper::upcall;
+use rump_sys::hyper::vif::abi;
+use rump_sys::hyper::vif::{Offloads, Pool, Received, Transmit};
+use rump_sys::vif as raw;
+use std::ffi::{CStr, c_void};
+use std::io;
+use std::ptr::{NonNull, null_mut};
+use std::sync::Arc;
+
+/// What the kernel calls.
+pub(crate) trait Host: Send + Sync + 'static {
+    /// Sends frames; holds no virtual CPU.
+    fn transmit(&self, queue: usize, frames: &[Transmit<'_>]);
+    /// Whether users want frames to flow, and which offloads are in use. Must neither
+    /// block nor call the kernel.
+    fn state(&self, up: bool, offloads: Offloads);
+}
+
+/// An interface in the kernel. Dropping it removes it.
+pub(crate) struct Vif {
+    raw: NonNull<abi::Vif>,
+    name: String,
+    /// What the kernel knows as the host.
+    host: *const c_void,
+    drop_host: unsafe fn(*const c_void),
+}
+
+// SAFETY: the kernel's functions for an interface may be called from any thread; that it
+// is not removed meanwhile is seen to by borrowing.
+unsafe impl Send for Vif {}
+// SAFETY: as above.
+unsafe impl Sync for Vif {}
+
+unsafe extern "C" fn transmit<H: Host>(
+    host: *mut c_void,
+    queue: u32,
+    frames: *const abi::Tx,
+    count: u32,
+) {
+    // SAFETY: the kernel passes what `Vif::new` gave it, which lives until the interface
+    // has gone.
+    let host = unsafe { &*host.cast::<H>() };
+    // SAFETY: they are used within this call only.
+    let frames = unsafe { Transmit::from_kernel(frames, count) };
+    upcall::wrap::<LinuxHost, _>(|| host.transmit(queue as usize, frames));
+}
+
+unsafe extern "C" fn state<H: Host>(host: *mut c_void, flags: u32, offloads: u32) {
+    // SAFETY: as in `transmit`.
+    let host = unsafe { &*host.cast::<H>() };
+    host.state(flags & abi::UP != 0, Offloads::from_bits(offloads));
+}
+
+/// # Safety
+/// The pointer came from `Arc::into_raw` and is used up.
+unsafe fn drop_host<H: Host>(host: *const c_void) {
+    // SAFETY: by contract.
+    drop(unsafe { Arc::from_raw(host.cast::<H>()) });
+}
+
+/// The kernel's table of functions of a host.
+struct Table<H>(std::marker::PhantomData<H>);
+
+impl<H: Host> Table<H> {
+    const OPS: abi::Ops = abi::Ops {
+        transmit: transmit::<H>,
+        state: state::<H>,
+    };
+}
+
+/// The room of a frame that the kernel takes over is counted in steps of a cluster.
+const ROOM: usize = 2048;
+/// Frames of this length and more are taken over, shorter ones are copied.
+const WORTH_LEASING: usize = 4096;
+
+impl Vif {
+    /// Makes an interface.
+    pub(crate) fn new<H: Host>(host: Arc<H>, config: &abi::Config) -> io::Result<Self> {
+        lwp::enter()?;
+        let host: *const c_void = Arc::into_raw(host).cast();
+        let mut made = null_mut();
+        let mut name: abi::Name = [0; abi::NAME_SIZE];
+        // SAFETY: table and host stay as long as the interface is there; the rest is
+        // read and written during the call.
+        let error = unsafe {
+            raw::rump_vif_create(
+                &Table::<H>::OPS,
+                host.cast_mut(),
+                config,
+                &mut made,
+                &mut name,
+            )
+        };
+        let made = Errno::check(error)
+            .map_err(io::Error::from)
+            .and_then(|()| NonNull::new(made).ok_or_else(|| Errno::ENXIO.into()));
+        match made {
+            Ok(raw) => {
+                // SAFETY: the kernel wrote a name that ends in 0.
+                let name = unsafe { CStr::from_ptr(name.as_ptr()) };
+                Ok(Self {
+                    raw,
+                    name: name.to_string_lossy().into_owned(),
+                    host,
+                    drop_host: drop_host::<H>,
+                })
+            }
+            Err(error) => {
+                // SAFETY: the kernel did not keep it.
+                unsafe { drop_host::<H>(host) };
+                Err(error)
+            }
+        }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Hands frames to the kernel, at most a batch of them. Those that it copies, or
+    /// drops, are left in `frames`.
+    pub(crate) fn receive(&self, pool: &Pool, frames: &mut Vec<Received>) {
+        debug_assert!(frames.len() <= abi::BATCH);
+        if frames.is_empty() || lwp::enter().is_err() {
+            return;
+        }
+        let mut rx: [abi::Rx; abi::BATCH] = [EMPTY; abi::BATCH];
+        let mut count = 0;
+        frames.truncate(abi::BATCH);
+        // What is taken over leaves the list.
+        let mut kept = Vec::with_capacity(frames.len());
+        for mut frame in frames.drain(..) {
+            let to = &mut rx[count];
+            count += 1;
+            *to = abi::Rx {
+                data: frame.buffer.as_mut_ptr(),
+                len: frame.len as u32,
+                room: frame.len.next_multiple_of(ROOM).min(frame.buffer.len()) as u32,
+                lease: null_mut(),
+                offload: frame.offload,
+                pad: [0; 6],
+            };
+            if frame.len >= WORTH_LEASING && pool.can_lease() {
+                to.lease = frame.buffer.into_lease();
+            } else {
+                kept.push(frame);
+            }
+        }
+        // SAFETY: so many frames; their memory is leased, or is in `kept` until after
+        // the call.
+        unsafe { raw::rump_vif_receive(self.raw.as_ptr(), rx.as_ptr(), count as u32) };
+        drop(kept);
+    }
+
+    pub(crate) fn set_offloads(&self, offloads: Offloads) {
+        if lwp::enter().is_ok() {
+            // SAFETY: the interface is there as long as this is.
+            unsafe { raw::rump_vif_set_offloads(self.raw.as_ptr(), offloads.bits()) };
+        }
+    }
+
+    pub(crate) fn set_link(&self, link: bool) {
+        if lwp::enter().is_ok() {
+            // SAFETY: as above.
+            unsafe { raw::rump_vif_set_link(self.raw.as_ptr(), link.into()) };
+        }
+    }
+
+    pub(crate) fn stats(&self) -> io::Result<abi::Stats> {
+        lwp::enter()?;
+        let mut stats = abi::Stats::default();
+        // SAFETY: as above, and the counters are written during the call.
+        unsafe { raw::rump_vif_get_stats(self.raw.as_ptr(), &mut stats) };
+        Ok(stats)
+    }
+}
+
+const EMPTY: abi::Rx = abi::Rx {
+    data: null_mut(),
+    len: 0,
+    room: 0,
+    lease: null_mut(),
+    offload: abi::Offload {
+        flags: 0,
+        gso_type: 0,
+        hdr_len: 0,
+        gso_size: 0,
+        csum_start: 0,
+        csum_offset: 0,
+    },
+    pad: [0; 6],
+};
+
+impl Drop for Vif {
+    fn drop(&mut self) {
+        // Where the kernel is not, or runs no more, the interface stays, and its host.
+        if lwp::enter().is_err() {
+            return;
+        }
+        // SAFETY: made by `new`; `&mut self` says that no other call is under way. The
+        // kernel calls the host no more when the first call has returned.
+        unsafe {
+            raw::rump_vif_destroy(self.raw.as_ptr());
+            (self.drop_host)(self.host);
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! The kernel's interfaces over TAP, with Linux at the other end, in a network namespace
+//! that this process makes for itself.
+
+mod common;
+#[path = "common/interface.rs"]
+mod interface;
+
+use common::{Outcome, netns};
+use libtest_mimic::Trial;
+use rump::link::{Link, Tap};
+use std::io::{Read, Write};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::OnceLock;
+
+const HERE: &str = "10.1.2.1";
+const THERE: &str = "10.1.2.2";
+const HERE6: &str = "fd00:12::1";
+const THERE6: &str = "fd00:12::2";
+
+/// The interface that most tests share: Linux has `HERE`, the kernel `THERE`.
+fn link() -> &'static Link {
+    static LINK: OnceLock<Link> = OnceLock::new();
+    LINK.get_or_init(|| make().unwrap_or_else(|error| panic!("{error}")))
+}
+
+fn make() -> Result<Link, Box<dyn std::error::Error>> {
+    let kernel = common::boot();
+    interface::trust_addresses();
+    let tap = Tap::open("rumptap%d")?;
+    let name = tap.name().to_string();
+    let link = Link::attach(kernel, tap)?;
+    let ip = |arguments: String| netns::ip(&arguments).map_err(|e| format!("{e:?}"));
+    ip(format!("address add {HERE}/24 dev {name}"))?;
+    ip(format!("address add {HERE6}/64 dev {name} nodad"))?;
+    ip(format!("link set {name} up"))?;
+    interface::add_address(link.name(), THERE.parse()?, 24).map_err(|e| format!("v4 {e}"))?;
+    interface::add_address(link.name(), THERE6.parse()?, 64)?;
+    Ok(link)
+}
+
+fn at(address: &str, port: u16) -> SocketAddr {
+    SocketAddr::new(address.parse::<IpAddr>().unwrap(), port)
+}
+
+fn data(len: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_ne_bytes()
+    };
+    let mut data = Vec::with_capacity(len + 8);
+    while data.len() < len {
+        data.extend_from_slice(&next());
+    }
+    data.truncate(len);
+    data
+}
+
+/// Linux sends to the kernel, and has all of it back.
+fn echo_from_linux(address: &str) -> Outcome {
+    link();
+    let listener = rump::net::TcpListener::bind(at(address, 0))?;
+    let port = listener.local_addr()?.port();
+    let server = std::thread::spawn(move || -> std::io::Result<u64> {
+        let (mut stream, _) = listener.accept()?;
+        let mut copy = stream.try_clone()?;
+        let n = std::io::copy(&mut stream, &mut copy)?;
+        copy.shutdown(std::net::Shutdown::Write)?;
+        Ok(n)
+    });
+    let mut client = std::net::TcpStream::connect(at(address, port))?;
+    let sent = data(4 << 20);
+    let mut writer = client.try_clone()?;
+    let copy = sent.clone();
+    let thread = std::thread::spawn(move || {
+        writer.write_all(&copy)?;
+        writer.shutdown(std::net::Shutdown::Write)
+    });
+    let mut got = Vec::new();
+    client.read_to_end(&mut got)?;
+    thread.join().unwrap()?;
+    assert_eq!(server.join().unwrap()?, sent.len() as u64);
+    assert!(got == sent);
+    Ok(())
+}
+
+fn echo_to_linux(address: &str) -> Outcome {
+    link();
+    let listener = std::net::TcpListener::bind(at(address, 0))?;
+    let port = listener.local_addr()?.port();
+    let server = std::thread::spawn(move || -> std::io::Result<u64> {
+        let (mut stream, _) = listener.accept()?;
+        let mut copy = stream.try_clone()?;
+        let n = std::io::copy(&mut stream, &mut copy)?;
+        copy.shutdown(std::net::Shutdown::Write)?;
+        Ok(n)
+    });
+    let mut client = rump::net::TcpStream::connect(at(address, port))?;
+    let sent = data(4 << 20);
+    let mut writer = client.try_clone()?;
+    let copy = sent.clone();
+    let thread = std::thread::spawn(move || {
+        writer.write_all(&copy)?;
+        writer.shutdown(std::net::Shutdown::Write)
+    });
+    let mut got = Vec::new();
+    client.read_to_end(&mut got)?;
+    thread.join().unwrap()?;
+    assert_eq!(server.join().unwrap()?, sent.len() as u64);
+    assert!(got == sent);
+    Ok(())
+}
+
+fn udp(here: &str, there: &str) -> Outcome {
+    link();
+    let inside = rump::net::UdpSocket::bind(at(there, 0))?;
+    let outside = std::net::UdpSocket::bind(at(here, 0))?;
+    let inside_port = inside.local_addr()?.port();
+    let outside_port = outside.local_addr()?.port();
+    let mut buffer = [0; 65_536];
+    // The largest are sent in fragments.
+    for len in [0, 1, 17, 1000, 1472, 1473, 9000] {
+        let sent = data(len);
+        outside.send_to(&sent, at(there, inside_port))?;
+        let (n, from) = inside.recv_from(&mut buffer)?;
+        assert_eq!((&buffer[..n], from), (&sent[..], at(here, outside_port)));
+        inside.send_to(&sent, at(here, outside_port))?;
+        let (n, from) = outside.recv_from(&mut buffer)?;
+        assert_eq!((&buffer[..n], from), (&sent[..], at(there, inside_port)));
+    }
+    Ok(())
+}
+
+/// Interfaces are made and removed while frames flow; names are used again.
+fn come_and_go() -> Outcome {
+    let kernel = common::boot();
+    for round in 0..20 {
+        let tap = Tap::open("comeandgo")?;
+        let link = Link::builder().unit(77).attach(kernel, tap)?;
+        assert_eq!(link.name(), "vif77");
+        let taken = Link::builder().unit(77).attach(kernel, Tap::open("taken")?);
+        assert_eq!(
+            rump::Errno::of(&taken.unwrap_err()),
+            Some(rump::Errno::EEXIST)
+        );
+        assert!(!link.is_up());
+        netns::ip("address add 10.1.3.1/24 dev comeandgo")?;
+        netns::ip("link set comeandgo up")?;
+        interface::add_address("vif77", "10.1.3.2".parse()?, 24)?;
+        assert!(link.is_up());
+        let inside = rump::net::UdpSocket::bind(at("10.1.3.2", 0))?;
+        let outside = std::net::UdpSocket::bind(at("10.1.3.1", 0))?;
+        let port = inside.local_addr()?.port();
+        for _ in 0..round {
+            outside.send_to(&[round; 100], at("10.1.3.2", port))?;
+            inside.send_to(&[round; 100], outside.local_addr()?)?;
+        }
+        if round % 2 == 0 {
+            interface::set_up("vif77", false)?;
+            assert!(!link.is_up());
+        }
+        drop(link);
+        assert!(interface::set_up("vif77", true).is_err());
+    }
+    Ok(())
+}
+
+fn main() {
+    let namespace: Result<(), &'static str> =
+        netns::enter().map_err(|reason| &*Box::leak(reason.into_boxed_str()));
+    let possible = match rump_sys::kernel::KIND {
+        rump_sys::kernel::Kind::Netbsd => namespace,
+        _ => Err("no interfaces but lo0 in this kernel"),
+    };
+    let tests: [common::Test; 7] = [
+        ("root::tcp_from_linux_v4", || echo_from_linux(THERE)),
+        ("root::tcp_from_linux_v6", || echo_from_linux(THERE6)),
+        ("root::tcp_to_linux_v4", || echo_to_linux(HERE)),
+        ("root::tcp_to_linux_v6", || echo_to_linux(HERE6)),
+        ("root::udp_v4", || udp(HERE, THERE)),
+        ("root::udp_v6", || udp(HERE6, THERE6)),
+        ("root::interfaces_come_and_go", come_and_go),
+    ];
+    let trial = |(name, test): common::Test| -> Trial {
+        common::trial_if(
+            possible.is_ok(),
+            "root",
+            possible.err().unwrap_or_default(),
+            name,
+            test,
+        )
+    };
+    common::run(tests.into_iter().map(trial).collect())
+}
