@@ -29,11 +29,11 @@ fn make() -> Result<Link, Box<dyn std::error::Error>> {
     let tap = Tap::open("rumptap%d")?;
     let name = tap.name().to_string();
     let link = Link::attach(kernel, tap)?;
-    let ip = |arguments: String| netns::ip(&arguments).map_err(|e| format!("{e:?}"));
+    let ip = |arguments: String| netns::ip(&arguments);
     ip(format!("address add {HERE}/24 dev {name}"))?;
     ip(format!("address add {HERE6}/64 dev {name} nodad"))?;
     ip(format!("link set {name} up"))?;
-    interface::add_address(link.name(), THERE.parse()?, 24).map_err(|e| format!("v4 {e}"))?;
+    interface::add_address(link.name(), THERE.parse()?, 24)?;
     interface::add_address(link.name(), THERE6.parse()?, 64)?;
     Ok(link)
 }

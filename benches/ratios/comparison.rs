@@ -69,6 +69,11 @@ impl<'a> Harness<'a> {
         }
     }
 
+    /// Whether a benchmark was asked for.
+    pub fn wants(&self, name: &str) -> bool {
+        (self.wanted)(name)
+    }
+
     /// Boots the kernel of this process, once.
     pub fn boot(&mut self) -> Result<rump::Kernel, Box<dyn Error>> {
         if let Some(kernel) = &self.kernel {
@@ -153,6 +158,9 @@ impl<'a> Harness<'a> {
 fn name_on(kernel: &str, name: &str) -> String {
     match name.strip_prefix("loopback/") {
         Some(rest) if kernel.starts_with("rump-lite ") => format!("lite/{rest}"),
+        None if kernel.starts_with("rump-lite ") && name.starts_with("tap/") => {
+            format!("lite/{name}")
+        }
         _ => name.to_string(),
     }
 }

@@ -13,11 +13,11 @@ const LINUX: Option<&str> = Some("Linux TCP loopback");
 /// Without this the ratio of round trips says more than it should.
 const SPINS: &str = "a thread that waits in rump spins for a moment before it sleeps; Linux sleeps at once, \
                      and on an idle machine most of its time is the waking of a CPU";
-const BLOCK: usize = 64 * 1024;
+pub const BLOCK: usize = 64 * 1024;
 /// The longest prime below a block: a block that is lost, doubled or out of place shows.
 const PERIOD: usize = 65_521;
 /// How long a run of a stream is to take.
-const RUN: Duration = Duration::from_millis(600);
+pub const RUN: Duration = Duration::from_millis(600);
 /// A run of the connection rate; few enough for the ports that wait after closing.
 const CONNECTIONS: usize = 1000;
 
@@ -79,7 +79,7 @@ impl Transfer {
 }
 
 /// Two periods and more, so that a block can start anywhere in the first one.
-fn pattern() -> Vec<u8> {
+pub fn pattern() -> Vec<u8> {
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
     let period: Vec<u8> = (0..PERIOD)
         .map(|_| {
@@ -97,7 +97,7 @@ fn pattern() -> Vec<u8> {
         .collect()
 }
 
-fn send(mut stream: impl Write, bytes: usize, pattern: &[u8]) -> io::Result<()> {
+pub fn send(mut stream: impl Write, bytes: usize, pattern: &[u8]) -> io::Result<()> {
     let mut sent = 0;
     while sent < bytes {
         let start = sent % PERIOD;
@@ -108,7 +108,7 @@ fn send(mut stream: impl Write, bytes: usize, pattern: &[u8]) -> io::Result<()> 
 }
 
 /// Compares every byte with what was sent.
-fn receive(mut stream: impl Read, bytes: usize, pattern: &[u8]) -> io::Result<()> {
+pub fn receive(mut stream: impl Read, bytes: usize, pattern: &[u8]) -> io::Result<()> {
     let mut buffer = vec![0; BLOCK];
     let mut received = 0;
     loop {

@@ -12,6 +12,7 @@ mod layer;
 mod loopback;
 mod sampler;
 mod syscall;
+mod tap;
 
 use comparison::Harness;
 use std::error::Error;
@@ -42,14 +43,18 @@ const BENCHMARKS: &[Measurement] = &[
         &["loopback/stream4-64k", "lite/stream4-64k"],
         loopback::four_streams,
     ),
+    (tap::NAMES, tap::tap),
 ];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if let [flag, what] = &arguments[..]
+    if let [flag, what, rest @ ..] = &arguments[..]
         && flag == boot::CHILD
     {
-        return boot::child(what);
+        return match what.strip_prefix("tap") {
+            Some(part) => tap::child(part, rest),
+            None => boot::child(what),
+        };
     }
     // Cargo adds --bench when it means to measure; without it this is a test run.
     if !arguments.iter().any(|argument| argument == "--bench") {

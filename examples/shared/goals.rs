@@ -82,6 +82,16 @@ pub const BENCHMARKS: &[Benchmark] = &[
         Goal::Ratio(0.5),
     ),
     row(
+        "tap/to-host",
+        "one TCP stream to Linux over TAP, writes of 64 KiB",
+        Goal::Ratio(0.6),
+    ),
+    row(
+        "tap/from-host",
+        "one TCP stream from Linux over TAP, writes of 64 KiB",
+        Goal::Ratio(0.6),
+    ),
+    row(
         "lite/stream-64k",
         "one TCP stream on rump-lite, writes of 64 KiB",
         Goal::Ratio(0.43),

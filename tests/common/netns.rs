@@ -2,7 +2,6 @@
 
 #![allow(dead_code)]
 
-use super::Outcome;
 use nix::sched::{CloneFlags, unshare};
 use std::io::Write as _;
 use std::process::Command;
@@ -37,12 +36,15 @@ pub fn enter() -> Result<(), String> {
     {
         return Err("no access to /dev/net/tun".into());
     }
-    ip("link set lo up").map_err(|error| format!("iproute2: {error:?}"))?;
+    ip("link set lo up")?;
     Ok(())
 }
 
 /// Runs ip(8).
-pub fn ip(arguments: &str) -> Outcome {
+///
+/// # Errors
+/// What it says.
+pub fn ip(arguments: &str) -> Result<(), String> {
     let output = Command::new("ip")
         .args(arguments.split_whitespace())
         .output()
@@ -51,5 +53,5 @@ pub fn ip(arguments: &str) -> Outcome {
         return Ok(());
     }
     let text = String::from_utf8_lossy(&output.stderr);
-    Err(format!("ip {arguments}: {text}").into())
+    Err(format!("ip {arguments}: {text}"))
 }

@@ -19,6 +19,13 @@
 #include <net/if_dl.h>
 #include <net/if_types.h>
 
+#include <netinet/in.h>
+#include <netinet/in_systm.h>
+#include <netinet/ip.h>
+#include <netinet/ip_var.h>
+#include <netinet/ip6.h>
+#include <netinet6/ip6_var.h>
+
 CTASSERT(sizeof(struct rump_vif_offload) == 10);
 CTASSERT(sizeof(struct rump_vif_part) == 16);
 CTASSERT(sizeof(struct rump_vif_tx) == 32);
@@ -56,8 +63,20 @@ vif_capabilities(uint32_t offloads)
 	return caps;
 }
 
+/*
+ * Whether frames may leave the kernel again as they came, which they must be able to:
+ * in segments that fit a link, and with all their checksums.
+ */
+static bool
+vif_passes_on(struct rump_vif *vif)
+{
+
+	return ipforwarding || ip6_forwarding ||
+	    VIF_IFP(vif)->if_bridge != NULL || vif->vif_ec.ec_nvlans > 0;
+}
+
 /* What of the host's offers is in use. */
-static uint32_t
+uint32_t
 vif_offloads(struct rump_vif *vif)
 {
 	uint64_t caps = VIF_IFP(vif)->if_capenable;
@@ -69,7 +88,7 @@ vif_offloads(struct rump_vif *vif)
 		offloads |= RUMP_VIF_TX_TSO4;
 	if (caps & IFCAP_TSOv6)
 		offloads |= RUMP_VIF_TX_TSO6;
-	if ((caps & CAPS_RX_CSUM) == CAPS_RX_CSUM) {
+	if ((caps & CAPS_RX_CSUM) == CAPS_RX_CSUM && !vif_passes_on(vif)) {
 		offloads |= RUMP_VIF_RX_CSUM;
 		if (caps & IFCAP_LRO)
 			offloads |= vif->vif_offered &
@@ -78,7 +97,7 @@ vif_offloads(struct rump_vif *vif)
 	return offloads;
 }
 
-static void
+void
 vif_tell_state(struct rump_vif *vif)
 {
 	struct ifnet *ifp = VIF_IFP(vif);
@@ -86,7 +105,8 @@ vif_tell_state(struct rump_vif *vif)
 
 	if ((ifp->if_flags & (IFF_UP | IFF_RUNNING)) == (IFF_UP | IFF_RUNNING))
 		flags |= RUMP_VIF_UP;
-	vif->vif_ops->state(vif->vif_host, flags, vif_offloads(vif));
+	vif->vif_told = vif_offloads(vif);
+	vif->vif_ops->state(vif->vif_host, flags, vif->vif_told);
 }
 
 /* Makes the capabilities those that are offered, without what users turned off. */

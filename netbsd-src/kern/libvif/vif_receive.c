@@ -117,15 +117,58 @@ vif_mbuf(struct rump_vif *vif, const struct rump_vif_rx *rx)
 		return NULL;
 	}
 	m->m_pkthdr.len = rx->len;
+	m->m_pkthdr.segsz = rx->offload.gso_type != RUMP_VIF_GSO_NONE ?
+	    rx->offload.gso_size : 0;
 	m_set_rcvif(m, ifp);
 	if (rx->offload.flags == 0)
 		return m;
-	/* Whichever of these it is, it is good. */
-	m->m_pkthdr.csum_flags = ifp->if_csum_flags_rx & VIF_CSUM_FLAGS;
-	if ((rx->offload.flags & RUMP_VIF_NEEDS_CSUM) != 0 &&
-	    m->m_pkthdr.csum_flags != VIF_CSUM_FLAGS)
+	if (vif->vif_told & RUMP_VIF_RX_CSUM)
+		/* Whichever of these it is, it is good. */
+		m->m_pkthdr.csum_flags = VIF_CSUM_FLAGS;
+	else if (rx->offload.flags & RUMP_VIF_NEEDS_CSUM)
+		/* It was under way when the host was told. */
 		vif_complete(m, &rx->offload);
 	return m;
+}
+
+/*
+ * A TCP segment longer than the MTU, for this host.  The tree's way in for Ethernet does
+ * not let it pass, so it goes to IP directly.
+ */
+static void
+vif_input_large(struct rump_vif *vif, struct ifnet *ifp, struct mbuf *m)
+{
+	struct ether_header *eh;
+	pktqueue_t *queue;
+
+	vif->vif_stats.rx_large++;
+	VIF_COUNT(ifp, if_ibytes, m->m_pkthdr.len);
+	if (pfil_run_hooks(ifp->if_pfil, &m, ifp, PFIL_IN) != 0 || m == NULL)
+		return;
+	eh = mtod(m, struct ether_header *);
+	switch (ntohs(eh->ether_type)) {
+	case ETHERTYPE_IP:
+		queue = ip_pktq;
+		break;
+	case ETHERTYPE_IPV6:
+		queue = ip6_pktq;
+		break;
+	default:
+		queue = NULL;
+		break;
+	}
+	if ((ifp->if_flags & IFF_UP) == 0 || queue == NULL ||
+	    memcmp(CLLADDR(ifp->if_sadl), eh->ether_dhost,
+	    ETHER_ADDR_LEN) != 0) {
+		vif->vif_stats.rx_dropped++;
+		m_freem(m);
+		return;
+	}
+	m_adj(m, sizeof(*eh));
+	if (!pktq_enqueue(queue, m, 0)) {
+		vif->vif_stats.rx_dropped++;
+		m_freem(m);
+	}
 }
 
 static void
@@ -137,7 +180,11 @@ vif_input(struct rump_vif *vif, struct mbuf *m)
 	vif->vif_stats.rx_bytes += m->m_pkthdr.len;
 	VIF_COUNT(ifp, if_ipackets, 1);
 	VIF_TAP_IN(ifp, m);
-	(*ifp->_if_input)(ifp, m);
+	if (m->m_pkthdr.segsz != 0 &&
+	    m->m_pkthdr.len > ETHER_HDR_LEN + ifp->if_mtu)
+		vif_input_large(vif, ifp, m);
+	else
+		(*ifp->_if_input)(ifp, m);
 }
 
 void
@@ -164,6 +211,8 @@ rump_vif_receive(struct rump_vif *vif, const struct rump_vif_rx *frames,
 	/* The stack counts on staying on its CPU. */
 	bound = curlwp_bind();
 	KERNEL_LOCK(1, NULL);
+	if (__predict_false(vif_offloads(vif) != vif->vif_told))
+		vif_tell_state(vif);
 	vif->vif_stats.rx_batches++;
 	vif->vif_stats.rx_dropped += dropped;
 	vif->vif_stats.rx_leased += leased;

@@ -33,6 +33,7 @@ struct rump_vif {
 	int		vif_unit;
 	LIST_ENTRY(rump_vif) vif_link;	/* KERNEL_LOCK */
 	uint32_t	vif_offered;	/* what the host can do; KERNEL_LOCK */
+	uint32_t	vif_told;	/* what the host believes is in use */
 	uint64_t	vif_disabled;	/* IFCAP_* its users do not want; KERNEL_LOCK */
 	struct ifmedia	vif_media;
 
@@ -74,6 +75,9 @@ struct rump_vif {
 #define	VIF_TAP_IN(ifp, m)	bpf_mtap(ifp, m)
 #define	VIF_TAP_OUT(ifp, m)	bpf_mtap(ifp, m)
 #endif
+
+uint32_t vif_offloads(struct rump_vif *);
+void	vif_tell_state(struct rump_vif *);
 
 void	vif_transmit_attach(struct rump_vif *);
 void	vif_transmit_detach(struct rump_vif *);

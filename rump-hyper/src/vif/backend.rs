@@ -144,6 +144,17 @@ impl Batch {
         self.frames.is_empty()
     }
 
+    /// The frames in it.
+    pub fn frames(&self) -> &[Received] {
+        &self.frames
+    }
+
+    /// Takes all frames out.
+    pub fn take_all(&mut self) -> Vec<Received> {
+        self.bytes = 0;
+        core::mem::take(&mut self.frames)
+    }
+
     /// The frames, to be taken out, and the pool that their buffers are from.
     pub fn take(&mut self) -> (&mut Vec<Received>, &Pool) {
         self.bytes = 0;

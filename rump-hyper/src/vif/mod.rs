@@ -11,7 +11,8 @@
 //! | [`abi`] | the C interface |
 //! | [`backend`] | the trait, and batches |
 //! | [`buffer`] | memory for frames that arrive, which the kernel may keep for a while |
-//! | [`offload`] | what can be left to whom; checking what others claim |
+//! | [`offload`] | what can be left to whom; checking what others claim, and doing it |
+//! | [`shape`] | bringing frames into the shape that the other side takes |
 //!
 //! All of this is `no_std`. TAP interfaces of Linux are in `linux`.
 
@@ -19,6 +20,7 @@ pub mod abi;
 pub mod backend;
 pub mod buffer;
 pub mod offload;
+pub mod shape;
 
 pub use backend::{Backend, Batch, Received, Statistics, Transmit};
 pub use buffer::{Buffer, Pool};

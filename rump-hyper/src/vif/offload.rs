@@ -1,4 +1,14 @@
-//! What one side may leave to the other, and checking what others claim.
+//! What one side may leave to the other, checking what others claim, and doing it.
+
+pub mod check;
+pub mod finish;
+#[cfg(all(test, not(loom)))]
+mod fuzz;
+#[cfg(all(test, not(loom)))]
+mod tests;
+
+pub use check::{Malformed, Segment, Work, check};
+pub use finish::Cutter;
 
 use core::fmt;
 use core::ops::{BitAnd, BitOr, Sub};
@@ -51,6 +61,26 @@ impl Offloads {
     /// For the C interface.
     pub const fn bits(self) -> u32 {
         self.0
+    }
+
+    /// What is needed of a back end that is to send such a frame.
+    pub fn needed_to_send(work: &Work) -> Self {
+        match work {
+            Work::None | Work::Verified => Self::NONE,
+            Work::Checksum { .. } => Self::TX_CSUM,
+            Work::Segment(segment) if segment.v6 => Self::TX_CSUM | Self::TX_TSO6,
+            Work::Segment(_) => Self::TX_CSUM | Self::TX_TSO4,
+        }
+    }
+
+    /// What a kernel must take if it is to get such a frame.
+    pub fn needed_to_receive(work: &Work) -> Self {
+        match work {
+            Work::None => Self::NONE,
+            Work::Verified | Work::Checksum { .. } => Self::RX_CSUM,
+            Work::Segment(segment) if segment.v6 => Self::RX_CSUM | Self::RX_LRO6,
+            Work::Segment(_) => Self::RX_CSUM | Self::RX_LRO4,
+        }
     }
 
     /// Whether all of these are in it.

@@ -92,7 +92,7 @@ impl Builder {
                 version: abi::VERSION,
                 unit,
                 mtu: self.mtu.unwrap_or(0),
-                offloads: (backend.offers() & port::FINISHED).bits(),
+                offloads: backend.offers().bits(),
                 address,
                 link: backend.link().into(),
                 pad: 0,
@@ -178,6 +178,11 @@ impl Link {
     /// How many frames of the kernel's no back end took.
     pub fn send_drops(&self) -> u64 {
         self.port.shared().send_drops()
+    }
+
+    /// How many frames were dropped because what they claimed was wrong.
+    pub fn malformed(&self) -> u64 {
+        self.port.shared().malformed()
     }
 
     /// What the kernel's interface has counted.

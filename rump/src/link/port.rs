@@ -6,15 +6,13 @@
 
 use crate::sys::vif::{Host, Vif};
 use rump_sys::hyper::vif::abi;
-use rump_sys::hyper::vif::{Backend, Offloads, Transmit};
+use rump_sys::hyper::vif::shape::{self, Scratch};
+use rump_sys::hyper::vif::{Backend, Batch, Offloads, Transmit};
 use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-
-/// What of a back end's offers the kernel is told.
-pub(crate) const FINISHED: Offloads = Offloads::NONE;
 
 /// A back end, and by the count of references how many are using it here.
 pub(crate) struct InUse(pub(crate) Arc<dyn Backend>);
@@ -39,6 +37,9 @@ pub(crate) struct Shared {
     told: AtomicBool,
     up: AtomicBool,
     send_drops: AtomicU64,
+    malformed: AtomicU64,
+    /// Memory that is used again and again; gone while it is in use.
+    scratch: Mutex<Option<Scratch>>,
 }
 
 /// A back end, for a thread that serves a queue of it.
@@ -114,11 +115,37 @@ impl Shared {
     pub(crate) fn send_drops(&self) -> u64 {
         self.send_drops.load(Ordering::Relaxed)
     }
+
+    pub(crate) fn malformed(&self) -> u64 {
+        self.malformed.load(Ordering::Relaxed)
+    }
+
+    /// Brings frames that came into the shape that the kernel takes.
+    pub(crate) fn shape(&self, batch: &mut Batch) {
+        let taken = Offloads::from_bits(self.offloads.load(Ordering::Acquire));
+        let malformed = shape::received(batch, taken);
+        self.malformed.fetch_add(malformed, Ordering::Relaxed);
+    }
+
+    fn scratch(&self) -> MutexGuard<'_, Option<Scratch>> {
+        self.scratch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Host for Shared {
     fn transmit(&self, queue: usize, frames: &[Transmit<'_>]) {
-        let sent = self.backend().0.send(queue, frames).unwrap_or(0);
+        let backend = self.backend();
+        let mut scratch = None;
+        let sent = shape::send(
+            frames,
+            backend.0.offers(),
+            || scratch.insert(self.scratch().take().unwrap_or_default()),
+            |frames| backend.0.send(queue, frames),
+        );
+        if scratch.is_some() {
+            *self.scratch() = scratch;
+        }
+        let sent = sent.unwrap_or(0);
         let lost = frames.len().saturating_sub(sent);
         self.send_drops.fetch_add(lost as u64, Ordering::Relaxed);
     }
@@ -158,6 +185,8 @@ impl Port {
             told: AtomicBool::new(false),
             up: AtomicBool::new(false),
             send_drops: AtomicU64::new(0),
+            malformed: AtomicU64::new(0),
+            scratch: Mutex::default(),
         });
         let vif = Vif::new(Arc::clone(&shared), config)?;
         Ok(Arc::new(Self {
@@ -169,7 +198,7 @@ impl Port {
 
     /// Puts another back end in, and waits until nobody uses the old one.
     pub(crate) fn replace(&self, backend: Arc<dyn Backend>) -> Arc<dyn Backend> {
-        let offers = backend.offers() & FINISHED;
+        let offers = backend.offers();
         let link = backend.link();
         let old = self.shared.replace(backend);
         self.vif.set_offloads(offers);

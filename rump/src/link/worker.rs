@@ -83,6 +83,7 @@ fn deliver(port: &Port, batch: &mut Batch) {
     if batch.is_empty() {
         return;
     }
+    port.shared().shape(batch);
     let (frames, pool) = batch.take();
     port.vif().receive(pool, frames);
 }

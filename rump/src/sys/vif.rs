@@ -126,21 +126,25 @@ impl Vif {
         &self.name
     }
 
-    /// Hands frames to the kernel, at most a batch of them. Those that it copies, or
-    /// drops, are left in `frames`.
+    /// Hands frames to the kernel.
     pub(crate) fn receive(&self, pool: &Pool, frames: &mut Vec<Received>) {
-        debug_assert!(frames.len() <= abi::BATCH);
-        if frames.is_empty() || lwp::enter().is_err() {
+        while !frames.is_empty() {
+            let count = frames.len().min(abi::BATCH);
+            self.receive_batch(pool, frames.drain(..count));
+        }
+    }
+
+    /// Hands over at most as many as make a batch.
+    fn receive_batch(&self, pool: &Pool, frames: impl ExactSizeIterator<Item = Received>) {
+        if lwp::enter().is_err() {
             return;
         }
         let mut rx: [abi::Rx; abi::BATCH] = [EMPTY; abi::BATCH];
         let mut count = 0;
-        frames.truncate(abi::BATCH);
-        // What is taken over leaves the list.
-        let mut kept = Vec::with_capacity(frames.len());
-        for mut frame in frames.drain(..) {
-            let to = &mut rx[count];
-            count += 1;
+        // Those that the kernel copies must stay until it has.
+        let mut kept = [const { None }; abi::BATCH];
+        for (index, mut frame) in frames.enumerate().take(abi::BATCH) {
+            let to = &mut rx[index];
             *to = abi::Rx {
                 data: frame.buffer.as_mut_ptr(),
                 len: frame.len as u32,
@@ -152,12 +156,13 @@ impl Vif {
             if frame.len >= WORTH_LEASING && pool.can_lease() {
                 to.lease = frame.buffer.into_lease();
             } else {
-                kept.push(frame);
+                kept[index] = Some(frame.buffer);
             }
+            count += 1;
         }
         // SAFETY: so many frames; their memory is leased, or is in `kept` until after
         // the call.
-        unsafe { raw::rump_vif_receive(self.raw.as_ptr(), rx.as_ptr(), count as u32) };
+        unsafe { raw::rump_vif_receive(self.raw.as_ptr(), rx.as_ptr(), count) };
         drop(kept);
     }
 
