@@ -15,7 +15,7 @@ mod netns;
 use crate::Outcome;
 use crate::comparison::{Better, Harness, Subject, seconds};
 use crate::loopback::{BLOCK, RUN, pattern, receive, send};
-use rump::link::{Link, Tap};
+use rump::iface::Tap;
 use std::error::Error;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -145,7 +145,7 @@ fn run(names: &[String]) -> Outcome {
     let mut harness = Harness::new(&wanted);
     let kernel = harness.boot()?;
     interface::trust_addresses();
-    let link = Link::attach(&kernel, Tap::open("rump0")?)?;
+    let link = kernel.attach(Tap::open("rump0")?)?;
     netns::ip(&format!("address add {TAP_LINUX}/24 dev rump0"))?;
     netns::ip("link set rump0 up")?;
     interface::add_address(link.name(), TAP_RUMP.parse()?, 24)?;

@@ -133,6 +133,18 @@ impl Kernel {
         })
     }
 
+    /// Makes a network interface over a back end, with the usual settings; for others see
+    /// [`Link::builder`](crate::iface::Link::builder).
+    ///
+    /// # Errors
+    /// As [`iface::link::Builder::attach`](crate::iface::link::Builder::attach).
+    pub fn attach(
+        &self,
+        backend: impl crate::iface::Backend + 'static,
+    ) -> io::Result<crate::iface::Link> {
+        crate::iface::Link::builder().attach(self, backend)
+    }
+
     /// The name of this kernel as a host.
     ///
     /// # Errors

@@ -44,9 +44,9 @@
 
 pub mod descriptor;
 pub mod error;
+pub mod iface;
 pub mod kernel;
 pub mod kqueue;
-pub mod link;
 pub mod lwp;
 pub mod net;
 pub mod poll;

@@ -6,11 +6,11 @@
 //! over it stay when the back end is [replaced](Link::replace).
 //!
 //! ```no_run
-//! use rump::link::{Link, Tap};
+//! use rump::iface::Tap;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let kernel = rump::Kernel::builder().boot()?;
-//! let link = Link::attach(&kernel, Tap::open("tap0")?)?;
+//! let link = kernel.attach(Tap::open("tap0")?)?;
 //! println!("{} is the kernel's end of tap0", link.name());
 //! # Ok(())
 //! # }
@@ -127,14 +127,6 @@ pub struct Link {
 }
 
 impl Link {
-    /// Makes an interface with the usual settings.
-    ///
-    /// # Errors
-    /// As [`Builder::attach`].
-    pub fn attach(kernel: &Kernel, backend: impl Backend + 'static) -> io::Result<Self> {
-        Self::builder().attach(kernel, backend)
-    }
-
     /// The settings of an interface that is to be made.
     pub fn builder() -> Builder {
         Builder::default()

@@ -7,7 +7,7 @@ mod interface;
 
 use common::{Outcome, netns};
 use libtest_mimic::Trial;
-use rump::link::{Link, Tap};
+use rump::iface::{Link, Tap};
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::OnceLock;
@@ -28,7 +28,7 @@ fn make() -> Result<Link, Box<dyn std::error::Error>> {
     interface::trust_addresses();
     let tap = Tap::open("rumptap%d")?;
     let name = tap.name().to_string();
-    let link = Link::attach(kernel, tap)?;
+    let link = kernel.attach(tap)?;
     let ip = |arguments: String| netns::ip(&arguments);
     ip(format!("address add {HERE}/24 dev {name}"))?;
     ip(format!("address add {HERE6}/64 dev {name} nodad"))?;
