@@ -163,6 +163,18 @@ constants! {
         HW_MACHINE: c_int = 1;
         HW_NCPU: c_int = 3;
         HW_PAGESIZE: c_int = 7;
+        KERN_SBMAX: c_int = 58;
+        CTL_MAXNAME: c_int = 12;
+        CTL_QUERY: c_int = -2;
+        CTLTYPE_NODE: u32 = 1;
+        CTLTYPE_INT: u32 = 2;
+        CTLTYPE_STRING: u32 = 3;
+        CTLTYPE_QUAD: u32 = 4;
+        CTLTYPE_STRUCT: u32 = 5;
+        CTLTYPE_BOOL: u32 = 6;
+        CTLFLAG_READWRITE: u32 = 0x70;
+        SYSCTL_TYPEMASK: u32 = 0xf;
+        SYSCTL_VERSION: u32 = 0x0100_0000;
     }
     "sys/resource.h" {
         RLIMIT_NOFILE: c_int = 8;

@@ -40,6 +40,20 @@ layouts! {
         struct timeval { tv_sec: i64, tv_usec: c_int }
         struct timespec { tv_sec: i64, tv_nsec: c_long }
     }
+    "sys/sysctl.h" {
+        struct sysctlnode {
+            sysctl_flags: u32,
+            sysctl_num: i32,
+            sysctl_name: [u8; 32],
+            sysctl_ver: u32,
+            __rsvd: u32,
+            sysctl_un: [u64; 2],
+            _sysctl_size: u64,
+            _sysctl_func: u64,
+            _sysctl_parent: u64,
+            _sysctl_desc: u64
+        }
+    }
     "sys/resource.h" {
         struct rlimit { rlim_cur: u64, rlim_max: u64 }
     }

@@ -31,6 +31,11 @@ pub(crate) struct Settings {
     pub(crate) hostname: String,
     /// In bytes.
     pub(crate) memory_limit: Option<usize>,
+    /// What may be set by sysctl: the most that a socket buffers, and what one of TCP does
+    /// by default, in bytes.
+    pub(crate) sbmax: c_int,
+    pub(crate) sendspace: c_int,
+    pub(crate) recvspace: c_int,
 }
 
 impl Settings {
@@ -40,6 +45,9 @@ impl Settings {
             cpus: cpus.unwrap_or(1),
             hostname: hypercall::parameter(c"_RUMPUSER_HOSTNAME").unwrap_or_default(),
             memory_limit: hypercall::parameter(c"RUMP_MEMLIMIT").and_then(|text| bytes(&text)),
+            sbmax: 256 << 10,
+            sendspace: 64 << 10,
+            recvspace: 64 << 10,
         }
     }
 }

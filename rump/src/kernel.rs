@@ -3,7 +3,8 @@
 use crate::error::Errno;
 use crate::lwp;
 use crate::settings;
-use crate::sys::{control, descriptor, sysctl};
+use crate::sys::{control, descriptor, sysctl as raw};
+use crate::sysctl;
 use rump_sys::{abi, hyper};
 use std::fmt;
 use std::io;
@@ -125,7 +126,7 @@ impl Kernel {
     /// # Errors
     /// [`Down`]; the error of `sysctl(3)`.
     pub fn identity(&self) -> io::Result<Identity> {
-        let ask = |name| sysctl::string(&[abi::CTL_KERN, name]);
+        let ask = |name| raw::string(&[abi::CTL_KERN, name]);
         Ok(Identity {
             system: ask(abi::KERN_OSTYPE)?,
             release: ask(abi::KERN_OSRELEASE)?,
@@ -150,7 +151,7 @@ impl Kernel {
     /// # Errors
     /// [`Down`]; the error of `sysctl(3)`.
     pub fn hostname(&self) -> io::Result<String> {
-        sysctl::string(&[abi::CTL_KERN, abi::KERN_HOSTNAME])
+        raw::string(&[abi::CTL_KERN, abi::KERN_HOSTNAME])
     }
 
     /// Shuts the kernel down: from now on every call but close fails with
@@ -171,11 +172,16 @@ pub struct Builder {
     memory: Option<usize>,
     hostname: Option<String>,
     verbose: Option<bool>,
+    buffers: Option<usize>,
 }
 
 /// How many descriptors may be open at a time. NetBSD's default, 128 in a process, is
 /// meant for machines with many processes.
 const DESCRIPTORS: i32 = 65_536;
+
+/// What a TCP socket buffers in each direction, in bytes. NetBSD's default, 32 KiB, is
+/// less than what is under way where a segment has 64 KiB.
+const BUFFERS: usize = 256 << 10;
 
 impl Builder {
     /// How many virtual CPUs, from 1 to 32; 2 by default. So many threads can be in the
@@ -208,6 +214,16 @@ impl Builder {
         self
     }
 
+    /// How many bytes a TCP socket buffers in each direction, if it does not say otherwise
+    /// itself, from 4 KiB to 16 MiB; 256 KiB by default. It is a limit: memory is taken for
+    /// what is in a buffer.
+    #[must_use]
+    #[doc(alias = "net.inet.tcp.sendspace")]
+    pub fn tcp_buffers(mut self, bytes: usize) -> Self {
+        self.buffers = Some(bytes);
+        self
+    }
+
     fn parameters(&self) -> Result<Vec<(&'static str, String)>, BootError> {
         let wrong = |setting| move |problem| BootError::Setting { setting, problem };
         let mut parameters = Vec::new();
@@ -222,6 +238,9 @@ impl Builder {
         if let Some(name) = &self.hostname {
             settings::hostname(name).map_err(wrong("hostname"))?;
             parameters.push(("RUMP_HOSTNAME", name.clone()));
+        }
+        if let Some(bytes) = self.buffers {
+            settings::buffers(bytes).map_err(wrong("tcp_buffers"))?;
         }
         if let Some(verbose) = self.verbose {
             parameters.push(("RUMP_VERBOSE", u8::from(verbose).to_string()));
@@ -269,12 +288,37 @@ impl Builder {
         );
         booted?;
         lwp::attach();
-        descriptor::set_limit(DESCRIPTORS.unsigned_abs()).map_err(|error| {
+        let set = descriptor::set_limit(DESCRIPTORS.unsigned_abs())
+            .map_err(|error| Errno::of(&error))
+            .and_then(|()| {
+                set_buffers(self.buffers.unwrap_or(BUFFERS)).map_err(|error| error.errno())
+            });
+        set.map_err(|errno| {
             STATE.store(DOWN, Ordering::Release);
-            BootError::Failed(Errno::of(&error).unwrap_or(Errno::EINVAL))
+            BootError::Failed(errno.unwrap_or(Errno::EINVAL))
         })?;
         Ok(Kernel(()))
     }
+}
+
+/// Sets what TCP sockets buffer, if there is TCP.
+fn set_buffers(bytes: usize) -> Result<(), sysctl::Error> {
+    let spaces = match sysctl::list("net.inet.tcp") {
+        Err(sysctl::Error::Unknown { .. }) => return Ok(()),
+        nodes => nodes?,
+    };
+    let bytes = i32::try_from(bytes).unwrap_or(i32::MAX);
+    // A buffer is measured by the memory behind it: five quarters of what is in it where
+    // that is in clusters, and more where it is not.
+    let needed = bytes.saturating_mul(4);
+    let most = sysctl::node("kern.sbmax")?;
+    if most.get()?.number() < Some(needed.into()) {
+        most.set(needed)?;
+    }
+    spaces
+        .iter()
+        .filter(|node| node.name().ends_with("space"))
+        .try_for_each(|node| node.set(bytes))
 }
 
 /// Compares what the running kernel found with what was archived.
@@ -344,6 +388,11 @@ mod tests {
             (Builder::default().cpus(0), "cpus"),
             (Builder::default().cpus(33), "cpus"),
             (Builder::default().memory_limit(4096), "memory_limit"),
+            (Builder::default().tcp_buffers(4095), "tcp_buffers"),
+            (
+                Builder::default().tcp_buffers((16 << 20) + 1),
+                "tcp_buffers",
+            ),
             (Builder::default().hostname(""), "hostname"),
             (Builder::default().hostname("a\0b"), "hostname"),
             (Builder::default().hostname("x".repeat(256)), "hostname"),

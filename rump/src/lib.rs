@@ -53,6 +53,7 @@ pub mod poll;
 pub mod process;
 mod settings;
 mod sys;
+pub mod sysctl;
 
 pub use error::Errno;
 pub use kernel::{Builder, Kernel};

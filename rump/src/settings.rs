@@ -31,6 +31,14 @@ pub(crate) fn memory(bytes: u64) -> Result<(), String> {
     ))
 }
 
+pub(crate) fn buffers(bytes: usize) -> Result<(), String> {
+    let most = 16 << 20;
+    if (4096..=most).contains(&bytes) {
+        return Ok(());
+    }
+    Err(format!("{bytes} bytes are not between 4096 and {most}"))
+}
+
 pub(crate) fn hostname(name: &str) -> Result<(), String> {
     if !name.is_empty() && name.len() <= LONGEST_HOSTNAME && !name.contains('\0') {
         return Ok(());

@@ -8,6 +8,7 @@ mod udp;
 pub(crate) use tcp::Tcp;
 pub(crate) use udp::{Datagram, Udp};
 
+use crate::boot::Settings;
 use crate::file::{File, Object};
 use crate::kernel::{Guard, Kernel};
 use crate::lwp::Lwp;
@@ -57,11 +58,11 @@ pub(crate) struct Received {
 }
 
 impl Socket {
-    pub(crate) fn new(family: Family, protocol: Protocol) -> Self {
+    pub(crate) fn new(family: Family, protocol: Protocol, settings: &Settings) -> Self {
         Self {
             family,
             options: match protocol {
-                Protocol::Tcp(_) => Options::for_tcp(),
+                Protocol::Tcp(_) => Options::for_tcp(settings),
                 Protocol::Udp(_) => Options::for_udp(),
             },
             local: None,
@@ -129,7 +130,7 @@ impl Kernel {
             _ => return Err(Errno::PROTOTYPE),
         };
         self.room_for(pid, 1)?;
-        let mut socket = Socket::new(family, wanted);
+        let mut socket = Socket::new(family, wanted, &self.settings);
         socket.options.set_flag(abi::SO_NOSIGPIPE, no_signal);
         let number = self.sockets.insert(socket);
         self.open(pid, Object::Socket(number), nonblocking, close_on_exec)

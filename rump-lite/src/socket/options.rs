@@ -5,6 +5,7 @@
 
 use super::Protocol;
 use super::address::Family;
+use crate::boot::Settings;
 use crate::kernel::Kernel;
 use crate::net::memory::BUFFER;
 use crate::net::ports::Sharing;
@@ -17,8 +18,6 @@ use smoltcp::socket::tcp;
 use smoltcp::time::Duration;
 use smoltcp::wire::IpAddress;
 
-/// `kern.sbmax`: the largest buffer that can be asked for.
-const MOST_BUFFER: usize = 256 * 1024;
 /// `net.inet.udp.sendspace`, `recvspace`.
 const UDP_SEND: usize = 9216;
 const UDP_RECEIVE: usize = 41_600;
@@ -96,8 +95,10 @@ impl Options {
         }
     }
 
-    pub(crate) fn for_tcp() -> Self {
-        Self::new(BUFFER, BUFFER)
+    pub(crate) fn for_tcp(settings: &Settings) -> Self {
+        // Never negative: sysctl sees to it.
+        let space = |setting: c_int| usize::try_from(setting).unwrap_or(BUFFER);
+        Self::new(space(settings.sendspace), space(settings.recvspace))
     }
 
     pub(crate) fn for_udp() -> Self {
@@ -245,10 +246,13 @@ fn from_time(time: Option<Duration>) -> Value {
     value.into()
 }
 
-fn buffer_size(value: &[u8]) -> Result<usize, Errno> {
+/// What a buffer may have of `kern.sbmax`: as in NetBSD, which counts the memory of the
+/// clusters too.
+fn buffer_size(value: &[u8], sbmax: c_int) -> Result<usize, Errno> {
+    let most = usize::try_from(sbmax).unwrap_or(0) / 5 * 4;
     match usize::try_from(int(value)?) {
         Ok(0) | Err(_) => Err(Errno::INVAL),
-        Ok(size) if size > MOST_BUFFER => Err(Errno::NOBUFS),
+        Ok(size) if size > most => Err(Errno::NOBUFS),
         Ok(size) => Ok(size),
     }
 }
@@ -282,6 +286,7 @@ impl Kernel {
     }
 
     fn set_socket_option(&mut self, socket: usize, name: c_int, value: &[u8]) -> Result<(), Errno> {
+        let sbmax = self.settings.sbmax;
         let options = &mut self.sockets[socket].options;
         match name {
             flag if flag & FLAGS == flag && flag.count_ones() == 1 => {
@@ -299,8 +304,8 @@ impl Kernel {
                     u16::try_from(c_int::from_ne_bytes(*seconds)).map_err(|_| Errno::DOM)?;
                 options.linger = (c_int::from_ne_bytes(*on) != 0).then_some(seconds);
             }
-            abi::SO_SNDBUF => options.send_buffer = buffer_size(value)?,
-            abi::SO_RCVBUF => options.receive_buffer = buffer_size(value)?,
+            abi::SO_SNDBUF => options.send_buffer = buffer_size(value, sbmax)?,
+            abi::SO_RCVBUF => options.receive_buffer = buffer_size(value, sbmax)?,
             abi::SO_SNDLOWAT => options.low_water[0] = int(value)?.max(1),
             abi::SO_RCVLOWAT => options.low_water[1] = int(value)?.max(1),
             abi::SO_SNDTIMEO => options.send_timeout = time(value)?,
@@ -533,11 +538,17 @@ mod tests {
             (Ok(7), Err(Errno::INVAL), Err(Errno::INVAL))
         );
         assert_eq!(
-            (hops(&(-1i32).to_ne_bytes()), hops(&[9])),
+            (hops(&(-1i32).to_ne_bytes(), 256 << 10), hops(&[9])),
             (Ok(None), Ok(Some(9)))
         );
-        assert_eq!(buffer_size(&0i32.to_ne_bytes()), Err(Errno::INVAL));
-        assert_eq!(buffer_size(&i32::MAX.to_ne_bytes()), Err(Errno::NOBUFS));
-        assert_eq!(buffer_size(&4096i32.to_ne_bytes()), Ok(4096));
+        assert_eq!(
+            buffer_size(&0i32.to_ne_bytes(), 256 << 10),
+            Err(Errno::INVAL)
+        );
+        assert_eq!(
+            buffer_size(&i32::MAX.to_ne_bytes(), 256 << 10),
+            Err(Errno::NOBUFS)
+        );
+        assert_eq!(buffer_size(&4096i32.to_ne_bytes(), 256 << 10), Ok(4096));
     }
 }

@@ -308,7 +308,11 @@ impl Guard {
             return Err(Errno::CONNABORTED);
         }
         let entry = &self.sockets[socket];
-        let mut new = Socket::new(entry.family, Protocol::Tcp(Tcp::Connected(id)));
+        let mut new = Socket::new(
+            entry.family,
+            Protocol::Tcp(Tcp::Connected(id)),
+            &self.settings,
+        );
         new.options = entry.options.clone();
         let new = self.sockets.insert(new);
         let connection = &mut self.net.connections[id];

@@ -247,8 +247,9 @@ pub unsafe extern "C" fn rump___sysimpl___sysctl(
     new: *const c_void,
     newlen: usize,
 ) -> c_int {
-    /// `CTL_MAXNAME` of `<sys/sysctl.h>`.
-    const LONGEST: usize = 12;
+    const LONGEST: usize = abi::CTL_MAXNAME as usize;
+    /// Of what is handed in: the node of a query.
+    const LARGEST: usize = size_of::<abi::sysctlnode>();
     call(|kernel, _| {
         let length = namelen as usize;
         if name.is_null() || length == 0 || length > LONGEST {
@@ -258,10 +259,19 @@ pub unsafe extern "C" fn rump___sysimpl___sysctl(
         let name: Vec<c_int> = (0..length)
             .map(|index| unsafe { name.add(index).read() })
             .collect();
-        let value = kernel.sysctl(&name)?;
-        if !new.is_null() || newlen > 0 {
-            return Err(Errno::PERM);
+        let mut room = [0; LARGEST];
+        let bytes = room.get_mut(..newlen).ok_or(Errno::INVAL)?;
+        if !new.is_null() {
+            // SAFETY: so many bytes can be read, by the module's contract.
+            unsafe {
+                bytes
+                    .as_mut_ptr()
+                    .copy_from_nonoverlapping(new.cast(), newlen)
+            };
+        } else if newlen > 0 {
+            return Err(Errno::FAULT);
         }
+        let value = kernel.sysctl(&name, bytes)?;
         // SAFETY: null, or the room that there is, by the module's contract.
         let Some(oldlen) = (unsafe { oldlen.as_mut() }) else {
             return Ok(0);

@@ -18,6 +18,17 @@ use std::time::Duration;
 
 /// The size of a new socket's buffers: room for the largest datagram and its address.
 const BUFFER: usize = 128 << 10;
+/// What a packet has room for beside UDP's own header. An IPv6 datagram with more becomes a
+/// jumbogram (RFC 2675) in NetBSD, which refuses it with one error or another,
+/// by what happens to be on its stack.
+const LARGEST: usize = 65_535 - 8;
+
+fn fits(datagram: &[u8]) -> Result<(), Errno> {
+    if datagram.len() > LARGEST {
+        return Err(Errno::EMSGSIZE);
+    }
+    Ok(())
+}
 
 /// A UDP socket, as [`std::net::UdpSocket`].
 ///
@@ -147,6 +158,7 @@ impl UdpSocket {
     /// [`ConnectionRefused`](io::ErrorKind::ConnectionRefused) if an earlier datagram was
     /// refused.
     pub fn send(&self, datagram: &[u8]) -> io::Result<usize> {
+        fits(datagram)?;
         raw::send(self.0.fd(), datagram)
     }
 
@@ -168,6 +180,7 @@ impl UdpSocket {
                 "no addresses to send data to",
             ));
         };
+        fits(datagram)?;
         let address = destination(&address);
         let sent = self.with_family(&address, |address| {
             raw::send_to(self.0.fd(), datagram, &RawAddress::encode(address))
