@@ -2,14 +2,14 @@
 
 mod common;
 
-use libtest_mimic::{Failed, Trial};
+use libtest_mimic::Trial;
 use rump::Errno;
 use rump::kernel::Builder;
 use rump::sysctl::{self, Error, Kind, Value};
 
-type Outcome = Result<(), Failed>;
+use common::Outcome;
 
-const TRIALS: &[(&str, fn() -> Outcome)] = &[
+const TRIALS: &[common::Test] = &[
     ("by_name_as_by_number", by_name_as_by_number),
     ("a_setting_is_kept", a_setting_is_kept),
     ("everything_can_be_walked", everything_can_be_walked),

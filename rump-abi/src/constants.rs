@@ -91,6 +91,76 @@ constants! {
         TCP_KEEPCNT: c_int = 6;
         TCP_KEEPINIT: c_int = 7;
     }
+    // The first of these are what others need to be read.
+    "sys/callout.h" {}
+    "net/route.h" {}
+    "netinet/in_systm.h" {}
+    "netinet/ip.h" {}
+    "netinet/in_pcb.h" {}
+    "netinet/ip_var.h" {
+        IP_STAT_TOTAL: usize = 0;
+        IP_STAT_BADSUM: usize = 1;
+        IP_STAT_REASSEMBLED: usize = 17;
+        IP_STAT_FORWARD: usize = 9;
+        IP_STAT_DELIVERED: usize = 14;
+        IP_STAT_LOCALOUT: usize = 15;
+        IP_STAT_ODROPPED: usize = 16;
+        IP_STAT_NOROUTE: usize = 22;
+    }
+    "netinet6/ip6_var.h" {
+        IP6_STAT_TOTAL: usize = 0;
+        IP6_STAT_FORWARD: usize = 7;
+        IP6_STAT_DELIVERED: usize = 10;
+        IP6_STAT_LOCALOUT: usize = 11;
+        IP6_STAT_ODROPPED: usize = 12;
+        IP6_STAT_REASSEMBLED: usize = 13;
+        IP6_STAT_NOROUTE: usize = 18;
+    }
+    "netinet/tcp_timer.h" {}
+    "netinet/tcp_var.h" {
+        TCP_STAT_CONNATTEMPT: usize = 0;
+        TCP_STAT_ACCEPTS: usize = 1;
+        TCP_STAT_CONNECTS: usize = 2;
+        TCP_STAT_DROPS: usize = 3;
+        TCP_STAT_CONNDROPS: usize = 4;
+        TCP_STAT_CLOSED: usize = 5;
+        TCP_STAT_REXMTTIMEO: usize = 10;
+        TCP_STAT_KEEPDROPS: usize = 14;
+        TCP_STAT_SNDTOTAL: usize = 18;
+        TCP_STAT_SNDPACK: usize = 19;
+        TCP_STAT_SNDBYTE: usize = 20;
+        TCP_STAT_SNDREXMITPACK: usize = 21;
+        TCP_STAT_SNDREXMITBYTE: usize = 22;
+        TCP_STAT_RCVTOTAL: usize = 28;
+        TCP_STAT_RCVPACK: usize = 29;
+        TCP_STAT_RCVBYTE: usize = 30;
+        TCP_STAT_RCVBADSUM: usize = 31;
+        TCP_STAT_RCVMEMDROP: usize = 33;
+        TCP_STAT_RCVDUPPACK: usize = 35;
+        TCP_STAT_RCVOOPACK: usize = 39;
+        TCP_STAT_RCVDUPACK: usize = 45;
+        TCP_STAT_NOPORT: usize = 54;
+        TCP_STAT_SC_ADDED: usize = 57;
+        TCP_STAT_SC_COMPLETED: usize = 58;
+        TCP_STAT_SC_OVERFLOWED: usize = 60;
+        TCP_STAT_SC_DROPPED: usize = 66;
+        TCP_STAT_SELFQUENCH: usize = 70;
+    }
+    "netinet/udp.h" {}
+    "netinet/udp_var.h" {
+        UDP_STAT_IPACKETS: usize = 0;
+        UDP_STAT_BADSUM: usize = 2;
+        UDP_STAT_NOPORT: usize = 4;
+        UDP_STAT_FULLSOCK: usize = 6;
+        UDP_STAT_OPACKETS: usize = 8;
+    }
+    "netinet6/udp6_var.h" {
+        UDP6_STAT_IPACKETS: usize = 0;
+        UDP6_STAT_BADSUM: usize = 2;
+        UDP6_STAT_NOPORT: usize = 5;
+        UDP6_STAT_FULLSOCK: usize = 7;
+        UDP6_STAT_OPACKETS: usize = 9;
+    }
     "sys/fcntl.h" {
         O_RDONLY: c_int = 0;
         O_WRONLY: c_int = 1;
@@ -163,6 +233,8 @@ constants! {
         HW_MACHINE: c_int = 1;
         HW_NCPU: c_int = 3;
         HW_PAGESIZE: c_int = 7;
+        KERN_PROC2: c_int = 47;
+        KERN_PROC_ALL: c_int = 0;
         KERN_SBMAX: c_int = 58;
         CTL_MAXNAME: c_int = 12;
         CTL_QUERY: c_int = -2;

@@ -57,6 +57,18 @@ layouts! {
     "sys/resource.h" {
         struct rlimit { rlim_cur: u64, rlim_max: u64 }
     }
+    "sys/mbuf.h" {
+        struct mbstat {
+            _m_spare: u64,
+            _m_spare1: u64,
+            _m_spare2: u64,
+            _m_spare3: u64,
+            m_drops: u64,
+            m_wait: u64,
+            m_drain: u64,
+            m_mtypes: [u16; 256]
+        }
+    }
     "sys/poll.h" {
         struct pollfd { fd: c_int, events: c_short, revents: c_short }
     }

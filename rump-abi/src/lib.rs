@@ -44,6 +44,14 @@ macro_rules! layouts {
 }
 include!("layouts.rs");
 
+/// What is read of structures that are too large to be written down: the place of a field,
+/// its header, structure and name.
+pub const OFFSETS: &[(usize, &str, &str, &str)] =
+    &[(KINFO_PROC2_NLWPS, "sys/sysctl.h", "kinfo_proc2", "p_nlwps")];
+
+/// The place of `p_nlwps` (a `uint64_t`) in `struct kinfo_proc2` of `<sys/sysctl.h>`.
+pub const KINFO_PROC2_NLWPS: usize = 616;
+
 /// What not every supported NetBSD has.
 pub mod later {
     /// `EVFILT_USER` of `<sys/event.h>`; since 10.0.

@@ -2,7 +2,7 @@
 //! offset in the headers of the tree in use, and `proof.rs` asserts that `rump-abi` has
 //! the same.
 
-use rump_abi::{CONSTANTS, LAYOUTS};
+use rump_abi::{CONSTANTS, LAYOUTS, OFFSETS};
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -40,6 +40,12 @@ pub(crate) fn generate(tree: &Path, machine: &Path, out: &Path) -> Result<(), Fa
                 "static const long long proof_{name}_{size} = sizeof(((struct {name} *)0)->{field});"
             )?;
         }
+    }
+    for (_, _, structure, field) in OFFSETS {
+        writeln!(
+            source,
+            "static const long long proof_{structure}_{field} = __builtin_offsetof(struct {structure}, {field});"
+        )?;
     }
     let evaluated = evaluate(tree, machine, source)?;
     let value = |name: &str| {
@@ -87,6 +93,13 @@ pub(crate) fn generate(tree: &Path, machine: &Path, out: &Path) -> Result<(), Fa
             )?;
         }
     }
+    for (index, (_, header, structure, field)) in OFFSETS.iter().enumerate() {
+        let found = value(&format!("{structure}_{field}"))?;
+        writeln!(
+            text,
+            "const _: () = assert!(abi::OFFSETS[{index}].0 == {found}, \"this tree has {field} elsewhere in struct {structure} of <{header}>\");"
+        )?;
+    }
     Ok(std::fs::write(out, text)?)
 }
 
@@ -101,6 +114,8 @@ fn evaluate(tree: &Path, machine: &Path, source: String) -> Result<String, Failu
             "-w",
             "-D_NETBSD_SOURCE",
             "-D__NetBSD__",
+            // Types of the kernel's that programs may know, such as paddr_t.
+            "-D_KMEMUSER",
         ])
         // What a Linux compiler defines and NetBSD's headers would trip over.
         .clang_args(["-Ulinux", "-U__linux", "-U__linux__", "-U__gnu_linux__"])

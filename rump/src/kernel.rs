@@ -9,6 +9,7 @@ use rump_sys::{abi, hyper};
 use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Instant;
 
 pub use rump_sys::kernel::available;
 
@@ -157,7 +158,12 @@ impl Kernel {
     /// Shuts the kernel down: from now on every call but close fails with
     /// [`Down::ShutDown`]. Calls that are in the kernel finish. There is no way back.
     pub fn shutdown(&self) {
-        let _ = STATE.compare_exchange(RUNNING, DOWN, Ordering::AcqRel, Ordering::Acquire);
+        if STATE
+            .compare_exchange(RUNNING, DOWN, Ordering::AcqRel, Ordering::Acquire)
+            .is_ok()
+        {
+            tracing::info!("shut down");
+        }
     }
 }
 
@@ -276,7 +282,9 @@ impl Builder {
         {
             return Err(BootError::AlreadyBooted);
         }
+        let began = Instant::now();
         for (name, value) in &parameters {
+            tracing::debug!(name, value, "boot parameter");
             hyper::params::set(name, value);
         }
         let booted = control::boot(DESCRIPTORS)
@@ -297,7 +305,11 @@ impl Builder {
             STATE.store(DOWN, Ordering::Release);
             BootError::Failed(errno.unwrap_or(Errno::EINVAL))
         })?;
-        Ok(Kernel(()))
+        let kernel = Kernel(());
+        if let Ok(identity) = kernel.identity() {
+            tracing::info!(kernel = %identity, took = ?began.elapsed(), "booted");
+        }
+        Ok(kernel)
     }
 }
 

@@ -38,6 +38,11 @@
 //! program gets its own at its first call and gives it back when it ends; nobody has to
 //! know. [`lwp`] and [`process`] are for those who do.
 //!
+//! # Watching it
+//! [`metrics`] has what the kernel counts, and [`sysctl`] its settings. Boot, shutdown and
+//! what happens to interfaces are events of the crate `tracing` (and records of `log`,
+//! where a program has no subscriber), under the target `rump`.
+//!
 //! # What it does not do
 //! Names are resolved by the host ([`net::lookup`]). Signals of the kernel are ignored:
 //! writing to a closed connection is an error, never a signal.
@@ -48,6 +53,7 @@ pub mod iface;
 pub mod kernel;
 pub mod kqueue;
 pub mod lwp;
+pub mod metrics;
 pub mod net;
 pub mod poll;
 pub mod process;

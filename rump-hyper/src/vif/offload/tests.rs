@@ -42,7 +42,7 @@ pub(super) fn tcp6(data: usize, options: usize) -> Vec<u8> {
 fn fill_tcp(tcp: &mut [u8], options: usize) {
     tcp[0..4].copy_from_slice(&[0x1f, 0x90, 0x00, 0x50]);
     tcp[4..8].copy_from_slice(&0xffff_ff00_u32.to_be_bytes());
-    tcp[12] = ((20 + options) / 4 << 4) as u8;
+    tcp[12] = (((20 + options) / 4) << 4) as u8;
     // CWR, ACK, PSH, FIN.
     tcp[13] = 0x80 | 0x10 | 0x08 | 0x01;
     for (index, byte) in tcp[20 + options..].iter_mut().enumerate() {
