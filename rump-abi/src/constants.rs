@@ -50,6 +50,8 @@ constants! {
         SO_TIMESTAMP: c_int = 0x2000;
         SO_OVERFLOWED: c_int = 0x1009;
         SOCK_SEQPACKET: c_int = 5;
+        NET_RT_DUMP: c_int = 1;
+        NET_RT_FLAGS: c_int = 2;
     }
     "netinet/in.h" {
         IPPROTO_IP: c_int = 0;
@@ -91,9 +93,95 @@ constants! {
         TCP_KEEPCNT: c_int = 6;
         TCP_KEEPINIT: c_int = 7;
     }
+    "net/if.h" {
+        IFNAMSIZ: usize = 16;
+        IFF_UP: c_int = 0x0001;
+        IFF_BROADCAST: c_int = 0x0002;
+        IFF_LOOPBACK: c_int = 0x0008;
+        IFF_POINTOPOINT: c_int = 0x0010;
+        IFF_RUNNING: c_int = 0x0040;
+        IFF_NOARP: c_int = 0x0080;
+        IFF_PROMISC: c_int = 0x0100;
+        IFF_MULTICAST: c_int = 0x8000;
+        LINK_STATE_UNKNOWN: c_int = 0;
+        LINK_STATE_DOWN: c_int = 1;
+        LINK_STATE_UP: c_int = 2;
+        IFCAP_TSOv4: u64 = 0x0080;
+        IFCAP_CSUM_IPv4_Rx: u64 = 0x0100;
+        IFCAP_CSUM_IPv4_Tx: u64 = 0x0200;
+        IFCAP_CSUM_TCPv4_Rx: u64 = 0x0400;
+        IFCAP_CSUM_TCPv4_Tx: u64 = 0x0800;
+        IFCAP_CSUM_UDPv4_Rx: u64 = 0x1000;
+        IFCAP_CSUM_UDPv4_Tx: u64 = 0x2000;
+        IFCAP_CSUM_TCPv6_Rx: u64 = 0x4000;
+        IFCAP_CSUM_TCPv6_Tx: u64 = 0x8000;
+        IFCAP_CSUM_UDPv6_Rx: u64 = 0x1_0000;
+        IFCAP_CSUM_UDPv6_Tx: u64 = 0x2_0000;
+        IFCAP_TSOv6: u64 = 0x4_0000;
+        IFCAP_LRO: u64 = 0x8_0000;
+    }
+    "net/if_types.h" {
+        IFT_ETHER: u8 = 6;
+        IFT_LOOP: u8 = 24;
+    }
+    "net/if_dl.h" {}
+    "netinet/in_var.h" {
+        IN_IFF_TENTATIVE: c_int = 0x01;
+        IN_IFF_DUPLICATED: c_int = 0x02;
+        IN_IFF_DETACHED: c_int = 0x04;
+    }
+    "netinet6/in6_var.h" {
+        SIOCDIFADDR_IN6: u64 = 0x8120_6919;
+        SIOCAIFADDR_IN6: u64 = 0x8080_696b;
+        SIOCGIFNETMASK_IN6: u64 = 0xc120_6925;
+        SIOCGIFAFLAG_IN6: u64 = 0xc120_6949;
+        IN6_IFF_TENTATIVE: c_int = 0x02;
+        IN6_IFF_DUPLICATED: c_int = 0x04;
+        IN6_IFF_DETACHED: c_int = 0x08;
+        IN6_IFF_DEPRECATED: c_int = 0x10;
+        IN6_IFF_AUTOCONF: c_int = 0x40;
+    }
+    "sys/sockio.h" {
+        SIOCSIFFLAGS: u64 = 0x8090_6910;
+        SIOCGIFFLAGS: u64 = 0xc090_6911;
+        SIOCGIFCONF: u64 = 0xc010_6926;
+        SIOCAIFADDR: u64 = 0x8040_691a;
+        SIOCDIFADDR: u64 = 0x8090_6919;
+        SIOCGIFALIAS: u64 = 0xc040_691b;
+        SIOCGIFAFLAG_IN: u64 = 0xc090_6927;
+        SIOCSIFMTU: u64 = 0x8090_697f;
+        SIOCGIFMTU: u64 = 0xc090_697e;
+        SIOCIFCREATE: u64 = 0x8090_697a;
+        SIOCIFDESTROY: u64 = 0x8090_6979;
+        SIOCSIFCAP: u64 = 0x8020_6975;
+        SIOCGIFCAP: u64 = 0xc020_6976;
+        SIOCGIFDATA: u64 = 0xc098_6985;
+        SIOCZIFDATA: u64 = 0xc098_6986;
+    }
     // The first of these are what others need to be read.
     "sys/callout.h" {}
-    "net/route.h" {}
+    "net/route.h" {
+        RTM_VERSION: u8 = 4;
+        RTM_ADD: u8 = 0x1;
+        RTM_DELETE: u8 = 0x2;
+        RTM_CHANGE: u8 = 0x3;
+        RTM_GET: u8 = 0x4;
+        RTF_UP: c_int = 0x1;
+        RTF_GATEWAY: c_int = 0x2;
+        RTF_HOST: c_int = 0x4;
+        RTF_REJECT: c_int = 0x8;
+        RTF_CONNECTED: c_int = 0x100;
+        RTF_LLDATA: c_int = 0x400;
+        RTF_STATIC: c_int = 0x800;
+        RTF_BLACKHOLE: c_int = 0x1000;
+        RTF_LOCAL: c_int = 0x40000;
+        RTA_DST: c_int = 0x1;
+        RTA_GATEWAY: c_int = 0x2;
+        RTA_NETMASK: c_int = 0x4;
+        RTA_IFP: c_int = 0x10;
+        RTA_IFA: c_int = 0x20;
+        RTV_MTU: c_int = 0x1;
+    }
     "netinet/in_systm.h" {}
     "netinet/ip.h" {}
     "netinet/in_pcb.h" {}

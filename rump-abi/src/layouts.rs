@@ -57,6 +57,78 @@ layouts! {
     "sys/resource.h" {
         struct rlimit { rlim_cur: u64, rlim_max: u64 }
     }
+    "net/if.h" {
+        struct ifreq { ifr_name: [u8; 16], ifr_ifru: [u64; 16] }
+        struct ifconf { ifc_len: c_int, ifc_ifcu: *mut c_void }
+        struct ifcapreq { ifcr_name: [u8; 16], ifcr_capabilities: u64, ifcr_capenable: u64 }
+        struct ifaliasreq { ifra_name: [u8; 16], ifra_addr: sockaddr, ifra_dstaddr: sockaddr, ifra_mask: sockaddr }
+        struct if_data {
+            ifi_type: u8,
+            ifi_addrlen: u8,
+            ifi_hdrlen: u8,
+            ifi_link_state: c_int,
+            ifi_mtu: u64,
+            ifi_metric: u64,
+            ifi_baudrate: u64,
+            ifi_ipackets: u64,
+            ifi_ierrors: u64,
+            ifi_opackets: u64,
+            ifi_oerrors: u64,
+            ifi_collisions: u64,
+            ifi_ibytes: u64,
+            ifi_obytes: u64,
+            ifi_imcasts: u64,
+            ifi_omcasts: u64,
+            ifi_iqdrops: u64,
+            ifi_noproto: u64,
+            ifi_lastchange: timespec
+        }
+        struct ifdatareq { ifdr_name: [u8; 16], ifdr_data: if_data }
+    }
+    "net/if_dl.h" {
+        struct dl_addr { dl_type: u8, dl_nlen: u8, dl_alen: u8, dl_slen: u8, dl_data: [u8; 12] }
+        struct sockaddr_dl { sdl_len: u8, sdl_family: u8, sdl_index: u16, sdl_addr: dl_addr }
+    }
+    "netinet6/in6_var.h" {
+        struct in6_addrlifetime { ia6t_expire: i64, ia6t_preferred: i64, ia6t_vltime: u32, ia6t_pltime: u32 }
+        struct in6_ifreq { ifr_name: [u8; 16], ifr_ifru: [u64; 34] }
+        struct in6_aliasreq {
+            ifra_name: [u8; 16],
+            ifra_addr: sockaddr_in6,
+            ifra_dstaddr: sockaddr_in6,
+            ifra_prefixmask: sockaddr_in6,
+            ifra_flags: c_int,
+            ifra_lifetime: in6_addrlifetime
+        }
+    }
+    "net/route.h" {
+        struct rt_metrics {
+            rmx_locks: u64,
+            rmx_mtu: u64,
+            rmx_hopcount: u64,
+            rmx_recvpipe: u64,
+            rmx_sendpipe: u64,
+            rmx_ssthresh: u64,
+            rmx_rtt: u64,
+            rmx_rttvar: u64,
+            rmx_expire: i64,
+            rmx_pksent: i64
+        }
+        struct rt_msghdr {
+            rtm_msglen: u16,
+            rtm_version: u8,
+            rtm_type: u8,
+            rtm_index: u16,
+            rtm_flags: c_int,
+            rtm_addrs: c_int,
+            rtm_pid: c_int,
+            rtm_seq: c_int,
+            rtm_errno: c_int,
+            rtm_use: c_int,
+            rtm_inits: c_int,
+            rtm_rmx: rt_metrics
+        }
+    }
     "sys/mbuf.h" {
         struct mbstat {
             _m_spare: u64,
