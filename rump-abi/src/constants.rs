@@ -129,6 +129,7 @@ constants! {
         IN_IFF_TENTATIVE: c_int = 0x01;
         IN_IFF_DUPLICATED: c_int = 0x02;
         IN_IFF_DETACHED: c_int = 0x04;
+        IN_IFF_TRYTENTATIVE: c_int = 0x08;
     }
     "netinet6/in6_var.h" {
         SIOCDIFADDR_IN6: u64 = 0x8120_6919;

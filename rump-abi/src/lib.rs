@@ -9,7 +9,7 @@
 //!
 //! Names are NetBSD's. Addresses and ports are in network byte order, as in C.
 #![no_std]
-#![allow(non_camel_case_types, missing_docs)]
+#![allow(non_camel_case_types, non_upper_case_globals, missing_docs)]
 
 use core::ffi::{c_int, c_long, c_short, c_uint, c_void};
 

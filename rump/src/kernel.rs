@@ -1,6 +1,7 @@
 //! The kernel of this process: booting it, asking it who it is, shutting it down.
 
 use crate::error::Errno;
+use crate::iface::detection;
 use crate::lwp;
 use crate::settings;
 use crate::sys::{control, descriptor, sysctl as raw};
@@ -299,7 +300,9 @@ impl Builder {
         let set = descriptor::set_limit(DESCRIPTORS.unsigned_abs())
             .map_err(|error| Errno::of(&error))
             .and_then(|()| {
-                set_buffers(self.buffers.unwrap_or(BUFFERS)).map_err(|error| error.errno())
+                set_buffers(self.buffers.unwrap_or(BUFFERS))
+                    .and_then(|()| detection::off())
+                    .map_err(|error| error.errno())
             });
         set.map_err(|errno| {
             STATE.store(DOWN, Ordering::Release);

@@ -6,6 +6,7 @@
 
 pub(crate) mod control;
 pub(crate) mod descriptor;
+pub(crate) mod interface;
 pub(crate) mod kqueue;
 pub(crate) mod poll;
 pub(crate) mod socket;
