@@ -91,7 +91,8 @@ fn peer(address: &str) -> Outcome {
         stream.read_exact(&mut order)?;
         let bytes = u64::from_be_bytes(order[1..].try_into()?) as usize;
         if order[0] == TAKE {
-            receive(&mut stream, bytes, &pattern)?;
+            // The other end stays open for the answer: there is no end of file yet.
+            receive((&mut stream).take(bytes as u64), bytes, &pattern)?;
             stream.write_all(&[TAKE])?;
         } else {
             send(&mut stream, bytes, &pattern)?;
