@@ -5,16 +5,17 @@
 mod common;
 #[path = "common/interface.rs"]
 mod interface;
+#[path = "common/stream.rs"]
+mod stream;
 
 use common::{Outcome, netns};
-use libtest_mimic::Trial;
 use rump::iface::{Link, Tap};
 use std::ffi::c_int;
 use std::io::{Read, Write};
-use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsRawFd;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
+use stream::{at, data};
 
 const HERE: &str = "10.1.2.1";
 const THERE: &str = "10.1.2.2";
@@ -40,26 +41,6 @@ fn make() -> Result<Link, Box<dyn std::error::Error>> {
     interface::add_address(link.name(), THERE.parse()?, 24)?;
     interface::add_address(link.name(), THERE6.parse()?, 64)?;
     Ok(link)
-}
-
-fn at(address: &str, port: u16) -> SocketAddr {
-    SocketAddr::new(address.parse::<IpAddr>().unwrap(), port)
-}
-
-fn data(len: usize) -> Vec<u8> {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_ne_bytes()
-    };
-    let mut data = Vec::with_capacity(len + 8);
-    while data.len() < len {
-        data.extend_from_slice(&next());
-    }
-    data.truncate(len);
-    data
 }
 
 /// Linux sends to the kernel, and has all of it back.
@@ -223,13 +204,7 @@ fn come_and_go() -> Outcome {
 }
 
 fn main() {
-    let namespace: Result<(), &'static str> =
-        netns::enter().map_err(|reason| &*Box::leak(reason.into_boxed_str()));
-    let possible = match rump_sys::kernel::KIND {
-        rump_sys::kernel::Kind::Netbsd => namespace,
-        _ => Err("no interfaces but lo0 in this kernel"),
-    };
-    let tests: [common::Test; 9] = [
+    common::run_with_interfaces([
         ("root::tcp_from_linux_v4", || echo_from_linux(THERE)),
         ("root::tcp_from_linux_v6", || echo_from_linux(THERE6)),
         ("root::tcp_to_linux_v4", || echo_to_linux(HERE)),
@@ -242,15 +217,5 @@ fn main() {
         ("root::udp_v4", || udp(HERE, THERE)),
         ("root::udp_v6", || udp(HERE6, THERE6)),
         ("root::interfaces_come_and_go", come_and_go),
-    ];
-    let trial = |(name, test): common::Test| -> Trial {
-        common::trial_if(
-            possible.is_ok(),
-            "root",
-            possible.err().unwrap_or_default(),
-            name,
-            test,
-        )
-    };
-    common::run(tests.into_iter().map(trial).collect())
+    ])
 }
