@@ -4,6 +4,7 @@
 #
 #   fmt clippy nostd test loom doc            the default suite, in this order
 #   trees                                     everything on real NetBSD; RUMP_TEST_TREES=a:b
+#   faults                                    a minute of transfers over bad links
 #   bench [PATTERN]                           benchmarks; adds to target/ratios.jsonl
 #   figures                                   table and plot of the README from that file
 #
@@ -53,6 +54,10 @@ step_trees() {
             RUMP_TEST_REQUIRE=${RUMP_TEST_REQUIRE:-netbsd} \
             CARGO_TARGET_DIR=$target/trees/$version ./ci.sh test
     done
+}
+
+step_faults() {
+    RUMP_TEST_LONG=1 cargo test --release --test iface_backends -- faults 2>&1 | tee -a "$log"
 }
 
 step_bench() {

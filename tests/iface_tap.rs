@@ -1,16 +1,21 @@
 //! The kernel's interfaces over TAP, with Linux at the other end, in a network namespace
 //! that this process makes for itself.
+#![allow(unsafe_code)]
 
 mod common;
 #[path = "common/interface.rs"]
 mod interface;
+#[path = "common/stream.rs"]
+mod stream;
 
 use common::{Outcome, netns};
-use libtest_mimic::Trial;
 use rump::iface::{Link, Tap};
+use std::ffi::c_int;
 use std::io::{Read, Write};
-use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsRawFd;
 use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+use stream::{at, data};
 
 const HERE: &str = "10.1.2.1";
 const THERE: &str = "10.1.2.2";
@@ -36,26 +41,6 @@ fn make() -> Result<Link, Box<dyn std::error::Error>> {
     interface::add_address(link.name(), THERE.parse()?, 24)?;
     interface::add_address(link.name(), THERE6.parse()?, 64)?;
     Ok(link)
-}
-
-fn at(address: &str, port: u16) -> SocketAddr {
-    SocketAddr::new(address.parse::<IpAddr>().unwrap(), port)
-}
-
-fn data(len: usize) -> Vec<u8> {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_ne_bytes()
-    };
-    let mut data = Vec::with_capacity(len + 8);
-    while data.len() < len {
-        data.extend_from_slice(&next());
-    }
-    data.truncate(len);
-    data
 }
 
 /// Linux sends to the kernel, and has all of it back.
@@ -113,6 +98,57 @@ fn echo_to_linux(address: &str) -> Outcome {
     Ok(())
 }
 
+/// With offloads, most of a stream goes over the link in segments that are longer than it
+/// allows, both ways.
+fn segments_are_large() -> Outcome {
+    let before = link().stats()?;
+    echo_from_linux(THERE)?;
+    echo_to_linux(HERE6)?;
+    let after = link().stats()?;
+    let mean = |bytes: u64, frames: u64| bytes / frames.max(1);
+    let large = after.rx_large - before.rx_large;
+    assert!(large > 100, "{large} large segments came");
+    let large = after.tx_large - before.tx_large;
+    let sent = mean(
+        after.tx_bytes - before.tx_bytes,
+        after.tx_frames - before.tx_frames,
+    );
+    assert!(large > 100, "{large} large segments left");
+    assert!(sent > 2000, "{sent} bytes in a frame");
+    Ok(())
+}
+
+/// One large segment stands for several: it is acknowledged at once, read or not.
+fn large_segments_are_acknowledged() -> Outcome {
+    link();
+    let listener = rump::net::TcpListener::bind(at(THERE, 0))?;
+    let client = std::net::TcpStream::connect(listener.local_addr()?)?;
+    let (_server, _) = listener.accept()?;
+    let mut took = Vec::new();
+    for _ in 0..5 {
+        let start = Instant::now();
+        (&client).write_all(&data(4000))?;
+        while unacknowledged(&client)? > 0 {
+            std::thread::sleep(Duration::from_micros(200));
+        }
+        took.push(start.elapsed());
+    }
+    took.sort();
+    // One that is delayed takes 200 ms.
+    assert!(took[2] < Duration::from_millis(100), "{took:?}");
+    Ok(())
+}
+
+/// Bytes that the other side has not acknowledged (`tcp(7)`, SIOCOUTQ).
+fn unacknowledged(stream: &std::net::TcpStream) -> std::io::Result<c_int> {
+    let mut bytes = 0;
+    // SAFETY: an int is written.
+    if unsafe { libc::ioctl(stream.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) } < 0 {
+        return Err(std::io::Error::last_os_error());
+    }
+    Ok(bytes)
+}
+
 fn udp(here: &str, there: &str) -> Outcome {
     link();
     let inside = rump::net::UdpSocket::bind(at(there, 0))?;
@@ -168,29 +204,18 @@ fn come_and_go() -> Outcome {
 }
 
 fn main() {
-    let namespace: Result<(), &'static str> =
-        netns::enter().map_err(|reason| &*Box::leak(reason.into_boxed_str()));
-    let possible = match rump_sys::kernel::KIND {
-        rump_sys::kernel::Kind::Netbsd => namespace,
-        _ => Err("no interfaces but lo0 in this kernel"),
-    };
-    let tests: [common::Test; 7] = [
+    common::run_with_interfaces([
         ("root::tcp_from_linux_v4", || echo_from_linux(THERE)),
         ("root::tcp_from_linux_v6", || echo_from_linux(THERE6)),
         ("root::tcp_to_linux_v4", || echo_to_linux(HERE)),
         ("root::tcp_to_linux_v6", || echo_to_linux(HERE6)),
+        ("root::segments_are_large", segments_are_large),
+        (
+            "root::large_segments_are_acknowledged",
+            large_segments_are_acknowledged,
+        ),
         ("root::udp_v4", || udp(HERE, THERE)),
         ("root::udp_v6", || udp(HERE6, THERE6)),
         ("root::interfaces_come_and_go", come_and_go),
-    ];
-    let trial = |(name, test): common::Test| -> Trial {
-        common::trial_if(
-            possible.is_ok(),
-            "root",
-            possible.err().unwrap_or_default(),
-            name,
-            test,
-        )
-    };
-    common::run(tests.into_iter().map(trial).collect())
+    ])
 }

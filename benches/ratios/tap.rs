@@ -91,7 +91,8 @@ fn peer(address: &str) -> Outcome {
         stream.read_exact(&mut order)?;
         let bytes = u64::from_be_bytes(order[1..].try_into()?) as usize;
         if order[0] == TAKE {
-            receive(&mut stream, bytes, &pattern)?;
+            // The other end stays open for the answer: there is no end of file yet.
+            receive((&mut stream).take(bytes as u64), bytes, &pattern)?;
             stream.write_all(&[TAKE])?;
         } else {
             send(&mut stream, bytes, &pattern)?;
@@ -170,16 +171,22 @@ fn run(names: &[String]) -> Outcome {
         };
         let mut ours = Stream::new(give);
         let mut rival = Stream::new(give);
-        harness.compare(
-            &subject,
-            &mut || ours.run(TAP_LINUX, rump::net::TcpStream::connect),
-            &mut || rival.run(VETH_FAR, std::net::TcpStream::connect),
-        )?;
+        harness.compare(&subject, &mut || ours.run(TAP_LINUX, connect), &mut || {
+            rival.run(VETH_FAR, std::net::TcpStream::connect)
+        })?;
     }
     if std::env::var_os("RUMP_BENCH_STATS").is_some() {
         eprintln!("{:#?}\n{:#?}", link.stats()?, rump_sys::hyper::stats());
     }
     Ok(())
+}
+
+/// With buffers of nearly the greatest size that the kernel allows by default.
+fn connect(to: SocketAddr) -> io::Result<rump::net::TcpStream> {
+    let stream = rump::net::TcpStream::connect(to)?;
+    stream.set_send_buffer_size(192 * 1024)?;
+    stream.set_recv_buffer_size(192 * 1024)?;
+    Ok(stream)
 }
 
 /// Runs of one stream, each about as long as wanted.

@@ -42,6 +42,35 @@ fn on_kernel((name, test): Test) -> Trial {
     })
 }
 
+/// Runs tests that need interfaces beside lo0 and, where `root` is in their name, a
+/// network namespace, which this makes for the process; `tshark` where that is.
+pub fn run_with_interfaces<const N: usize>(tests: [Test; N]) -> ! {
+    let namespace = netns::enter().map_err(|reason| &*Box::leak(reason.into_boxed_str()));
+    let kernel = match rump_sys::kernel::KIND {
+        rump_sys::kernel::Kind::Netbsd => Ok(()),
+        _ => Err("no interfaces but lo0 in this kernel"),
+    };
+    let trial = |(name, test): Test| {
+        let (need, possible) = match kernel {
+            Ok(()) if name.contains("tshark::") && !installed("tshark") => {
+                ("tshark", Err("no tshark"))
+            }
+            Ok(()) if name.starts_with("root::") => ("root", namespace),
+            _ => ("netbsd", kernel),
+        };
+        let reason = possible.err().unwrap_or_default();
+        trial_if(possible.is_ok(), need, reason, name, test)
+    };
+    run(tests.into_iter().map(trial).collect())
+}
+
+fn installed(program: &str) -> bool {
+    let output = std::process::Command::new(program)
+        .arg("--version")
+        .output();
+    output.is_ok_and(|output| output.status.success())
+}
+
 /// What the kernel in this build calls itself (`kern.ostype`).
 pub fn kernel_name() -> &'static str {
     match rump_sys::kernel::KIND {

@@ -41,6 +41,18 @@ CTASSERT(sizeof(struct rump_vif_stats) == 88);
 #define	CAPS_RX_CSUM	(IFCAP_CSUM_TCPv4_Rx | IFCAP_CSUM_UDPv4_Rx |	\
 			 IFCAP_CSUM_TCPv6_Rx | IFCAP_CSUM_UDPv6_Rx)
 
+/*
+ * A program's stack is a host, which forwards nothing unless it is told to (RFC 1122,
+ * 3.3.1.1); the tree's rump kernels are compiled as gateways.  What is forwarded could
+ * not come in large segments, either: see vif_passes_on.
+ */
+RUMP_COMPONENT(RUMP_COMPONENT_NET_IFCFG)
+{
+
+	ipforwarding = 0;
+	ip6_forwarding = 0;
+}
+
 static LIST_HEAD(, rump_vif) vif_list = LIST_HEAD_INITIALIZER(vif_list);
 
 static uint64_t

@@ -76,6 +76,13 @@ struct rump_vif {
 #define	VIF_TAP_OUT(ifp, m)	bpf_mtap(ifp, m)
 #endif
 
+/* Routes that a cache has given out were not counted in older trees. */
+#ifdef IFEF_MPSAFE
+#define	VIF_ROUTE_UNREF(rt, ro)	rtcache_unref(rt, ro)
+#else
+#define	VIF_ROUTE_UNREF(rt, ro)	((void)(rt), (void)(ro))
+#endif
+
 uint32_t vif_offloads(struct rump_vif *);
 void	vif_tell_state(struct rump_vif *);
 

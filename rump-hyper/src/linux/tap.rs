@@ -116,6 +116,7 @@ impl Backend for Tap {
                 }
                 // A frame that was too long for Linux's own idea, or the like.
                 Err(error) if !self.is_gone(&error) && frames > 0 => break,
+                Err(_) if !self.link() => return Err(Errno::NXIO),
                 Err(error) => return Err(super::errno::of(&error)),
             }
         }

@@ -5,6 +5,7 @@ use super::abi::{BATCH, Offload, Part, Tx};
 use super::buffer::{Buffer, Pool};
 use super::offload::Offloads;
 use crate::errno::Errno;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::marker::PhantomData;
@@ -62,6 +63,41 @@ pub trait Backend: Send + Sync + fmt::Debug {
     /// What it has counted.
     fn statistics(&self) -> Statistics {
         Statistics::default()
+    }
+}
+
+/// One that is kept, to be put behind an interface again.
+impl<B: Backend + ?Sized> Backend for Arc<B> {
+    fn offers(&self) -> Offloads {
+        (**self).offers()
+    }
+
+    fn set_receive_offloads(&self, offloads: Offloads) -> Result<(), Errno> {
+        (**self).set_receive_offloads(offloads)
+    }
+
+    fn queues(&self) -> usize {
+        (**self).queues()
+    }
+
+    fn link(&self) -> bool {
+        (**self).link()
+    }
+
+    fn receive(&self, queue: usize, batch: &mut Batch) -> Result<(), Errno> {
+        (**self).receive(queue, batch)
+    }
+
+    fn send(&self, queue: usize, frames: &[Transmit<'_>]) -> Result<usize, Errno> {
+        (**self).send(queue, frames)
+    }
+
+    fn wake(&self) {
+        (**self).wake();
+    }
+
+    fn statistics(&self) -> Statistics {
+        (**self).statistics()
     }
 }
 
@@ -155,10 +191,10 @@ impl Batch {
         core::mem::take(&mut self.frames)
     }
 
-    /// The frames, to be taken out, and the pool that their buffers are from.
-    pub fn take(&mut self) -> (&mut Vec<Received>, &Pool) {
+    /// The frames, to be taken out.
+    pub fn take(&mut self) -> &mut Vec<Received> {
         self.bytes = 0;
-        (&mut self.frames, &self.pool)
+        &mut self.frames
     }
 }
 

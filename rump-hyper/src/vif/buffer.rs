@@ -50,8 +50,9 @@ struct Slot {
 struct Shared {
     /// Those that came back.
     returned: AtomicPtr<Slot>,
-    /// How many the kernel has.
+    /// How many the kernel has, and how many it may have.
     leased: AtomicU32,
+    limit: u32,
 }
 
 impl Shared {
@@ -103,7 +104,6 @@ fn free(slot: NonNull<Slot>) {
 pub struct Pool {
     idle: Vec<NonNull<Slot>>,
     shared: Arc<Shared>,
-    limit: u32,
 }
 
 // SAFETY: the slots in it are its own; what is shared is atomic.
@@ -117,8 +117,8 @@ impl Pool {
             shared: Arc::new(Shared {
                 returned: AtomicPtr::new(null_mut()),
                 leased: AtomicU32::new(0),
+                limit,
             }),
-            limit,
         }
     }
 
@@ -132,11 +132,6 @@ impl Pool {
         // SAFETY: it is ours, and it was initialised when it was allocated.
         unsafe { slot.as_mut().shared = Arc::into_raw(Arc::clone(&self.shared)) };
         Buffer(slot)
-    }
-
-    /// Whether the kernel may have another one.
-    pub fn can_lease(&self) -> bool {
-        self.shared.leased.load(Ordering::Relaxed) < self.limit
     }
 
     /// How many the kernel has.
@@ -156,7 +151,7 @@ impl fmt::Debug for Pool {
         f.debug_struct("Pool")
             .field("idle", &self.idle.len())
             .field("leased", &self.leased())
-            .field("limit", &self.limit)
+            .field("limit", &self.shared.limit)
             .finish()
     }
 }
@@ -187,6 +182,13 @@ unsafe impl Send for Buffer {}
 unsafe impl Sync for Buffer {}
 
 impl Buffer {
+    /// Whether the kernel may have another one of its pool's.
+    pub fn can_lease(&self) -> bool {
+        // SAFETY: the buffer is ours, and so refers to its pool.
+        let shared = unsafe { &*self.0.as_ref().shared };
+        shared.leased.load(Ordering::Relaxed) < shared.limit
+    }
+
     /// Lends it to the kernel, which ends the lease through the pointer.
     pub fn into_lease(self) -> *mut Lease {
         let buffer = ManuallyDrop::new(self);
@@ -269,12 +271,14 @@ mod tests {
         first.fill(7);
         let address = first.as_ptr();
         let lease = first.into_lease();
-        assert!(pool.can_lease());
-        let second = pool.take().into_lease();
-        assert!(!pool.can_lease());
+        let second = pool.take();
+        assert!(second.can_lease());
+        let second = second.into_lease();
+        let third = pool.take();
+        assert!(!third.can_lease());
         // SAFETY: a lease of ours, ended once.
         unsafe { ((*lease).release)(lease) };
-        assert!(pool.can_lease());
+        assert!(third.can_lease());
         let again = pool.take();
         assert_eq!(again.as_ptr(), address);
         drop(pool);

@@ -8,7 +8,7 @@ mod fuzz;
 mod tests;
 
 pub use check::{Malformed, Segment, Work, check};
-pub use finish::Cutter;
+pub use finish::{Cutter, restore};
 
 use core::fmt;
 use core::ops::{BitAnd, BitOr, Sub};

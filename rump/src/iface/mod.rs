@@ -25,6 +25,7 @@
 //! here.
 
 mod address;
+mod backends;
 mod capabilities;
 pub(crate) mod detection;
 mod error;
@@ -36,6 +37,9 @@ mod sockaddr;
 mod statistics;
 
 pub use address::Address;
+pub use backends::faults::{self, Faults};
+pub use backends::pair::{self, Pair};
+pub use backends::tee::{self, Tee};
 pub use capabilities::Capabilities;
 pub use error::Error;
 pub use interface::{Interface, LinkState};

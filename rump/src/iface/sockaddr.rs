@@ -182,7 +182,10 @@ mod tests {
             net("10.1.2.3".parse().unwrap(), &mask),
             Some("10.1.2.3/16".parse().unwrap())
         );
-        assert_eq!(net("10.1.2.3".parse().unwrap(), &[0]), None);
+        assert_eq!(
+            net("10.1.2.3".parse().unwrap(), &[0]),
+            Some("10.1.2.3/0".parse().unwrap())
+        );
         assert_eq!(
             net("10.1.2.3".parse().unwrap(), &[8, 0, 0, 0, 255, 0, 255, 0]),
             None

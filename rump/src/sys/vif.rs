@@ -9,7 +9,7 @@ use crate::lwp;
 use rump_sys::hyper::linux::LinuxHost;
 use rump_sys::hyper::upcall;
 use rump_sys::hyper::vif::abi;
-use rump_sys::hyper::vif::{Offloads, Pool, Received, Transmit};
+use rump_sys::hyper::vif::{Offloads, Received, Transmit};
 use rump_sys::vif as raw;
 use std::ffi::{CStr, c_void};
 use std::io;
@@ -127,15 +127,15 @@ impl Vif {
     }
 
     /// Hands frames to the kernel.
-    pub(crate) fn receive(&self, pool: &Pool, frames: &mut Vec<Received>) {
+    pub(crate) fn receive(&self, frames: &mut Vec<Received>) {
         while !frames.is_empty() {
             let count = frames.len().min(abi::BATCH);
-            self.receive_batch(pool, frames.drain(..count));
+            self.receive_batch(frames.drain(..count));
         }
     }
 
     /// Hands over at most as many as make a batch.
-    fn receive_batch(&self, pool: &Pool, frames: impl ExactSizeIterator<Item = Received>) {
+    fn receive_batch(&self, frames: impl ExactSizeIterator<Item = Received>) {
         if lwp::enter().is_err() {
             return;
         }
@@ -153,7 +153,7 @@ impl Vif {
                 offload: frame.offload,
                 pad: [0; 6],
             };
-            if frame.len >= WORTH_LEASING && pool.can_lease() {
+            if frame.len >= WORTH_LEASING && frame.buffer.can_lease() {
                 to.lease = frame.buffer.into_lease();
             } else {
                 kept[index] = Some(frame.buffer);

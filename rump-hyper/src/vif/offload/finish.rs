@@ -4,7 +4,8 @@
 //! (RFC 1071), whose words can be added in any order and in any byte order, as long as
 //! it is the same throughout.
 
-use super::check::Segment;
+use super::check::{Malformed, Segment, Work, check};
+use crate::vif::abi::Offload;
 
 /// The sum of the words in `bytes`, as machine words in memory order; a last odd byte
 /// counts as a word with a zero behind it.
@@ -149,4 +150,26 @@ impl<'a> Cutter<'a> {
         let word = stored(pseudo + sum(header));
         header[16..18].copy_from_slice(&word);
     }
+}
+
+/// Puts in the checksums that a frame is to have, and leaves it in one piece, also if it
+/// is to be cut up. For those who look at frames, or keep them.
+///
+/// # Errors
+/// What it claims is wrong; then it is as it was.
+pub fn restore(frame: &mut [u8], claim: Offload) -> Result<(), Malformed> {
+    match check(frame, claim)? {
+        Work::None | Work::Verified => {}
+        Work::Checksum { start, at } => complete(frame, start, at),
+        Work::Segment(segment) => {
+            let whole = frame.len() - segment.data;
+            let segment = Segment {
+                size: whole.max(1),
+                ..segment
+            };
+            let copy = frame.to_vec();
+            Cutter::new(&copy, segment).next(frame);
+        }
+    }
+    Ok(())
 }

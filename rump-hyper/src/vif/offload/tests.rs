@@ -1,7 +1,7 @@
 //! Frames that are known, and what becomes of them.
 
 use super::check::{Malformed, Work, check};
-use super::finish::{Cutter, complete, fold, sum};
+use super::finish::{Cutter, complete, fold, restore, sum};
 use crate::vif::abi::{DATA_VALID, GSO_ECN, GSO_TCPV4, GSO_TCPV6, NEEDS_CSUM, Offload};
 use std::vec;
 use std::vec::Vec;
@@ -304,4 +304,28 @@ fn ipv6_extension_headers_are_passed() {
         check(&frame, claim(GSO_TCPV6, 500, 70)),
         Err(Malformed::Headers)
     );
+}
+
+#[test]
+fn a_frame_is_restored_in_one_piece() {
+    for (v6, tcp, kind) in [(false, 34, GSO_TCPV4), (true, 54, GSO_TCPV6)] {
+        let sound = if v6 { tcp6(5000, 12) } else { tcp4(5000, 12) };
+        let mut frame = sound.clone();
+        restore(&mut frame, claim(kind | GSO_ECN, 1448, tcp)).unwrap();
+        assert_eq!(verify(&frame, v6), 0);
+        // Nothing else is changed but checksums.
+        let blank = |frame: &[u8]| {
+            let mut frame = frame.to_vec();
+            if !v6 {
+                frame[24..26].fill(0);
+            }
+            frame[usize::from(tcp) + 16..][..2].fill(0);
+            frame
+        };
+        assert_eq!(blank(&frame), blank(&sound));
+        // What claims nonsense stays as it is.
+        let mut frame = sound.clone();
+        assert!(restore(&mut frame, claim(kind, 1, tcp)).is_err());
+        assert_eq!(frame, sound);
+    }
 }

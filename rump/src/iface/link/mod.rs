@@ -33,6 +33,7 @@ use std::io;
 use std::sync::Arc;
 use worker::Workers;
 
+pub use rump_sys::hyper::errno::Errno as HostErrno;
 pub use rump_sys::hyper::linux::Tap;
 pub use rump_sys::hyper::vif::abi::Offload;
 pub use rump_sys::hyper::vif::abi::Stats;
@@ -149,7 +150,11 @@ impl Link {
 
     /// Puts another back end behind the interface, which stays as it is, with its
     /// addresses and connections. Returns the one that was there, which the interface uses
-    /// no more.
+    /// no more; what has come to it is taken in first. Waits for a call to it that is
+    /// under way.
+    ///
+    /// Where the new one is elsewhere in the network, others learn of it from the next
+    /// frame that the kernel sends.
     ///
     /// # Errors
     /// No thread could be started for a further queue. The back end is replaced all the
@@ -165,6 +170,19 @@ impl Link {
     /// Whether the interface is up: its users want frames to flow.
     pub fn is_up(&self) -> bool {
         self.port.shared().is_up()
+    }
+
+    /// Whether it has a link: what is behind it works, and is connected.
+    pub fn has_link(&self) -> bool {
+        self.port.has_link()
+    }
+
+    /// Why the back end has failed, if it has: the interface then has no link until the
+    /// back end is [replaced](Self::replace). `ENXIO` says that what it stood for is gone
+    /// (a TAP interface that was deleted), `EIO` also that it panicked.
+    pub fn error(&self) -> Option<crate::Errno> {
+        let error = self.port.shared().failed()?;
+        Some(crate::Errno::from_raw(error.0))
     }
 
     /// How many frames of the kernel's no back end took.

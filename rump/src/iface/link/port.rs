@@ -5,11 +5,13 @@
 //! called: the kernel's own calls can come with its locks held.
 
 use crate::sys::vif::{Host, Vif};
+use rump_sys::hyper::errno::Errno;
 use rump_sys::hyper::vif::abi;
 use rump_sys::hyper::vif::shape::{self, Scratch};
-use rump_sys::hyper::vif::{Backend, Batch, Offloads, Transmit};
+use rump_sys::hyper::vif::{Backend, Batch, Offloads, Pool, Transmit};
 use std::fmt;
 use std::io;
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -22,8 +24,8 @@ struct Slot {
     backend: Arc<InUse>,
     /// How many there were before.
     generation: u64,
-    /// It will bring no more frames.
-    failed: bool,
+    /// Why it will bring no more frames.
+    failed: Option<Errno>,
     /// The interface goes away.
     stop: bool,
 }
@@ -64,7 +66,7 @@ impl Shared {
     /// goes away.
     pub(crate) fn turn(&self, queue: usize) -> Option<Turn> {
         let mut slot = self.slot();
-        while !slot.stop && (slot.failed || queue >= slot.backend.0.queues()) {
+        while !slot.stop && (slot.failed.is_some() || queue >= slot.backend.0.queues()) {
             slot = self
                 .changed
                 .wait(slot)
@@ -80,11 +82,23 @@ impl Shared {
     }
 
     /// A back end brings no more frames.
-    pub(crate) fn fail(&self, turn: &Turn) {
+    pub(crate) fn fail(&self, turn: &Turn, error: Errno) {
         let mut slot = self.slot();
         if slot.generation == turn.generation {
-            slot.failed = true;
+            slot.failed = slot.failed.or(Some(error));
+            // Its other queues wait for nothing.
+            turn.backend.0.wake();
         }
+    }
+
+    /// Whether its back end has not been replaced yet.
+    pub(crate) fn is_current(&self, turn: &Turn) -> bool {
+        self.slot().generation == turn.generation
+    }
+
+    /// Why the back end brings no more frames.
+    pub(crate) fn failed(&self) -> Option<Errno> {
+        self.slot().failed
     }
 
     /// Puts another back end into the place of this one, which is returned.
@@ -92,7 +106,7 @@ impl Shared {
         let mut slot = self.slot();
         let old = std::mem::replace(&mut slot.backend, Arc::new(InUse(backend)));
         slot.generation += 1;
-        slot.failed = false;
+        slot.failed = None;
         self.told.store(false, Ordering::Release);
         drop(slot);
         self.changed.notify_all();
@@ -121,10 +135,27 @@ impl Shared {
     }
 
     /// Brings frames that came into the shape that the kernel takes.
-    pub(crate) fn shape(&self, batch: &mut Batch) {
+    fn shape(&self, batch: &mut Batch) {
         let taken = Offloads::from_bits(self.offloads.load(Ordering::Acquire));
         let malformed = shape::received(batch, taken);
         self.malformed.fetch_add(malformed, Ordering::Relaxed);
+    }
+
+    /// Sends through a back end; returns how many frames it took.
+    fn send(&self, backend: &Arc<dyn Backend>, queue: usize, frames: &[Transmit<'_>]) -> usize {
+        let mut scratch = None;
+        let sent = guarded(|| {
+            shape::send(
+                frames,
+                backend.offers(),
+                || scratch.insert(self.scratch().take().unwrap_or_default()),
+                |frames| backend.send(queue, frames),
+            )
+        });
+        if scratch.is_some() {
+            *self.scratch() = scratch;
+        }
+        sent.unwrap_or(0)
     }
 
     fn scratch(&self) -> MutexGuard<'_, Option<Scratch>> {
@@ -132,20 +163,17 @@ impl Shared {
     }
 }
 
+/// Calls a back end: one that panics has failed, and nothing else with it.
+pub(crate) fn guarded<T>(call: impl FnOnce() -> Result<T, Errno>) -> Result<T, Errno> {
+    std::panic::catch_unwind(AssertUnwindSafe(call)).unwrap_or(Err(Errno::IO))
+}
+
 impl Host for Shared {
     fn transmit(&self, queue: usize, frames: &[Transmit<'_>]) {
-        let backend = self.backend();
-        let mut scratch = None;
-        let sent = shape::send(
-            frames,
-            backend.0.offers(),
-            || scratch.insert(self.scratch().take().unwrap_or_default()),
-            |frames| backend.0.send(queue, frames),
-        );
-        if scratch.is_some() {
-            *self.scratch() = scratch;
-        }
-        let sent = sent.unwrap_or(0);
+        let slot = self.slot();
+        let backend = slot.failed.is_none().then(|| Arc::clone(&slot.backend));
+        drop(slot);
+        let sent = backend.map_or(0, |backend| self.send(&backend.0, queue, frames));
         let lost = frames.len().saturating_sub(sent);
         self.send_drops.fetch_add(lost as u64, Ordering::Relaxed);
     }
@@ -171,13 +199,16 @@ pub(crate) struct Port {
 /// For how long a back end that was replaced is left to finish what it is doing.
 const FINISHING: Duration = Duration::from_micros(50);
 
+/// As many frames of each of its queues are taken in after that.
+const DRAINED: usize = 1024;
+
 impl Port {
     pub(crate) fn new(backend: Arc<dyn Backend>, config: &abi::Config) -> io::Result<Arc<Self>> {
         let shared = Arc::new(Shared {
             slot: Mutex::new(Slot {
                 backend: Arc::new(InUse(backend)),
                 generation: 0,
-                failed: false,
+                failed: None,
                 stop: false,
             }),
             changed: Condvar::new(),
@@ -196,19 +227,45 @@ impl Port {
         }))
     }
 
-    /// Puts another back end in, and waits until nobody uses the old one.
+    /// Puts another back end in, waits until nobody uses the old one, and takes in what
+    /// has come to it already.
     pub(crate) fn replace(&self, backend: Arc<dyn Backend>) -> Arc<dyn Backend> {
         let offers = backend.offers();
         let link = backend.link();
         let old = self.shared.replace(backend);
         self.vif.set_offloads(offers);
-        self.set_link(link);
         while Arc::strong_count(&old) > 1 {
             // Again and again: a thread may just be on its way into it.
             old.0.wake();
             std::thread::sleep(FINISHING);
         }
+        // Nobody speaks for the old one any more.
+        self.set_link(link);
+        self.drain(&old.0);
         Arc::clone(&old.0)
+    }
+
+    /// Takes in what a back end has brought that nobody serves any more. Whatever goes
+    /// on coming, there is an end to it.
+    fn drain(&self, backend: &Arc<dyn Backend>) {
+        let mut batch = Batch::new(Pool::new(DRAINED as u32));
+        for queue in 0..backend.queues() {
+            for _ in 0..DRAINED / abi::BATCH {
+                backend.wake();
+                if guarded(|| backend.receive(queue, &mut batch)).is_err() || batch.is_empty() {
+                    break;
+                }
+                self.deliver(&mut batch);
+            }
+        }
+    }
+
+    /// Hands the kernel what has come.
+    pub(crate) fn deliver(&self, batch: &mut Batch) {
+        if !batch.is_empty() {
+            self.shared.shape(batch);
+            self.vif.receive(batch.take());
+        }
     }
 
     /// Tells the kernel about the link, if that is news.
@@ -216,6 +273,10 @@ impl Port {
         if self.link.swap(link, Ordering::AcqRel) != link {
             self.vif.set_link(link);
         }
+    }
+
+    pub(crate) fn has_link(&self) -> bool {
+        self.link.load(Ordering::Relaxed)
     }
 
     pub(crate) fn shared(&self) -> &Shared {

@@ -1,6 +1,7 @@
 //! The threads that serve the queues of an interface.
 
-use super::port::{Port, Turn};
+use super::HostErrno;
+use super::port::{Port, Turn, guarded};
 use rump_sys::hyper::vif::{Batch, Pool};
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -56,34 +57,27 @@ impl Workers {
 fn serve(port: &Port, queue: usize) {
     let mut batch = Batch::new(Pool::new(LEASES));
     while let Some(turn) = port.shared().turn(queue) {
-        let alive = receive(&turn, queue, &mut batch);
-        if queue == 0 {
-            port.set_link(alive && turn.backend.0.link());
+        let result = receive(&turn, queue, &mut batch);
+        if let Err(error) = result {
+            port.shared().fail(&turn, error);
         }
-        if !alive {
-            port.shared().fail(&turn);
+        if (queue == 0 || result.is_err()) && port.shared().is_current(&turn) {
+            port.set_link(result.is_ok() && turn.backend.0.link());
         }
         // A back end that was replaced meanwhile must not be kept.
         drop(turn);
-        deliver(port, &mut batch);
+        port.deliver(&mut batch);
     }
 }
 
-/// Waits for frames; false if there will be none any more.
-fn receive(turn: &Turn, queue: usize, batch: &mut Batch) -> bool {
+/// Waits for frames; fails if there will be none any more.
+fn receive(turn: &Turn, queue: usize, batch: &mut Batch) -> Result<(), HostErrno> {
     let backend = &turn.backend.0;
-    if let Some(offloads) = turn.receive_offloads {
-        // Where it cannot, what it goes on to bring is brought into shape here.
-        let _ = backend.set_receive_offloads(offloads & backend.offers());
-    }
-    backend.receive(queue, batch).is_ok()
-}
-
-fn deliver(port: &Port, batch: &mut Batch) {
-    if batch.is_empty() {
-        return;
-    }
-    port.shared().shape(batch);
-    let (frames, pool) = batch.take();
-    port.vif().receive(pool, frames);
+    guarded(|| {
+        if let Some(offloads) = turn.receive_offloads {
+            // Where it cannot, what it goes on to bring is brought into shape here.
+            let _ = backend.set_receive_offloads(offloads & backend.offers());
+        }
+        backend.receive(queue, batch)
+    })
 }

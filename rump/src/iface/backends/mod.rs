@@ -1,0 +1,5 @@
+//! Back ends that need nothing of the host, and such as go around another.
+
+pub mod faults;
+pub mod pair;
+pub mod tee;

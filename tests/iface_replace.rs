@@ -1,0 +1,132 @@
+//! Back ends are replaced while connections run over their interface, in a network
+//! namespace that this process makes for itself: a bridge of Linux's, and at its ports
+//! whatever stands behind the interface.
+
+mod common;
+#[path = "common/interface.rs"]
+mod interface;
+#[path = "common/patch.rs"]
+mod patch;
+#[path = "common/stream.rs"]
+mod stream;
+
+use common::{Outcome, netns};
+use patch::{Patch, Plain};
+use rump::iface::{Faults, Link, Pair, Tap};
+use std::time::Duration;
+use stream::BothWays;
+
+const HERE: &str = "10.1.4.1";
+const THERE: &str = "10.1.4.2";
+const HERE6: &str = "fd00:14::1";
+const THERE6: &str = "fd00:14::2";
+
+/// A TAP interface at the bridge.
+fn tap() -> Result<Tap, Box<dyn std::error::Error>> {
+    let tap = Tap::open("rumptap%d")?;
+    netns::ip(&format!("link set {} master bridge up", tap.name()))?;
+    Ok(tap)
+}
+
+fn make() -> Result<Link, Box<dyn std::error::Error>> {
+    let kernel = common::boot();
+    interface::trust_addresses();
+    netns::ip("link add bridge type bridge forward_delay 0")?;
+    netns::ip(&format!("address add {HERE}/24 dev bridge"))?;
+    netns::ip(&format!("address add {HERE6}/64 dev bridge nodad"))?;
+    netns::ip("link set bridge up")?;
+    let link = kernel.attach(tap()?)?;
+    interface::add_address(link.name(), THERE.parse()?, 24)?;
+    interface::add_address(link.name(), THERE6.parse()?, 64)?;
+    Ok(link)
+}
+
+/// What the kernel says that the interface can do, and does.
+fn offloads(link: &Link) -> std::io::Result<(bool, bool)> {
+    let (there, used) = interface::capabilities(link.name())?;
+    assert_eq!(there, used);
+    Ok((
+        used & interface::cap::TSO4 != 0,
+        used & interface::cap::LRO != 0,
+    ))
+}
+
+fn connections_outlive_back_ends() -> Outcome {
+    let link = make()?;
+    assert_eq!(offloads(&link)?, (true, true));
+    let streams = [BothWays::start(THERE)?, BothWays::start(THERE6)?];
+    let advance = || streams.iter().for_each(|stream| stream.advance(1 << 20));
+    advance();
+    for round in 0..2 {
+        // Another of the same kind; the old one goes away.
+        drop(link.replace(tap()?)?);
+        assert_eq!(offloads(&link)?, (true, true));
+        advance();
+
+        // Nothing is left to it.
+        let old = link.replace(Plain(tap()?))?;
+        assert_eq!(offloads(&link)?, (false, false));
+        advance();
+
+        // The old one again.
+        let plain = link.replace(old)?;
+        assert_eq!(offloads(&link)?, (true, true));
+        advance();
+
+        // One end of a cable, the other end of which is joined with what was there.
+        let (near, far) = Pair::new();
+        let patch = Patch::new(far, tap()?);
+        drop(link.replace(near)?);
+        assert_eq!(offloads(&link)?, (true, true));
+        advance();
+
+        let slow = Faults::builder()
+            .delay(Duration::from_millis(1), Duration::ZERO)
+            .around(plain)?;
+        drop(link.replace(slow)?);
+        drop(patch);
+        assert_eq!(offloads(&link)?, (false, false));
+        advance();
+        assert!(link.has_link() && link.error().is_none(), "round {round}");
+    }
+    assert_eq!(link.malformed(), 0);
+    for stream in streams {
+        stream.finish()?;
+    }
+    Ok(())
+}
+
+/// Back and forth as fast as it goes, with frames on their way through both.
+fn in_quick_succession() -> Outcome {
+    const ADDRESS: &str = "10.1.5.2";
+    let kernel = common::boot();
+    let (near, far) = Pair::new();
+    let link = kernel.attach(near)?;
+    let tap = Tap::open("quick%d")?;
+    let name = tap.name().to_string();
+    netns::ip(&format!("address add 10.1.5.1/24 dev {name}"))?;
+    netns::ip(&format!("link set {name} up"))?;
+    let _patch = Patch::new(far, tap);
+    interface::add_address(link.name(), ADDRESS.parse()?, 24)?;
+    let stream = BothWays::start(ADDRESS)?;
+    stream.advance(1 << 20);
+    for _ in 0..200 {
+        let pair = link.replace(Plain(Pair::new().0))?;
+        drop(link.replace(pair)?);
+    }
+    assert_eq!(offloads(&link)?, (true, true));
+    assert!(link.has_link());
+    stream.advance(1 << 20);
+    stream.finish()?;
+    Ok(())
+}
+
+fn main() {
+    common::run_with_interfaces([
+        (
+            "root::connections_outlive_back_ends",
+            connections_outlive_back_ends,
+        ),
+        ("root::in_quick_succession", in_quick_succession),
+    ])
+}
