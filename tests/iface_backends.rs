@@ -1,8 +1,6 @@
 //! What stands behind interfaces, and what becomes of them when it fails.
 
 mod common;
-#[path = "common/interface.rs"]
-mod interface;
 #[path = "common/patch.rs"]
 mod patch;
 #[path = "common/stream.rs"]
@@ -12,7 +10,7 @@ use common::{Outcome, netns};
 use patch::Patch;
 use rump::Errno;
 use rump::iface::link::{Batch, HostErrno, Offload, Offloads, Piece, Transmit};
-use rump::iface::{Backend, Faults, Link, Pair, Tap, Tee};
+use rump::iface::{Backend, Faults, IpNet, Link, Pair, Tap, Tee};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -34,9 +32,8 @@ impl Net {
             tap,
             there: format!("10.3.{number}.2"),
         };
-        interface::trust_addresses();
         net.plug(number)?;
-        interface::add_address(net.link.name(), net.there.parse()?, 24)?;
+        net.link.add_address(IpNet::new(net.there.parse()?, 24)?)?;
         Ok(net)
     }
 
@@ -241,7 +238,6 @@ impl Backend for Broken {
 
 fn back_ends_fail() -> Outcome {
     let kernel = common::boot();
-    interface::trust_addresses();
     let ways: [(How, Errno); 2] = [
         (|| Err(HostErrno::TIMEDOUT), Errno::ETIMEDOUT),
         // A panic, without its message.
@@ -256,7 +252,7 @@ fn back_ends_fail() -> Outcome {
         });
         let link = kernel.attach(Arc::clone(&broken))?;
         let address = format!("10.4.{number}.1");
-        interface::add_address(link.name(), address.parse()?, 24)?;
+        link.add_address(IpNet::new(address.parse()?, 24)?)?;
         // First what is sent fails.
         let socket = rump::net::UdpSocket::bind(at(&address, 0))?;
         let drops = link.send_drops();
@@ -284,10 +280,9 @@ fn back_ends_fail() -> Outcome {
 /// The other end of a cable is not served, and then is gone.
 fn cable_is_pulled() -> Outcome {
     let kernel = common::boot();
-    interface::trust_addresses();
     let (near, far) = Pair::new();
     let link = kernel.attach(near)?;
-    interface::add_address(link.name(), "10.4.9.1".parse()?, 24)?;
+    link.add_address("10.4.9.1/24".parse()?)?;
     let socket = rump::net::UdpSocket::bind(at("10.4.9.1", 0))?;
     socket.set_broadcast(true)?;
     for number in 0..2 * rump::iface::pair::QUEUE {
@@ -308,7 +303,6 @@ fn cable_is_pulled() -> Outcome {
 /// Two interfaces of the kernel, joined; what one is sent goes on to Linux by the other.
 fn cable_joins() -> Outcome {
     let kernel = common::boot();
-    interface::trust_addresses();
     let (near, far) = Pair::new();
     let link = kernel.attach(near)?;
     let tap = Tap::open("cable%d")?;
@@ -316,7 +310,7 @@ fn cable_joins() -> Outcome {
     netns::ip(&format!("address add 10.3.20.1/24 dev {name}"))?;
     netns::ip(&format!("link set {name} up"))?;
     let patch = Patch::new(far, tap);
-    interface::add_address(link.name(), "10.3.20.2".parse()?, 24)?;
+    link.add_address("10.3.20.2/24".parse()?)?;
     let stream = BothWays::start("10.3.20.2")?;
     stream.advance(4 << 20);
     stream.finish()?;

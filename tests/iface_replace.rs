@@ -3,8 +3,6 @@
 //! whatever stands behind the interface.
 
 mod common;
-#[path = "common/interface.rs"]
-mod interface;
 #[path = "common/patch.rs"]
 mod patch;
 #[path = "common/stream.rs"]
@@ -12,7 +10,7 @@ mod stream;
 
 use common::{Outcome, netns};
 use patch::{Patch, Plain};
-use rump::iface::{Faults, Link, Pair, Tap};
+use rump::iface::{Capabilities, Faults, IpNet, Link, Pair, Tap};
 use std::time::Duration;
 use stream::BothWays;
 
@@ -30,24 +28,27 @@ fn tap() -> Result<Tap, Box<dyn std::error::Error>> {
 
 fn make() -> Result<Link, Box<dyn std::error::Error>> {
     let kernel = common::boot();
-    interface::trust_addresses();
     netns::ip("link add bridge type bridge forward_delay 0")?;
     netns::ip(&format!("address add {HERE}/24 dev bridge"))?;
     netns::ip(&format!("address add {HERE6}/64 dev bridge nodad"))?;
     netns::ip("link set bridge up")?;
     let link = kernel.attach(tap()?)?;
-    interface::add_address(link.name(), THERE.parse()?, 24)?;
-    interface::add_address(link.name(), THERE6.parse()?, 64)?;
+    link.add_address(IpNet::new(THERE.parse()?, 24)?)?;
+    link.add_address(IpNet::new(THERE6.parse()?, 64)?)?;
     Ok(link)
 }
 
 /// What the kernel says that the interface can do, and does.
 fn offloads(link: &Link) -> std::io::Result<(bool, bool)> {
-    let (there, used) = interface::capabilities(link.name())?;
+    let Capabilities {
+        possible: there,
+        enabled: used,
+        ..
+    } = link.capabilities()?;
     assert_eq!(there, used);
     Ok((
-        used & interface::cap::TSO4 != 0,
-        used & interface::cap::LRO != 0,
+        used & Capabilities::SEGMENTATION != 0,
+        used & Capabilities::LARGE_RECEIVE != 0,
     ))
 }
 
@@ -107,7 +108,7 @@ fn in_quick_succession() -> Outcome {
     netns::ip(&format!("address add 10.1.5.1/24 dev {name}"))?;
     netns::ip(&format!("link set {name} up"))?;
     let _patch = Patch::new(far, tap);
-    interface::add_address(link.name(), ADDRESS.parse()?, 24)?;
+    link.add_address(IpNet::new(ADDRESS.parse()?, 24)?)?;
     let stream = BothWays::start(ADDRESS)?;
     stream.advance(1 << 20);
     for _ in 0..200 {

@@ -3,13 +3,11 @@
 #![allow(unsafe_code)]
 
 mod common;
-#[path = "common/interface.rs"]
-mod interface;
 #[path = "common/stream.rs"]
 mod stream;
 
 use common::{Outcome, netns};
-use rump::iface::{Link, Tap};
+use rump::iface::{Interface, IpNet, Link, Tap};
 use std::ffi::c_int;
 use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
@@ -30,7 +28,6 @@ fn link() -> &'static Link {
 
 fn make() -> Result<Link, Box<dyn std::error::Error>> {
     let kernel = common::boot();
-    interface::trust_addresses();
     let tap = Tap::open("rumptap%d")?;
     let name = tap.name().to_string();
     let link = kernel.attach(tap)?;
@@ -38,8 +35,8 @@ fn make() -> Result<Link, Box<dyn std::error::Error>> {
     ip(format!("address add {HERE}/24 dev {name}"))?;
     ip(format!("address add {HERE6}/64 dev {name} nodad"))?;
     ip(format!("link set {name} up"))?;
-    interface::add_address(link.name(), THERE.parse()?, 24)?;
-    interface::add_address(link.name(), THERE6.parse()?, 64)?;
+    link.add_address(IpNet::new(THERE.parse()?, 24)?)?;
+    link.add_address(IpNet::new(THERE6.parse()?, 64)?)?;
     Ok(link)
 }
 
@@ -181,11 +178,11 @@ fn come_and_go() -> Outcome {
             rump::Errno::of(&taken.unwrap_err()),
             Some(rump::Errno::EEXIST)
         );
-        assert!(!link.is_up());
+        assert!(!link.is_up()?);
         netns::ip("address add 10.1.3.1/24 dev comeandgo")?;
         netns::ip("link set comeandgo up")?;
-        interface::add_address("vif77", "10.1.3.2".parse()?, 24)?;
-        assert!(link.is_up());
+        link.add_address("10.1.3.2/24".parse()?)?;
+        assert!(link.is_up()?);
         let inside = rump::net::UdpSocket::bind(at("10.1.3.2", 0))?;
         let outside = std::net::UdpSocket::bind(at("10.1.3.1", 0))?;
         let port = inside.local_addr()?.port();
@@ -194,11 +191,11 @@ fn come_and_go() -> Outcome {
             inside.send_to(&[round; 100], outside.local_addr()?)?;
         }
         if round % 2 == 0 {
-            interface::set_up("vif77", false)?;
-            assert!(!link.is_up());
+            link.set_up(false)?;
+            assert!(!link.is_up()?);
         }
         drop(link);
-        assert!(interface::set_up("vif77", true).is_err());
+        assert!(Interface::named("vif77").is_err());
     }
     Ok(())
 }

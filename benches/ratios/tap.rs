@@ -7,15 +7,13 @@
 //! each in turn, with the kernel's sockets or Linux's. Offloads are everywhere what they
 //! are by default.
 
-#[path = "../../tests/common/interface.rs"]
-mod interface;
 #[path = "../../tests/common/netns.rs"]
 mod netns;
 
 use crate::Outcome;
 use crate::comparison::{Better, Harness, Subject, seconds};
 use crate::loopback::{BLOCK, RUN, pattern, receive, send};
-use rump::iface::Tap;
+use rump::iface::{IpNet, Tap};
 use std::error::Error;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -145,11 +143,10 @@ fn run(names: &[String]) -> Outcome {
     let wanted = |name: &str| names.iter().any(|other| other == name);
     let mut harness = Harness::new(&wanted);
     let kernel = harness.boot()?;
-    interface::trust_addresses();
     let link = kernel.attach(Tap::open("rump0")?)?;
     netns::ip(&format!("address add {TAP_LINUX}/24 dev rump0"))?;
     netns::ip("link set rump0 up")?;
-    interface::add_address(link.name(), TAP_RUMP.parse()?, 24)?;
+    link.add_address(IpNet::new(TAP_RUMP.parse()?, 24)?)?;
     let mut near = Peer::start("tap-peer")?;
     near.serve("near")?;
     let mut far = Peer::start("tap-far-peer")?;

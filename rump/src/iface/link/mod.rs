@@ -24,12 +24,14 @@
 mod port;
 mod worker;
 
+use crate::iface::Interface;
 use crate::kernel::Kernel;
 use port::Port;
 use rump_sys::hyper::vif::abi;
 use std::fmt;
 use std::hash::{BuildHasher, Hasher};
 use std::io;
+use std::ops::Deref;
 use std::sync::Arc;
 use worker::Workers;
 
@@ -100,10 +102,11 @@ impl Builder {
             },
         )?;
         let workers = Workers::new(Arc::clone(&port));
+        let interface = Interface::named(port.vif().name())?;
         let link = Link {
             port,
             workers,
-            address,
+            interface,
         };
         link.workers.serve(backend.queues())?;
         Ok(link)
@@ -119,28 +122,18 @@ fn random_address() -> [u8; 6] {
     [0x02, random[0], random[1], random[2], random[3], random[4]]
 }
 
-/// A network interface of the kernel with what is behind it. Dropping it removes the
-/// interface.
+/// A network interface of the kernel with what is behind it. Its addresses and settings
+/// are those of its [`Interface`]. Dropping it removes the interface.
 pub struct Link {
     port: Arc<Port>,
     workers: Workers,
-    address: [u8; 6],
+    interface: Interface,
 }
 
 impl Link {
     /// The settings of an interface that is to be made.
     pub fn builder() -> Builder {
         Builder::default()
-    }
-
-    /// What the kernel calls the interface.
-    pub fn name(&self) -> &str {
-        self.port.vif().name()
-    }
-
-    /// Its Ethernet address.
-    pub fn address(&self) -> [u8; 6] {
-        self.address
     }
 
     /// What is behind it.
@@ -165,11 +158,6 @@ impl Link {
         let old = self.port.replace(backend);
         self.workers.serve(queues)?;
         Ok(old)
-    }
-
-    /// Whether the interface is up: its users want frames to flow.
-    pub fn is_up(&self) -> bool {
-        self.port.shared().is_up()
     }
 
     /// Whether it has a link: what is behind it works, and is connected.
@@ -201,6 +189,14 @@ impl Link {
     /// [`kernel::Down`](crate::kernel::Down).
     pub fn stats(&self) -> io::Result<Stats> {
         self.port.vif().stats()
+    }
+}
+
+impl Deref for Link {
+    type Target = Interface;
+
+    fn deref(&self) -> &Interface {
+        &self.interface
     }
 }
 

@@ -37,7 +37,6 @@ pub(crate) struct Shared {
     /// The offloads that the kernel uses, and whether the back end was told.
     offloads: AtomicU32,
     told: AtomicBool,
-    up: AtomicBool,
     send_drops: AtomicU64,
     malformed: AtomicU64,
     /// Memory that is used again and again; gone while it is in use.
@@ -122,10 +121,6 @@ impl Shared {
         backend.0.wake();
     }
 
-    pub(crate) fn is_up(&self) -> bool {
-        self.up.load(Ordering::Relaxed)
-    }
-
     pub(crate) fn send_drops(&self) -> u64 {
         self.send_drops.load(Ordering::Relaxed)
     }
@@ -178,8 +173,7 @@ impl Host for Shared {
         self.send_drops.fetch_add(lost as u64, Ordering::Relaxed);
     }
 
-    fn state(&self, up: bool, offloads: Offloads) {
-        self.up.store(up, Ordering::Relaxed);
+    fn state(&self, _up: bool, offloads: Offloads) {
         let before = self.offloads.swap(offloads.bits(), Ordering::AcqRel);
         if before != offloads.bits() {
             self.told.store(false, Ordering::Release);
@@ -214,7 +208,6 @@ impl Port {
             changed: Condvar::new(),
             offloads: AtomicU32::new(0),
             told: AtomicBool::new(false),
-            up: AtomicBool::new(false),
             send_drops: AtomicU64::new(0),
             malformed: AtomicU64::new(0),
             scratch: Mutex::default(),
