@@ -91,6 +91,17 @@ fn connections_and_bytes() -> Outcome {
         Some(3 * BYTES as u64)
     );
     assert_eq!(since.get("rump_tcp_retransmitted_segments_total"), Some(0));
+    let lo0 = |name: &str| {
+        let of = |metric: &&rump::metrics::Metric| {
+            metric.name == name && metric.label == Some(("interface", "lo0".into()))
+        };
+        since.iter().find(of).map_or(0, |metric| metric.value)
+    };
+    assert!(lo0("rump_interface_sent_bytes_total") > 3 * BYTES as u64);
+    assert_eq!(
+        lo0("rump_interface_sent_total"),
+        lo0("rump_interface_received_total")
+    );
     Ok(())
 }
 

@@ -332,9 +332,15 @@ impl Interface {
     /// has it. [`add_unique_address`](Self::add_unique_address) does.
     ///
     /// # Errors
-    /// `EINVAL` and others, if it cannot have the address.
+    /// `EINVAL` for the address of a group, and others if it cannot have the address.
     #[doc(alias = "SIOCAIFADDR")]
     pub fn add_address(&self, net: IpNet) -> Result<(), Error> {
+        if net.addr().is_multicast() {
+            // NetBSD takes one of IPv6.
+            return Err(self.refused(format!("add {net}"))(
+                crate::Errno::EINVAL.into(),
+            ));
+        }
         Address::add(&self.0, net).map_err(self.refused(format!("add {net}")))?;
         tracing::info!(interface = self.name(), address = %net, "address added");
         Ok(())
@@ -351,6 +357,8 @@ impl Interface {
         let operation = format!("add {net} and detect duplicates");
         let detection = super::detection::Detection::on(net.addr())
             .map_err(|error| self.refused(&*operation)(error.into()))?;
+        // The kernel asks only where it can.
+        self.set_up(true)?;
         self.add_address(net)?;
         let result = self.wait_until_unique(net, &operation);
         drop(detection);

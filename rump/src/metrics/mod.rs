@@ -77,6 +77,7 @@ impl Snapshot {
         crate::kernel::check_running()?;
         let mut metrics = Vec::new();
         source::protocols(&mut metrics);
+        source::interfaces(&mut metrics);
         source::memory(&mut metrics);
         source::processes(&mut metrics);
         source::hypercalls(&mut metrics);

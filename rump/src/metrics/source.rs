@@ -5,6 +5,7 @@
 
 use super::table::{MBUF_TYPES, PROTOCOLS};
 use super::{Kind, Metric};
+use crate::iface::Interface;
 use crate::sys::sysctl as raw;
 use crate::sysctl;
 use rump_sys::{abi, hyper};
@@ -36,6 +37,25 @@ pub(super) fn protocols(metrics: &mut Vec<Metric>) {
         let value = |index: usize| number(&counters, index * size_of::<u64>());
         metrics.extend(rows.iter().filter_map(|&(index, name, help)| {
             Some(plain(name, help, Kind::Counter, value(index)?))
+        }));
+    }
+}
+
+/// The counters of all interfaces.
+pub(super) fn interfaces(metrics: &mut Vec<Metric>) {
+    let all = Interface::list().unwrap_or_default();
+    let counted: Vec<_> = all
+        .iter()
+        .filter_map(|interface| Some((interface, interface.statistics().ok()?.metrics())))
+        .collect();
+    let count = counted.first().map_or(0, |(_, counters)| counters.len());
+    for index in 0..count {
+        metrics.extend(counted.iter().map(|(interface, counters)| {
+            let (name, help, value) = counters[index];
+            Metric {
+                label: Some(("interface", interface.name().into())),
+                ..plain(name, help, Kind::Counter, value)
+            }
         }));
     }
 }

@@ -180,7 +180,8 @@ pub fn remove(destination: IpNet) -> Result<(), Error> {
 /// `ESRCH` if there is none.
 #[doc(alias = "RTM_GET")]
 pub fn get(address: IpAddr) -> Result<Route, Error> {
-    let mut change = Change::new(abi::RTM_GET, 0);
+    // Without RTF_UP the question would be for a neighbour.
+    let mut change = Change::new(abi::RTM_GET, abi::RTF_UP);
     change.address(abi::RTA_DST, &sockaddr::ip(address));
     // Says which interface it is in the answer.
     change.address(abi::RTA_IFP, &sockaddr::link(0, None));

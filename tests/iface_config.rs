@@ -1,0 +1,356 @@
+//! Interfaces, addresses, routes and neighbours, as the kernel is told and tells.
+
+mod common;
+
+use common::{Outcome, netns};
+use rump::Errno;
+use rump::iface::neighbor;
+use rump::iface::route::{self, Gateway};
+use rump::iface::{Error, Interface, IpNet, Link, LinkState, Pair, Tap};
+use rump::net::{TcpListener, TcpStream, UdpSocket};
+use std::io::{Read, Write};
+use std::net::IpAddr;
+use std::thread;
+use std::time::{Duration, Instant};
+
+fn main() {
+    common::run_with_interfaces([
+        ("config::names", names),
+        ("config::loopback_is_there", loopback_is_there),
+        ("config::addresses_come_and_go", addresses_come_and_go),
+        ("config::wrong_addresses", wrong_addresses),
+        ("config::mtu", mtu),
+        ("config::up_and_down", up_and_down),
+        ("config::statistics_count", statistics_count),
+        ("config::routes_come_and_go", routes_come_and_go),
+        ("config::wrong_routes", wrong_routes),
+        ("config::neighbors", neighbors),
+        ("root::duplicates_are_detected", duplicates_are_detected),
+        ("config::unique_addresses_are_had", unique_addresses_are_had),
+        ("netbsd::clones", clones),
+        ("config::many_interfaces", many_interfaces),
+    ]);
+}
+
+/// Two interfaces of the kernel, joined.
+fn joined() -> Result<(Link, Link), Box<dyn std::error::Error>> {
+    let kernel = common::boot();
+    let (one, other) = Pair::new();
+    Ok((kernel.attach(one)?, kernel.attach(other)?))
+}
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().expect("an address")
+}
+
+fn net(text: &str) -> IpNet {
+    text.parse().expect("a net")
+}
+
+fn has(interface: &Interface, wanted: &str) -> bool {
+    let addresses = interface.addresses().unwrap_or_default();
+    addresses.iter().any(|address| address.net() == net(wanted))
+}
+
+fn names() -> Outcome {
+    common::boot();
+    for wrong in ["", "lo", "a name0", "sixteen-letters0", "l\x000"] {
+        let error = Interface::named(wrong).unwrap_err();
+        assert!(matches!(error, Error::Name { .. }), "{error}");
+    }
+    let error = Interface::named("vif99").unwrap_err();
+    assert!(
+        error.to_string().contains("no interface vif99 (it has lo0"),
+        "{error}"
+    );
+    assert_eq!(error.errno(), Some(Errno::ENXIO));
+    Ok(())
+}
+
+fn loopback_is_there() -> Outcome {
+    common::boot();
+    let lo0 = Interface::named("lo0")?;
+    assert!(Interface::list()?.contains(&lo0));
+    assert!(lo0.is_loopback()? && lo0.is_up()?);
+    assert!(lo0.index()? > 0);
+    assert_eq!(lo0.hardware_address()?, None);
+    assert!(
+        has(&lo0, "127.0.0.1/8") && has(&lo0, "::1/128"),
+        "{:?}",
+        lo0.addresses()?
+    );
+    Ok(())
+}
+
+fn addresses_come_and_go() -> Outcome {
+    let (one, _other) = joined()?;
+    for address in [
+        "10.5.0.1/24",
+        "10.5.1.1/31",
+        "10.5.2.1/32",
+        "2001:db8:5::1/64",
+        "fe80::5/64",
+    ] {
+        one.add_address(net(address))?;
+        assert!(has(&one, address), "{address}: {:?}", one.addresses()?);
+        let own = one.addresses()?;
+        let own = own.iter().find(|own| own.net() == net(address));
+        assert!(
+            own.is_some_and(|own| own.is_ready()),
+            "at once, without asking the link"
+        );
+        assert!(one.is_up()?, "an address turns it on");
+        // It can be used.
+        if !address.starts_with("fe80") {
+            UdpSocket::bind((net(address).addr(), 0))?;
+        }
+        one.remove_address(net(address).addr())?;
+        assert!(!has(&one, address));
+        assert!(UdpSocket::bind((net(address).addr(), 0)).is_err());
+    }
+    // The same address with another net.
+    one.add_address(net("10.5.3.1/24"))?;
+    one.add_address(net("10.5.3.1/16"))?;
+    assert!(has(&one, "10.5.3.1/16") && !has(&one, "10.5.3.1/24"));
+    Ok(())
+}
+
+fn wrong_addresses() -> Outcome {
+    let (one, _other) = joined()?;
+    let error = one.remove_address(ip("10.6.0.1")).unwrap_err();
+    assert_eq!(error.errno(), Some(Errno::EADDRNOTAVAIL), "{error}");
+    let text = error.to_string();
+    assert!(
+        text.contains(one.name()) && text.contains("10.6.0.1"),
+        "{text}"
+    );
+    let error = one.remove_address(ip("2001:db8:6::1")).unwrap_err();
+    assert_eq!(error.errno(), Some(Errno::EADDRNOTAVAIL), "{error}");
+    assert!(one.add_address(net("ff02::1/64")).is_err(), "a group");
+    let gone = Interface::named(one.name())?;
+    drop(one);
+    let error = gone.add_address(net("10.6.0.1/24")).unwrap_err();
+    assert_eq!(error.errno(), Some(Errno::ENXIO), "{error}");
+    assert!(matches!(gone.addresses(), Err(Error::Absent { .. })));
+    Ok(())
+}
+
+fn mtu() -> Outcome {
+    let (one, other) = joined()?;
+    assert_eq!(one.mtu()?, 1500);
+    for mtu in [576, 9000, 65_535, 1500] {
+        one.set_mtu(mtu)?;
+        assert_eq!(one.mtu()?, mtu);
+    }
+    for wrong in [0, 67, 65_536, u32::MAX] {
+        let error = one.set_mtu(wrong).unwrap_err();
+        assert_eq!(error.errno(), Some(Errno::EINVAL), "{error}");
+        assert!(error.to_string().contains(&wrong.to_string()), "{error}");
+    }
+    assert_eq!((one.mtu()?, other.mtu()?), (1500, 1500));
+    Ok(())
+}
+
+fn up_and_down() -> Outcome {
+    let (one, other) = joined()?;
+    assert!(!one.is_up()?);
+    one.set_up(true)?;
+    assert!(one.is_up()? && !other.is_up()?);
+    one.set_up(false)?;
+    assert!(!one.is_up()?);
+    assert_eq!(
+        one.link_state()?,
+        LinkState::Up,
+        "of the cable, whatever its users want"
+    );
+    drop(other);
+    let began = Instant::now();
+    while one.link_state()? != LinkState::Down {
+        assert!(
+            began.elapsed() < Duration::from_secs(5),
+            "its other end is gone"
+        );
+        thread::sleep(Duration::from_millis(5));
+    }
+    Ok(())
+}
+
+fn statistics_count() -> Outcome {
+    let (one, other) = joined()?;
+    other.set_up(true)?;
+    one.add_address(net("10.7.0.1/24"))?;
+    // So that nobody has to be asked for.
+    neighbor::add(&one, ip("10.7.0.2"), [2, 0, 0, 0, 0, 9])?;
+    let before = one.statistics()?;
+    let socket = UdpSocket::bind("10.7.0.1:0")?;
+    for _ in 0..10 {
+        socket.send_to(&[7; 100], "10.7.0.2:9")?;
+    }
+    let after = one.statistics()?;
+    assert_eq!(after.sent - before.sent, 10);
+    // 100 bytes of data, 8 of UDP, 20 of IP, 14 of Ethernet.
+    assert_eq!(after.sent_bytes - before.sent_bytes, 10 * 142);
+    assert_eq!(after.send_errors, before.send_errors);
+    let names: Vec<&str> = after.iter().map(|(name, _)| name).collect();
+    assert!(names.contains(&"received") && names.contains(&"sent_bytes"));
+    Ok(())
+}
+
+fn routes_come_and_go() -> Outcome {
+    let (one, _other) = joined()?;
+    one.add_address(net("10.8.0.1/24"))?;
+    one.add_address(net("2001:db8:8::1/64"))?;
+    for (destination, router) in [
+        ("10.80.0.0/16", "10.8.0.2"),
+        ("10.81.2.3/32", "10.8.0.2"),
+        ("2001:db8:80::/48", "2001:db8:8::2"),
+        ("0.0.0.0/0", "10.8.0.2"),
+        ("::/0", "2001:db8:8::2"),
+    ] {
+        let (destination, router) = (net(destination), ip(router));
+        let gateway = Gateway::Router(router);
+        route::add(destination, &gateway)?;
+        let listed = |gateway: &Gateway| -> Result<bool, Error> {
+            let routes = route::list()?;
+            let found = routes.iter().find(|route| route.destination == destination);
+            Ok(found.is_some_and(|route| {
+                route.gateway == *gateway
+                    && route.is_static
+                    && route.interface.as_deref() == Some(one.name())
+            }))
+        };
+        assert!(listed(&gateway)?, "{destination}: {:#?}", route::list()?);
+        let error = route::add(destination, &gateway).unwrap_err();
+        assert_eq!(error.errno(), Some(Errno::EEXIST), "{error}");
+        // What is in the net goes there.
+        let way = route::get(destination.addr())?;
+        assert_eq!((way.destination, &way.gateway), (destination, &gateway));
+        assert!(way.to_string().contains(&router.to_string()), "{way}");
+        let third = match router {
+            IpAddr::V4(_) => ip("10.8.0.3"),
+            IpAddr::V6(_) => ip("2001:db8:8::3"),
+        };
+        route::replace(destination, &Gateway::Router(third))?;
+        assert!(listed(&Gateway::Router(third))?, "{destination}");
+        route::remove(destination)?;
+        assert!(!listed(&Gateway::Router(third))?, "{destination}");
+    }
+    // Straight onto the link.
+    let gateway = Gateway::Link(one.name().into());
+    route::add(net("10.82.0.0/16"), &gateway)?;
+    assert_eq!(route::get(ip("10.82.1.1"))?.gateway, gateway);
+    route::remove(net("10.82.0.0/16"))?;
+    // The net of an address is there by itself.
+    assert_eq!(route::get(ip("10.8.0.77"))?.destination, net("10.8.0.0/24"));
+    Ok(())
+}
+
+fn wrong_routes() -> Outcome {
+    common::boot();
+    let router = |text| Gateway::Router(ip(text));
+    let error = route::remove(net("10.90.0.0/16")).unwrap_err();
+    assert_eq!(error.errno(), Some(Errno::ESRCH), "{error}");
+    let error = route::add(net("10.90.0.0/16"), &router("10.91.0.1")).unwrap_err();
+    assert_eq!(error.errno(), Some(Errno::ENETUNREACH), "{error}");
+    assert!(error.to_string().contains("10.90.0.0/16"), "{error}");
+    let error = route::get(ip("10.92.0.1")).unwrap_err();
+    assert_eq!(error.errno(), Some(Errno::ESRCH), "{error}");
+    let error = route::add(net("10.90.0.0/16"), &Gateway::Link("vif98".into())).unwrap_err();
+    assert!(error.to_string().contains("no interface vif98"), "{error}");
+    Ok(())
+}
+
+fn neighbors() -> Outcome {
+    let (one, _other) = joined()?;
+    one.add_address(net("10.9.0.1/24"))?;
+    one.add_address(net("2001:db8:9::1/64"))?;
+    for address in ["10.9.0.2", "2001:db8:9::2"] {
+        let address = ip(address);
+        let known = |hardware: Option<[u8; 6]>| -> Result<bool, Error> {
+            let all = neighbor::list()?;
+            let found = all.iter().find(|neighbor| neighbor.address == address);
+            Ok(
+                found.map(|neighbor| neighbor.hardware) == hardware.map(Some)
+                    && found
+                        .is_none_or(|neighbor| neighbor.interface.as_deref() == Some(one.name())),
+            )
+        };
+        assert!(known(None)?);
+        neighbor::add(&one, address, [2, 3, 4, 5, 6, 7])?;
+        assert!(known(Some([2, 3, 4, 5, 6, 7]))?, "{:#?}", neighbor::list()?);
+        neighbor::remove(&one, address)?;
+        assert!(known(None)?, "{:#?}", neighbor::list()?);
+    }
+    Ok(())
+}
+
+/// Linux has the addresses already.
+fn duplicates_are_detected() -> Outcome {
+    let kernel = common::boot();
+    let link = kernel.attach(Tap::open("taken0")?)?;
+    netns::ip("address add 10.10.0.1/24 dev taken0")?;
+    netns::ip("address add 2001:db8:10::1/64 dev taken0 nodad")?;
+    netns::ip("link set taken0 up")?;
+    for address in ["10.10.0.1/24", "2001:db8:10::1/64"] {
+        let error = link.add_unique_address(net(address)).unwrap_err();
+        assert!(matches!(error, Error::Conflict { .. }), "{error}");
+        assert!(error.to_string().contains(link.name()), "{error}");
+        assert!(!has(&link, address), "it was removed again");
+    }
+    Ok(())
+}
+
+fn unique_addresses_are_had() -> Outcome {
+    let (one, other) = joined()?;
+    other.set_up(true)?;
+    for address in ["10.11.0.1/24", "2001:db8:11::1/64"] {
+        one.add_unique_address(net(address))?;
+        assert!(has(&one, address));
+        // And nobody is made to wait afterwards.
+        let began = Instant::now();
+        one.add_address(net("10.11.1.1/24"))?;
+        UdpSocket::bind("10.11.1.1:0")?;
+        one.remove_address(ip("10.11.1.1"))?;
+        assert!(began.elapsed() < Duration::from_millis(500));
+    }
+    Ok(())
+}
+
+fn clones() -> Outcome {
+    common::boot();
+    let lo7 = Interface::create("lo7")?;
+    assert!(Interface::list()?.contains(&lo7) && lo7.is_loopback()?);
+    let error = Interface::create("lo7").unwrap_err();
+    assert_eq!(error.errno(), Some(Errno::EEXIST), "{error}");
+    lo7.add_address(net("10.12.0.1/32"))?;
+    let listener = TcpListener::bind("10.12.0.1:0")?;
+    let address = listener.local_addr()?;
+    let client = thread::spawn(move || TcpStream::connect(address)?.write_all(b"clone"));
+    let mut text = String::new();
+    listener.accept()?.0.read_to_string(&mut text)?;
+    client.join().map_err(|_| "the client panicked")??;
+    assert_eq!(text, "clone");
+    lo7.destroy()?;
+    assert!(Interface::named("lo7").is_err());
+    let error = Interface::create("nosuch0").unwrap_err();
+    assert_eq!(error.errno(), Some(Errno::EINVAL), "{error}");
+    Ok(())
+}
+
+/// More than what the list has room for at first.
+fn many_interfaces() -> Outcome {
+    let kernel = common::boot();
+    let links = (0..40)
+        .map(|_| kernel.attach(Pair::new().0))
+        .collect::<Result<Vec<Link>, _>>()?;
+    for (number, link) in links.iter().enumerate() {
+        link.add_address(net(&format!("10.13.{number}.1/24")))?;
+        link.add_address(net(&format!("10.14.{number}.1/24")))?;
+    }
+    let all = Interface::list()?;
+    for (number, link) in links.iter().enumerate() {
+        assert!(all.iter().any(|interface| interface.name() == link.name()));
+        assert!(has(link, &format!("10.13.{number}.1/24")), "{link:?}");
+    }
+    Ok(())
+}
