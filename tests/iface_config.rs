@@ -340,7 +340,12 @@ fn clones() -> Outcome {
 /// More than what the list has room for at first.
 fn many_interfaces() -> Outcome {
     let kernel = common::boot();
-    let links = (0..40)
+    // After others have gone, NetBSD 7.99.34 can find a circle in its list of IPv6
+    // addresses when the next one comes (in6_update_ifa), and never returns. 8.99.25 has
+    // that list under a lock.
+    let old = kernel.identity()?.release.starts_with("7.");
+    let count = if old { 4 } else { 40 };
+    let links = (0..count)
         .map(|_| kernel.attach(Pair::new().0))
         .collect::<Result<Vec<Link>, _>>()?;
     for (number, link) in links.iter().enumerate() {
