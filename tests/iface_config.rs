@@ -341,8 +341,7 @@ fn clones() -> Outcome {
 fn many_interfaces() -> Outcome {
     let kernel = common::boot();
     // After others have gone, NetBSD 7.99.34 can find a circle in its list of IPv6
-    // addresses when the next one comes (in6_update_ifa), and never returns. 8.99.25 has
-    // that list under a lock.
+    // addresses when the next one comes (in6_update_ifa), and never returns.
     let old = kernel.identity()?.release.starts_with("7.");
     let count = if old { 4 } else { 40 };
     let links = (0..count)
