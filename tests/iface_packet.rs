@@ -3,8 +3,6 @@
 //! itself.
 
 mod common;
-#[path = "common/interface.rs"]
-mod interface;
 #[path = "common/stream.rs"]
 mod stream;
 
@@ -35,9 +33,8 @@ fn link(number: u8) -> Result<Link, Box<dyn std::error::Error>> {
 
 fn interface_at(number: u8, packet: Packet) -> Result<Link, Box<dyn std::error::Error>> {
     let link = common::boot().attach(packet)?;
-    interface::trust_addresses();
-    interface::add_address(link.name(), format!("10.5.{number}.2").parse()?, 24)?;
-    interface::add_address(link.name(), format!("fd00:5:{number}::2").parse()?, 64)?;
+    link.add_address(format!("10.5.{number}.2/24").parse()?)?;
+    link.add_address(format!("fd00:5:{number}::2/64").parse()?)?;
     Ok(link)
 }
 
@@ -61,7 +58,7 @@ fn transfers() -> Outcome {
 /// The kernel wants no offloads; what Linux brings as it pleases is finished here.
 fn without_offloads() -> Outcome {
     let link = link(2)?;
-    interface::set_capabilities(link.name(), 0)?;
+    link.set_capabilities(0)?;
     let stream = BothWays::start("10.5.2.2")?;
     stream.advance(1 << 20);
     stream.finish()?;
