@@ -7,13 +7,15 @@ mod common;
 mod stream;
 
 use common::{Outcome, netns};
-use rump::iface::{Interface, IpNet, Link, Tap};
+use rump::iface::link::{Batch, HostErrno, Offloads, Transmit};
+use rump::iface::{Backend, Interface, IpNet, Link, Tap};
 use std::ffi::c_int;
 use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
-use stream::{at, data};
+use stream::{BothWays, at, data};
 
 const HERE: &str = "10.1.2.1";
 const THERE: &str = "10.1.2.2";
@@ -166,6 +168,67 @@ fn udp(here: &str, there: &str) -> Outcome {
     Ok(())
 }
 
+/// Counts the frames that come through each queue.
+#[derive(Debug)]
+struct PerQueue {
+    tap: Tap,
+    came: [AtomicU64; 4],
+}
+
+impl Backend for PerQueue {
+    fn offers(&self) -> Offloads {
+        self.tap.offers()
+    }
+
+    fn set_receive_offloads(&self, offloads: Offloads) -> Result<(), HostErrno> {
+        self.tap.set_receive_offloads(offloads)
+    }
+
+    fn queues(&self) -> usize {
+        self.tap.queues()
+    }
+
+    fn receive(&self, queue: usize, batch: &mut Batch) -> Result<(), HostErrno> {
+        let result = self.tap.receive(queue, batch);
+        self.came[queue].fetch_add(batch.frames().len() as u64, Ordering::Relaxed);
+        result
+    }
+
+    fn send(&self, queue: usize, frames: &[Transmit<'_>]) -> Result<usize, HostErrno> {
+        self.tap.send(queue, frames)
+    }
+
+    fn wake(&self) {
+        self.tap.wake();
+    }
+}
+
+/// Connections are spread over queues, each with its thread.
+fn queues() -> Outcome {
+    let tap = Tap::with_queues("queues%d", 4)?;
+    let name = tap.name().to_string();
+    let queues = Arc::new(PerQueue {
+        tap,
+        came: Default::default(),
+    });
+    let link = common::boot().attach(Arc::clone(&queues))?;
+    netns::ip(&format!("address add 10.1.6.1/24 dev {name}"))?;
+    netns::ip(&format!("link set {name} up"))?;
+    link.add_address("10.1.6.2/24".parse()?)?;
+    let streams = [(); 8].map(|()| BothWays::start("10.1.6.2").unwrap());
+    streams.iter().for_each(|stream| stream.advance(256 << 10));
+    for stream in streams {
+        stream.finish()?;
+    }
+    let came = queues
+        .came
+        .each_ref()
+        .map(|came| came.load(Ordering::Relaxed));
+    let busy = came.iter().filter(|frames| **frames > 20).count();
+    assert!(busy >= 2, "{came:?}");
+    Ok(())
+}
+
 /// Interfaces are made and removed while frames flow; names are used again.
 fn come_and_go() -> Outcome {
     let kernel = common::boot();
@@ -213,6 +276,7 @@ fn main() {
         ),
         ("root::udp_v4", || udp(HERE, THERE)),
         ("root::udp_v6", || udp(HERE6, THERE6)),
+        ("root::queues", queues),
         ("root::interfaces_come_and_go", come_and_go),
     ])
 }

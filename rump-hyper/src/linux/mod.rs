@@ -8,11 +8,14 @@ mod export;
 mod file;
 mod futex;
 mod memory;
+mod packet;
 mod signal;
 mod tap;
 mod thread;
 mod time;
+mod wake;
 
+pub use packet::Packet;
 pub use tap::Tap;
 pub use thread::{errno, forked};
 

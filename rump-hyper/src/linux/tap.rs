@@ -2,13 +2,15 @@
 //!
 //! Frames carry a header of virtio-net (`IFF_VNET_HDR`), so that checksums and the
 //! cutting up of TCP segments are left to Linux where it can, and the other way round.
-//! A queue is a descriptor of its own (`IFF_MULTI_QUEUE`).
+//! A queue is a descriptor of its own (`IFF_MULTI_QUEUE`), and connections are spread over
+//! them.
 //!
 //! Linux documents the interface in `Documentation/networking/tuntap.rst`, and the
 //! header and flags in `linux/if_tun.h` and `linux/virtio_net.h`. Its header has the
 //! layout of [`Offload`].
 
 mod device;
+mod flow;
 
 use crate::errno::Errno;
 use crate::vif::abi::Offload;
@@ -69,6 +71,15 @@ impl Tap {
         &self.name
     }
 
+    /// The queue for a frame: the same for all of a connection, whose answers Linux then
+    /// brings through that queue too.
+    fn queue_of(&self, frame: &Transmit<'_>) -> &Queue {
+        match &self.queues[..] {
+            [only] => only,
+            queues => &queues[flow::hash(frame) as usize % queues.len()],
+        }
+    }
+
     fn is_gone(&self, error: &std::io::Error) -> bool {
         let gone = error.raw_os_error() == Some(libc::EBADFD);
         if gone {
@@ -124,11 +135,10 @@ impl Backend for Tap {
         Ok(())
     }
 
-    fn send(&self, queue: usize, frames: &[Transmit<'_>]) -> Result<usize, Errno> {
-        let queue = &self.queues[queue % self.queues.len()];
+    fn send(&self, _queue: usize, frames: &[Transmit<'_>]) -> Result<usize, Errno> {
         let mut sent = 0;
         for frame in frames {
-            match queue.write(frame) {
+            match self.queue_of(frame).write(frame) {
                 Ok(()) => sent += 1,
                 Err(error) if self.is_gone(&error) => return Err(Errno::NXIO),
                 // Linux had no memory, or its interface is down.

@@ -1,12 +1,11 @@
 //! One descriptor of `/dev/net/tun`.
 #![allow(unsafe_code)]
 
+use crate::linux::wake::{Waited, Waker};
 use crate::vif::abi::Offload;
 use crate::vif::{Offloads, Transmit};
 use core::ffi::{CStr, c_int, c_uint, c_void};
 use nix::fcntl::{OFlag, open};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::stat::Mode;
 use std::borrow::ToOwned;
 use std::io::{Error, ErrorKind, Result};
@@ -27,7 +26,7 @@ const FLAGS: [(Offloads, c_uint); 3] = [
 #[derive(Debug)]
 pub(super) struct Queue {
     file: OwnedFd,
-    wake: EventFd,
+    wake: Waker,
 }
 
 impl Queue {
@@ -57,7 +56,7 @@ impl Queue {
         request.ifr_ifru.ifru_flags = flags as i16;
         let queue = Self {
             file,
-            wake: EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?,
+            wake: Waker::new()?,
         };
         // SAFETY: the request is read, and the name in it written.
         unsafe { queue.ioctl(libc::TUNSETIFF, (&raw mut request).cast())? };
@@ -146,20 +145,10 @@ impl Queue {
 
     /// Waits until there is something to read; true if it was woken instead.
     pub(super) fn wait(&self) -> bool {
-        let mut both = [
-            PollFd::new(self.file.as_fd(), PollFlags::POLLIN),
-            PollFd::new(self.wake.as_fd(), PollFlags::POLLIN),
-        ];
-        // Interrupted is as good as woken.
-        let _ = poll(&mut both, PollTimeout::NONE);
-        let woken = both[1].revents().is_some_and(|events| !events.is_empty());
-        if woken {
-            let _ = self.wake.read();
-        }
-        woken
+        self.wake.wait(self.file.as_fd(), None) == Waited::Woken
     }
 
     pub(super) fn wake(&self) {
-        let _ = self.wake.write(1);
+        self.wake.wake();
     }
 }

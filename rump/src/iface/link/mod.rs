@@ -2,7 +2,7 @@
 //!
 //! A [`Link`] is an Ethernet interface of the kernel (`vif0`, `vif1`, ...) together with
 //! the [`Backend`] that takes and brings its frames: a TAP interface of Linux ([`Tap`]),
-//! or whatever implements the trait. The interface, its addresses and the connections
+//! one that Linux has already ([`Packet`]), or whatever implements the trait. The interface, its addresses and the connections
 //! over it stay when the back end is [replaced](Link::replace).
 //!
 //! ```no_run
@@ -36,7 +36,7 @@ use std::sync::Arc;
 use worker::Workers;
 
 pub use rump_sys::hyper::errno::Errno as HostErrno;
-pub use rump_sys::hyper::linux::Tap;
+pub use rump_sys::hyper::linux::{Packet, Tap};
 pub use rump_sys::hyper::vif::abi::Offload;
 pub use rump_sys::hyper::vif::abi::Stats;
 pub use rump_sys::hyper::vif::backend::Piece;
