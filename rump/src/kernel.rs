@@ -3,6 +3,7 @@
 use crate::error::Errno;
 use crate::iface::detection;
 use crate::lwp;
+use crate::reactor;
 use crate::settings;
 use crate::sys::{control, descriptor, sysctl as raw};
 use crate::sysctl;
@@ -159,10 +160,14 @@ impl Kernel {
     /// Shuts the kernel down: from now on every call but close fails with
     /// [`Down::ShutDown`]. Calls that are in the kernel finish. There is no way back.
     pub fn shutdown(&self) {
+        if is_running() {
+            reactor::kernel_ends();
+        }
         if STATE
             .compare_exchange(RUNNING, DOWN, Ordering::AcqRel, Ordering::Acquire)
             .is_ok()
         {
+            reactor::kernel_has_ended();
             tracing::info!("shut down");
         }
     }

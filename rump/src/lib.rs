@@ -57,6 +57,7 @@ pub mod metrics;
 pub mod net;
 pub mod poll;
 pub mod process;
+pub mod reactor;
 mod settings;
 mod sys;
 pub mod sysctl;

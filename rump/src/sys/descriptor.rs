@@ -1,8 +1,8 @@
-//! Descriptors: `close(2)`, `fcntl(2)`.
+//! Descriptors: `close(2)`, `fcntl(2)`, `pipe2(2)`, `read(2)`, `write(2)`.
 #![allow(unsafe_code)]
 
 use super::call;
-use crate::descriptor::{OwnedDescriptor, RawDescriptor};
+use crate::descriptor::{AsDescriptor, OwnedDescriptor, RawDescriptor};
 use crate::kernel;
 use rump_sys::{abi, syscalls};
 use std::io;
@@ -26,6 +26,32 @@ pub(crate) fn control(descriptor: RawDescriptor, command: i32, argument: usize) 
     // SAFETY: the commands that are used here take their argument as a number, in the
     // place of a pointer.
     call(|| unsafe { syscalls::fcntl(descriptor, command, without_provenance_mut(argument)) })
+}
+
+/// A pipe in nonblocking mode: the end to read from, and the one to write to.
+pub(crate) fn pipe() -> io::Result<(OwnedDescriptor, OwnedDescriptor)> {
+    let mut ends = [0; 2];
+    let flags = abi::O_NONBLOCK | abi::O_CLOEXEC;
+    // SAFETY: two numbers are written.
+    call(|| unsafe { syscalls::pipe2(ends.as_mut_ptr(), flags) })?;
+    let [read, write] = ends.map(OwnedDescriptor::adopt);
+    Ok((read, write))
+}
+
+/// Reads what is there.
+pub(crate) fn read(from: &OwnedDescriptor, buffer: &mut [u8]) -> io::Result<usize> {
+    let fd = from.as_descriptor().as_raw();
+    // SAFETY: the buffer can be written for its length.
+    call(|| unsafe { syscalls::read(fd, buffer.as_mut_ptr().cast(), buffer.len()) })
+        .map(|length| length.unsigned_abs())
+}
+
+/// Writes what there is room for.
+pub(crate) fn write(to: &OwnedDescriptor, bytes: &[u8]) -> io::Result<usize> {
+    let fd = to.as_descriptor().as_raw();
+    // SAFETY: the bytes can be read for their length.
+    call(|| unsafe { syscalls::write(fd, bytes.as_ptr().cast(), bytes.len()) })
+        .map(|length| length.unsigned_abs())
 }
 
 /// Sets how many descriptors this thread's process may have (`setrlimit(2)`).
