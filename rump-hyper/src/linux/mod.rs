@@ -7,8 +7,10 @@ mod errno;
 mod export;
 mod file;
 mod futex;
+mod mapping;
 mod memory;
 mod packet;
+mod shmif;
 mod signal;
 mod tap;
 mod thread;
@@ -16,6 +18,7 @@ mod time;
 mod wake;
 
 pub use packet::Packet;
+pub use shmif::Shmif;
 pub use tap::Tap;
 pub use thread::{errno, forked};
 

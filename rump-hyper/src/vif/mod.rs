@@ -13,6 +13,8 @@
 //! | [`buffer`] | memory for frames that arrive, which the kernel may keep for a while |
 //! | [`offload`] | what can be left to whom; checking what others claim, and doing it |
 //! | [`shape`] | bringing frames into the shape that the other side takes |
+//! | [`shared`] | memory that another process can write |
+//! | [`shmif`] | the bus of NetBSD's shmif(4) |
 //!
 //! All of this is `no_std`. TAP interfaces of Linux are in `linux`.
 
@@ -21,6 +23,8 @@ pub mod backend;
 pub mod buffer;
 pub mod offload;
 pub mod shape;
+pub mod shared;
+pub mod shmif;
 
 pub use backend::{Backend, Batch, Received, Statistics, Transmit};
 pub use buffer::{Buffer, Pool};
