@@ -133,7 +133,7 @@ fn fuzz() {
     let mut out = [0; FRAME_MAX];
     for input in 0..INPUTS {
         let shared = memory.shared();
-        if input % 50 == 0 {
+        if input.is_multiple_of(50) {
             shared.write(0, &[0; DATA + 4096]);
         }
         let bus = Bus::new(shared, 1);
