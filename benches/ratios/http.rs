@@ -1,13 +1,14 @@
 //! HTTP with keep-alive: 64 connections, each of which asks for a page of 612 bytes again
 //! and again. The server is one program, on this kernel's sockets or on Linux's: a thread
-//! for each connection. The client is Linux's, one thread that polls, and compares every
-//! byte.
+//! that waits for events of all connections. So is the client, on Linux's sockets; it
+//! compares every byte.
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use rump::kqueue::{self, Filter, Kqueue, Mode};
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
-use std::thread;
 
 pub const CONNECTIONS: usize = 64;
 /// What nginx says in its default page.
@@ -22,35 +23,146 @@ fn response() -> Vec<u8> {
     response
 }
 
-/// Serves what is accepted, as long as there is anything.
-pub fn serve<S: Read + Write + Send + 'static>(accept: impl Fn() -> io::Result<S>) {
-    while let Ok(stream) = accept() {
-        thread::spawn(move || {
-            if let Err(error) = answer(stream) {
-                eprintln!("a connection ended: {error}");
-            }
-        });
+/// What the server needs of sockets: of the kernel's with kqueue(2), of Linux's with
+/// epoll(7).
+pub trait Layer: Sized {
+    type Listener;
+    type Stream: Read + Write;
+
+    fn new(listener: &Self::Listener) -> io::Result<Self>;
+    fn accept(listener: &Self::Listener) -> io::Result<Self::Stream>;
+    /// Watches a stream, under a number.
+    fn add(&self, stream: &Self::Stream, number: usize) -> io::Result<()>;
+    /// Waits, and adds the numbers of those from which something can be read.
+    fn wait(&mut self, ready: &mut Vec<usize>) -> io::Result<()>;
+}
+
+/// The number of the listener.
+const LISTENER: usize = usize::MAX;
+
+pub struct Kernel(Kqueue, Vec<kqueue::Event>);
+
+impl Layer for Kernel {
+    type Listener = rump::net::TcpListener;
+    type Stream = rump::net::TcpStream;
+
+    fn new(listener: &Self::Listener) -> io::Result<Self> {
+        let kqueue = Kqueue::new()?;
+        kqueue.add(Filter::read(listener), Mode::Level, LISTENER)?;
+        Ok(Self(kqueue, Vec::new()))
+    }
+
+    fn accept(listener: &Self::Listener) -> io::Result<Self::Stream> {
+        let (stream, _) = listener.accept()?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+
+    fn add(&self, stream: &Self::Stream, number: usize) -> io::Result<()> {
+        self.0.add(Filter::read(stream), Mode::Level, number)
+    }
+
+    fn wait(&mut self, ready: &mut Vec<usize>) -> io::Result<()> {
+        self.1.clear();
+        self.0.wait(&mut self.1, None)?;
+        ready.extend(self.1.iter().map(kqueue::Event::udata));
+        Ok(())
     }
 }
 
-/// Answers requests until the client is gone.
-fn answer(mut stream: impl Read + Write) -> io::Result<()> {
-    let response = response();
-    let mut buffer = [0; 4096];
-    let mut filled = 0;
+pub struct Linux(Epoll);
+
+impl Layer for Linux {
+    type Listener = TcpListener;
+    type Stream = TcpStream;
+
+    fn new(listener: &Self::Listener) -> io::Result<Self> {
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        epoll.add(
+            listener,
+            EpollEvent::new(EpollFlags::EPOLLIN, LISTENER as u64),
+        )?;
+        Ok(Self(epoll))
+    }
+
+    fn accept(listener: &Self::Listener) -> io::Result<Self::Stream> {
+        let (stream, _) = listener.accept()?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+
+    fn add(&self, stream: &Self::Stream, number: usize) -> io::Result<()> {
+        let event = EpollEvent::new(EpollFlags::EPOLLIN, number as u64);
+        Ok(self.0.add(stream, event)?)
+    }
+
+    fn wait(&mut self, ready: &mut Vec<usize>) -> io::Result<()> {
+        let mut events = [EpollEvent::empty(); CONNECTIONS];
+        let count = self.0.wait(&mut events, EpollTimeout::NONE)?;
+        ready.extend(events[..count].iter().map(|event| event.data() as usize));
+        Ok(())
+    }
+}
+
+/// Serves what is accepted, until that fails.
+pub fn serve<L: Layer>(listener: &L::Listener) -> io::Result<()> {
+    let mut layer = L::new(listener)?;
+    let mut clients: Vec<Option<Client<L::Stream>>> = Vec::new();
+    let mut ready = Vec::new();
     loop {
-        let mut headers = [httparse::EMPTY_HEADER; 16];
-        let mut request = httparse::Request::new(&mut headers);
-        let head = request.parse(&buffer[..filled]).map_err(io::Error::other)?;
-        if let httparse::Status::Complete(length) = head {
-            stream.write_all(&response)?;
-            buffer.copy_within(length..filled, 0);
-            filled -= length;
-            continue;
+        ready.clear();
+        layer.wait(&mut ready)?;
+        for number in &ready {
+            if *number == LISTENER {
+                let stream = L::accept(listener)?;
+                let free = clients.iter().position(Option::is_none);
+                let number = free.unwrap_or(clients.len());
+                layer.add(&stream, number)?;
+                clients.resize_with(clients.len().max(number + 1), || None);
+                clients[number] = Some(Client::new(stream));
+            } else if let Some(client) = &mut clients[*number]
+                && !client.answer()?
+            {
+                clients[*number] = None;
+            }
         }
-        match stream.read(&mut buffer[filled..])? {
-            0 => return Ok(()),
-            length => filled += length,
+    }
+}
+
+/// A connection of the server's, and what was read of the next request.
+struct Client<S> {
+    stream: S,
+    buffer: [u8; 4096],
+    filled: usize,
+    response: Vec<u8>,
+}
+
+impl<S: Read + Write> Client<S> {
+    fn new(stream: S) -> Self {
+        Self {
+            stream,
+            buffer: [0; 4096],
+            filled: 0,
+            response: response(),
+        }
+    }
+
+    /// Reads what is there and answers whole requests; false if the client is gone.
+    fn answer(&mut self) -> io::Result<bool> {
+        let length = self.stream.read(&mut self.buffer[self.filled..])?;
+        self.filled += length;
+        loop {
+            let mut headers = [httparse::EMPTY_HEADER; 16];
+            let mut request = httparse::Request::new(&mut headers);
+            let head = request.parse(&self.buffer[..self.filled]);
+            match head.map_err(io::Error::other)? {
+                httparse::Status::Partial => return Ok(length > 0),
+                httparse::Status::Complete(length) => {
+                    self.stream.write_all(&self.response)?;
+                    self.buffer.copy_within(length..self.filled, 0);
+                    self.filled -= length;
+                }
+            }
         }
     }
 }

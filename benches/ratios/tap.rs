@@ -203,18 +203,8 @@ fn keepalive(harness: &mut Harness) -> Outcome {
     let inside = rump::net::TcpListener::bind(at(TAP_RUMP)?)?;
     let outside = TcpListener::bind(at(VETH_NEAR)?)?;
     // They end with the process.
-    std::thread::spawn(move || {
-        http::serve(|| {
-            let (stream, _) = inside.accept()?;
-            stream.set_nodelay(true).map(|()| stream)
-        })
-    });
-    std::thread::spawn(move || {
-        http::serve(|| {
-            let (stream, _) = outside.accept()?;
-            stream.set_nodelay(true).map(|()| stream)
-        })
-    });
+    std::thread::spawn(move || tell(http::serve::<http::Kernel>(&inside)));
+    std::thread::spawn(move || tell(http::serve::<http::Linux>(&outside)));
     let subject = Subject {
         rival_is: Some("the same server on Linux sockets over veth"),
         ..Subject::new("http/keepalive", "1/s", Better::More)
@@ -223,6 +213,12 @@ fn keepalive(harness: &mut Harness) -> Outcome {
     harness.compare(&subject, &mut || ask(TAP_LINUX, &mut ours), &mut || {
         ask(VETH_FAR, &mut rival)
     })
+}
+
+fn tell(served: io::Result<()>) {
+    if let Err(error) = served {
+        eprintln!("the server ended: {error}");
+    }
 }
 
 /// Has a peer send so many requests; returns how many it were in a second.
