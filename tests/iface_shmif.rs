@@ -1,19 +1,18 @@
 //! Buses in a file, as NetBSD's shmif(4) has them, with Linux at their other end over
 //! TAP, in a network namespace that this process makes for itself.
-#![allow(unsafe_code)]
 
 mod common;
 #[path = "common/patch.rs"]
 mod patch;
 #[path = "common/stream.rs"]
 mod stream;
+#[path = "common/upstream.rs"]
+mod upstream;
 
 use common::{Outcome, netns};
 use patch::Patch;
 use rump::Errno;
-use rump::iface::{Interface, Shmif, Tap};
-use rump_sys::{abi, syscalls};
-use std::ffi::{CString, c_char, c_ulong};
+use rump::iface::{Shmif, Tap};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -72,38 +71,11 @@ fn ours_and_ours() -> Outcome {
     Ok(())
 }
 
-/// `struct ifdrv` and SIOCSLINKSTR of `<net/if.h>` and `<sys/sockio.h>`.
-#[repr(C)]
-struct LinkString {
-    name: [u8; 16],
-    command: c_ulong,
-    len: usize,
-    data: *const c_char,
-}
-
-const SIOCSLINKSTR: c_ulong = 0x8028_6988;
-
 /// An interface that upstream's own code has on the bus.
 fn upstreams_and_ours() -> Outcome {
     common::boot();
     let bus = Bus::new("upstreams");
-    let path = CString::new(bus.to_str().unwrap())?;
-    let interface = Interface::create("shmif0")?;
-    let mut argument = LinkString {
-        name: [0; 16],
-        command: 0,
-        len: path.as_bytes_with_nul().len(),
-        data: path.as_ptr(),
-    };
-    argument.name[..6].copy_from_slice(b"shmif0");
-    // SAFETY: integers, and an argument of the kind that goes with the request.
-    let result = unsafe {
-        let socket = syscalls::socket(abi::AF_INET, abi::SOCK_DGRAM, 0);
-        let result = syscalls::ioctl(socket, SIOCSLINKSTR, (&raw mut argument).cast());
-        syscalls::close(socket);
-        result
-    };
-    assert_eq!(result, 0, "{}", rump_sys::hyper::errno());
+    let interface = upstream::shmif(0, &bus)?;
     interface.add_address("10.6.2.2/24".parse()?)?;
     let _linux = linux(2, &bus)?;
     transfer("10.6.2.2")

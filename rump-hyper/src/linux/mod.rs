@@ -10,6 +10,7 @@ mod futex;
 mod mapping;
 mod memory;
 mod packet;
+mod shm;
 mod shmif;
 mod signal;
 mod tap;
@@ -18,6 +19,7 @@ mod time;
 mod wake;
 
 pub use packet::Packet;
+pub use shm::Shm;
 pub use shmif::Shmif;
 pub use tap::Tap;
 pub use thread::{errno, forked};

@@ -13,6 +13,7 @@
 //! | [`buffer`] | memory for frames that arrive, which the kernel may keep for a while |
 //! | [`offload`] | what can be left to whom; checking what others claim, and doing it |
 //! | [`shape`] | bringing frames into the shape that the other side takes |
+//! | [`lane`] | a ring of frames between two processes |
 //! | [`shared`] | memory that another process can write |
 //! | [`shmif`] | the bus of NetBSD's shmif(4) |
 //!
@@ -21,6 +22,7 @@
 pub mod abi;
 pub mod backend;
 pub mod buffer;
+pub mod lane;
 pub mod offload;
 pub mod shape;
 pub mod shared;

@@ -161,7 +161,7 @@ fn fuzz() {
         };
         let len = value.len().min(SIZE - at);
         shared.write(at, &value[..len]);
-        if random.next() % 4 == 0 {
+        if random.next().is_multiple_of(4) {
             place = Place(random.next());
         }
         let other = Bus::new(shared, 2);
