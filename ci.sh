@@ -4,6 +4,7 @@
 #
 #   fmt clippy nostd test loom doc            the default suite, in this order
 #   trees                                     everything on real NetBSD; RUMP_TEST_TREES=a:b
+#   shmif                                     against upstream's shmif(4); NETBSD_SRC
 #   faults                                    a minute of transfers over bad links
 #   bench [PATTERN]                           benchmarks; adds to target/ratios.jsonl
 #   figures                                   table and plot of the README from that file
@@ -56,6 +57,7 @@ step_trees() {
     done
 }
 
+step_shmif() { cargo test --features shmif --test iface_shmif 2>&1 | tee -a "$log"; }
 step_faults() {
     RUMP_TEST_LONG=1 cargo test --release --test iface_backends -- faults 2>&1 | tee -a "$log"
 }

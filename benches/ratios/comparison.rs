@@ -158,7 +158,9 @@ impl<'a> Harness<'a> {
 fn name_on(kernel: &str, name: &str) -> String {
     match name.strip_prefix("loopback/") {
         Some(rest) if kernel.starts_with("rump-lite ") => format!("lite/{rest}"),
-        None if kernel.starts_with("rump-lite ") && name.starts_with("tap/") => {
+        None if kernel.starts_with("rump-lite ")
+            && (name.starts_with("tap/") || name.starts_with("http/")) =>
+        {
             format!("lite/{name}")
         }
         _ => name.to_string(),

@@ -8,6 +8,7 @@
 mod boot;
 mod builds;
 mod comparison;
+mod http;
 mod layer;
 mod loopback;
 mod sampler;

@@ -1,10 +1,9 @@
-//! One TCP stream between this kernel and Linux over TAP, beside one between two Linux
-//! stacks over veth.
+//! This kernel over TAP, beside Linux's stack over veth: one TCP stream, and HTTP.
 //!
 //! A child makes itself a network namespace, puts the kernel of this build behind a TAP
 //! interface in it, and starts two peers: one beside the TAP interface, and one in a
 //! namespace of its own at the other end of a veth pair. It then streams to and from
-//! each in turn, with the kernel's sockets or Linux's. Offloads are everywhere what they
+//! each in turn, or serves them, with the kernel's sockets or Linux's. Offloads are everywhere what they
 //! are by default.
 
 #[path = "../../tests/common/netns.rs"]
@@ -12,6 +11,7 @@ mod netns;
 
 use crate::Outcome;
 use crate::comparison::{Better, Harness, Subject, seconds};
+use crate::http;
 use crate::loopback::{BLOCK, RUN, pattern, receive, send};
 use rump::iface::{IpNet, Tap};
 use std::error::Error;
@@ -21,7 +21,13 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::Instant;
 
 /// The benchmarks here.
-pub const NAMES: &[&str] = &["tap/to-host", "tap/from-host", "lite/tap/"];
+pub const NAMES: &[&str] = &[
+    "tap/to-host",
+    "tap/from-host",
+    "http/keepalive",
+    "lite/tap/",
+    "lite/http/",
+];
 
 const TAP_LINUX: &str = "10.9.1.1";
 const TAP_RUMP: &str = "10.9.1.2";
@@ -31,10 +37,13 @@ const PORT: u16 = 7000;
 /// What a peer is to do.
 const TAKE: u8 = b't';
 const GIVE: u8 = b'g';
+const ASK: u8 = b'a';
+/// Where HTTP is served.
+const HTTP: u16 = 8000;
 
 /// Runs the benchmarks in a child.
 pub fn tap(harness: &mut Harness) -> Outcome {
-    let wanted = NAMES[..2].iter().filter(|name| harness.wants(name));
+    let wanted = NAMES[..3].iter().filter(|name| harness.wants(name));
     let status = Command::new(std::env::current_exe()?)
         .args([crate::boot::CHILD, "tap"])
         .args(wanted)
@@ -50,10 +59,10 @@ pub fn tap(harness: &mut Harness) -> Outcome {
 pub fn child(part: &str, arguments: &[String]) -> ExitCode {
     let done = match part {
         "" => run(arguments),
-        "-peer" => peer(TAP_LINUX),
+        "-peer" => peer(TAP_LINUX, TAP_RUMP),
         "-far-peer" => netns::enter()
             .map_err(Into::into)
-            .and_then(|()| peer(VETH_FAR)),
+            .and_then(|()| peer(VETH_FAR, VETH_NEAR)),
         _ => Err("no such child".into()),
     };
     match done {
@@ -65,8 +74,8 @@ pub fn child(part: &str, arguments: &[String]) -> ExitCode {
     }
 }
 
-/// Serves streams until its parent is gone.
-fn peer(address: &str) -> Outcome {
+/// Does what it is asked to, until its parent is gone.
+fn peer(address: &str, parent: &str) -> Outcome {
     // It has moved where it belongs; the parent gives it an address there.
     println!("ready");
     let mut line = String::new();
@@ -83,17 +92,23 @@ fn peer(address: &str) -> Outcome {
         std::process::exit(0);
     });
     let pattern = pattern();
+    let server = SocketAddr::new(parent.parse()?, HTTP);
     loop {
         let (mut stream, _) = listener.accept()?;
         let mut order = [0; 9];
         stream.read_exact(&mut order)?;
-        let bytes = u64::from_be_bytes(order[1..].try_into()?) as usize;
-        if order[0] == TAKE {
-            // The other end stays open for the answer: there is no end of file yet.
-            receive((&mut stream).take(bytes as u64), bytes, &pattern)?;
-            stream.write_all(&[TAKE])?;
-        } else {
-            send(&mut stream, bytes, &pattern)?;
+        let count = u64::from_be_bytes(order[1..].try_into()?) as usize;
+        match order[0] {
+            TAKE => {
+                // The other end stays open for the answer: there is no end of file yet.
+                receive((&mut stream).take(count as u64), count, &pattern)?;
+                stream.write_all(&[TAKE])?;
+            }
+            GIVE => send(&mut stream, count, &pattern)?,
+            _ => {
+                http::request(server, count)?;
+                stream.write_all(&[ASK])?;
+            }
         }
     }
 }
@@ -172,10 +187,51 @@ fn run(names: &[String]) -> Outcome {
             rival.run(VETH_FAR, std::net::TcpStream::connect)
         })?;
     }
+    if wanted("http/keepalive") {
+        keepalive(&mut harness)?;
+    }
     if std::env::var_os("RUMP_BENCH_STATS").is_some() {
         eprintln!("{:#?}\n{:#?}", link.stats()?, rump_sys::hyper::stats());
     }
     Ok(())
+}
+
+fn keepalive(harness: &mut Harness) -> Outcome {
+    let at = |address: &str| -> Result<SocketAddr, Box<dyn Error>> {
+        Ok(SocketAddr::new(address.parse()?, HTTP))
+    };
+    let inside = rump::net::TcpListener::bind(at(TAP_RUMP)?)?;
+    let outside = TcpListener::bind(at(VETH_NEAR)?)?;
+    // They end with the process.
+    std::thread::spawn(move || tell(http::serve::<http::Kernel>(&inside)));
+    std::thread::spawn(move || tell(http::serve::<http::Linux>(&outside)));
+    let subject = Subject {
+        rival_is: Some("the same server on Linux sockets over veth"),
+        ..Subject::new("http/keepalive", "1/s", Better::More)
+    };
+    let (mut ours, mut rival) = (20_000, 20_000);
+    harness.compare(&subject, &mut || ask(TAP_LINUX, &mut ours), &mut || {
+        ask(VETH_FAR, &mut rival)
+    })
+}
+
+fn tell(served: io::Result<()>) {
+    if let Err(error) = served {
+        eprintln!("the server ended: {error}");
+    }
+}
+
+/// Has a peer send so many requests; returns how many it were in a second.
+fn ask(peer: &str, count: &mut u64) -> Result<f64, Box<dyn Error>> {
+    let mut order = [ASK; 9];
+    order[1..].copy_from_slice(&count.to_be_bytes());
+    let mut stream = std::net::TcpStream::connect((peer, PORT))?;
+    let start = Instant::now();
+    stream.write_all(&order)?;
+    stream.read_exact(&mut [0])?;
+    let rate = *count as f64 / seconds(start.elapsed());
+    *count = (rate * seconds(RUN)) as u64;
+    Ok(rate)
 }
 
 /// With buffers of nearly the greatest size that the kernel allows by default.

@@ -92,6 +92,11 @@ pub const BENCHMARKS: &[Benchmark] = &[
         Goal::Ratio(0.6),
     ),
     row(
+        "http/keepalive",
+        "HTTP requests over TAP, 64 connections, a page of 612 bytes",
+        Goal::Ratio(0.87),
+    ),
+    row(
         "lite/stream-64k",
         "one TCP stream on rump-lite, writes of 64 KiB",
         Goal::Ratio(0.43),

@@ -43,7 +43,8 @@ fn on_kernel((name, test): Test) -> Trial {
 }
 
 /// Runs tests that need interfaces beside lo0 and, where `root` is in their name, a
-/// network namespace, which this makes for the process; `tshark` where that is.
+/// network namespace, which this makes for the process; `tshark` where that is, and
+/// `shmif` with the feature.
 pub fn run_with_interfaces<const N: usize>(tests: [Test; N]) -> ! {
     let namespace = netns::enter().map_err(|reason| &*Box::leak(reason.into_boxed_str()));
     let kernel = match rump_sys::kernel::KIND {
@@ -54,6 +55,9 @@ pub fn run_with_interfaces<const N: usize>(tests: [Test; N]) -> ! {
         let (need, possible) = match kernel {
             Ok(()) if name.contains("tshark::") && !installed("tshark") => {
                 ("tshark", Err("no tshark"))
+            }
+            Ok(()) if name.contains("shmif::") && !cfg!(feature = "shmif") => {
+                ("shmif", Err("without the feature shmif"))
             }
             Ok(()) if name.starts_with("root::") => ("root", namespace),
             _ => ("netbsd", kernel),

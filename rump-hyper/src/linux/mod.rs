@@ -7,8 +7,11 @@ mod errno;
 mod export;
 mod file;
 mod futex;
+mod mapping;
 mod memory;
 mod packet;
+mod shm;
+mod shmif;
 mod signal;
 mod tap;
 mod thread;
@@ -16,6 +19,8 @@ mod time;
 mod wake;
 
 pub use packet::Packet;
+pub use shm::Shm;
+pub use shmif::Shmif;
 pub use tap::Tap;
 pub use thread::{errno, forked};
 

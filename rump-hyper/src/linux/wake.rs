@@ -29,15 +29,21 @@ impl Waker {
 
     /// Waits until there is something to read; without a time as long as that takes.
     pub(super) fn wait(&self, fd: BorrowedFd<'_>, time: Option<Duration>) -> Waited {
-        let mut both = [
-            PollFd::new(fd, PollFlags::POLLIN),
-            PollFd::new(self.0.as_fd(), PollFlags::POLLIN),
-        ];
+        self.wait_for(&mut [in_(fd), in_(self.0.as_fd())], time)
+    }
+
+    /// Waits until there is something to read from one of two.
+    pub(super) fn wait_either(&self, one: BorrowedFd<'_>, other: BorrowedFd<'_>) -> Waited {
+        self.wait_for(&mut [in_(one), in_(other), in_(self.0.as_fd())], None)
+    }
+
+    /// Waits for one of these, of which the last is our own.
+    fn wait_for(&self, all: &mut [PollFd<'_>], time: Option<Duration>) -> Waited {
         let time = time.map_or(PollTimeout::NONE, |time| {
             PollTimeout::try_from(time).unwrap_or(PollTimeout::MAX)
         });
-        let result = poll(&mut both, time);
-        if both[1].any() == Some(true) {
+        let result = poll(all, time);
+        if all.last().is_some_and(|own| own.any() == Some(true)) {
             let _ = self.0.read();
             return Waited::Woken;
         }
@@ -52,4 +58,8 @@ impl Waker {
     pub(super) fn wake(&self) {
         let _ = self.0.write(1);
     }
+}
+
+fn in_(fd: BorrowedFd<'_>) -> PollFd<'_> {
+    PollFd::new(fd, PollFlags::POLLIN)
 }

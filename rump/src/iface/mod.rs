@@ -44,5 +44,5 @@ pub use capabilities::Capabilities;
 pub use error::Error;
 pub use interface::{Interface, LinkState};
 pub use ipnet::{self, IpNet};
-pub use link::{Backend, Link, Packet, Tap};
+pub use link::{Backend, Link, Packet, Shm, Shmif, Tap};
 pub use statistics::Statistics;

@@ -7,12 +7,12 @@
 #![allow(unsafe_code)]
 
 use super::socket::Socket;
+use crate::linux::mapping::Mapping;
 use crate::vif::abi::{NEEDS_CSUM, Offload};
-use core::ffi::{c_int, c_uint, c_void};
+use core::ffi::{c_int, c_uint};
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU32, Ordering};
-use std::io::{Error, Result};
-use std::os::fd::AsRawFd;
+use std::io::Result;
 
 /// The header of a slot.
 type Header = libc::tpacket2_hdr;
@@ -35,12 +35,9 @@ const TYPE_VLAN: u16 = 0x8100;
 
 #[derive(Debug)]
 pub(super) struct Ring {
-    memory: NonNull<u8>,
+    memory: Mapping,
     next: usize,
 }
-
-// SAFETY: the mapping is this ring's own; slots are read by one thread at a time.
-unsafe impl Send for Ring {}
 
 /// What a slot held.
 #[derive(Debug)]
@@ -102,24 +99,7 @@ impl Ring {
             tp_frame_nr: SLOTS as c_uint,
         };
         socket.set(libc::SOL_PACKET, libc::PACKET_RX_RING, &size)?;
-        let protection = libc::PROT_READ | libc::PROT_WRITE;
-        let file = socket.as_fd().as_raw_fd();
-        // SAFETY: a new mapping.
-        let memory = unsafe {
-            let nowhere = core::ptr::null_mut::<c_void>();
-            libc::mmap(
-                nowhere,
-                BLOCK * BLOCKS,
-                protection,
-                libc::MAP_SHARED,
-                file,
-                0,
-            )
-        };
-        if memory == libc::MAP_FAILED {
-            return Err(Error::last_os_error());
-        }
-        let memory = NonNull::new(memory.cast()).ok_or_else(Error::last_os_error)?;
+        let memory = Mapping::new(socket.as_fd(), BLOCK * BLOCKS)?;
         Ok(Self { memory, next: 0 })
     }
 
@@ -127,7 +107,7 @@ impl Ring {
     fn slot(&self) -> NonNull<u8> {
         let (block, in_block) = (self.next / SLOTS_IN_BLOCK, self.next % SLOTS_IN_BLOCK);
         // SAFETY: `next` is below SLOTS, so this is inside the mapping.
-        unsafe { self.memory.add(block * BLOCK + in_block * SLOT) }
+        unsafe { self.memory.start().add(block * BLOCK + in_block * SLOT) }
     }
 
     /// Takes the next frame, if there is one, and puts it into `out`.
@@ -171,13 +151,6 @@ impl Ring {
             len: total,
             offload,
         })
-    }
-}
-
-impl Drop for Ring {
-    fn drop(&mut self) {
-        // SAFETY: a mapping of ours that nobody refers to any more.
-        unsafe { libc::munmap(self.memory.as_ptr().cast(), BLOCK * BLOCKS) };
     }
 }
 

@@ -36,7 +36,7 @@ use std::sync::Arc;
 use worker::Workers;
 
 pub use rump_sys::hyper::errno::Errno as HostErrno;
-pub use rump_sys::hyper::linux::{Packet, Tap};
+pub use rump_sys::hyper::linux::{Packet, Shm, Shmif, Tap};
 pub use rump_sys::hyper::vif::abi::Offload;
 pub use rump_sys::hyper::vif::abi::Stats;
 pub use rump_sys::hyper::vif::backend::Piece;
