@@ -56,6 +56,7 @@ pub fn run_with_interfaces<const N: usize>(tests: [Test; N]) -> ! {
             Ok(()) if name.contains("tshark::") && !installed("tshark") => {
                 ("tshark", Err("no tshark"))
             }
+            Ok(()) if name.contains("curl::") && !installed("curl") => ("curl", Err("no curl")),
             Ok(()) if name.contains("shmif::") && !cfg!(feature = "shmif") => {
                 ("shmif", Err("without the feature shmif"))
             }
