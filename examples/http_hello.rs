@@ -1,8 +1,8 @@
 //! A small HTTP/1.1 server on NetBSD's stack inside this process, with keep-alive.
 //!
 //! `cargo run --release --example http_hello` serves 127.0.0.1:8080 of *this* kernel until
-//! it is stopped. That address is inside the process: until the kernel has an interface
-//! to somewhere else, nobody but a thread of this program can reach it.
+//! it is stopped. That address is inside the process: nobody but a thread of this program
+//! can reach it. (The example `http_server` gives the kernel an interface.)
 //! `--once` makes such a thread send requests over one connection, checks the answers,
 //! and ends.
 
@@ -45,7 +45,9 @@ fn run() -> Result<(), Box<dyn Error>> {
     println!("serving http://{address}/ inside this process");
     let greeting = format!("Hello from {identity}\n");
     if !once {
-        println!("only threads of this program can reach it: the kernel has no interface but lo0");
+        println!(
+            "only threads of this program can reach it; the example http_server gives the kernel an interface"
+        );
         return Ok(serve(&listener, &greeting)?);
     }
     let expected = greeting.clone();

@@ -9,7 +9,7 @@
 //! curl http://10.0.0.2/metrics     # for Prometheus
 //! ```
 //!
-//! Without `--tap` it can be reached only from inside the process; `--once` makes a client
+//! `RUST_LOG=rump=debug` shows boot and what happens to interfaces. Without `--tap` it can be reached only from inside the process; `--once` makes a client
 //! in here ask for each of the pages, and ends.
 
 use http_body_util::Full;
@@ -40,6 +40,10 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), Box<dyn Error>> {
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .with_writer(io::stderr)
+        .init();
     let mut outside = Outside::default();
     let (mut once, mut port) = (false, None);
     let mut arguments = std::env::args().skip(1);

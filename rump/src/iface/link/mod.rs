@@ -109,6 +109,8 @@ impl Builder {
             interface,
         };
         link.workers.serve(backend.queues())?;
+        let offloads = backend.offers();
+        tracing::info!(interface = link.name(), ?backend, ?offloads, "attached");
         Ok(link)
     }
 }
@@ -155,6 +157,8 @@ impl Link {
     pub fn replace(&self, backend: impl Backend + 'static) -> io::Result<Arc<dyn Backend>> {
         let backend: Arc<dyn Backend> = Arc::new(backend);
         let queues = backend.queues();
+        let interface = self.name();
+        tracing::info!(interface, by = ?backend, "replacing the back end");
         let old = self.port.replace(backend);
         self.workers.serve(queues)?;
         Ok(old)
@@ -211,6 +215,7 @@ impl fmt::Debug for Link {
 
 impl Drop for Link {
     fn drop(&mut self) {
+        tracing::info!(interface = self.name(), "removed");
         self.workers.stop();
     }
 }

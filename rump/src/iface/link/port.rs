@@ -264,6 +264,7 @@ impl Port {
     /// Tells the kernel about the link, if that is news.
     pub(crate) fn set_link(&self, link: bool) {
         if self.link.swap(link, Ordering::AcqRel) != link {
+            tracing::info!(interface = self.vif.name(), link, "link state");
             self.vif.set_link(link);
         }
     }

@@ -59,6 +59,8 @@ fn serve(port: &Port, queue: usize) {
     while let Some(turn) = port.shared().turn(queue) {
         let result = receive(&turn, queue, &mut batch);
         if let Err(error) = result {
+            let interface = port.vif().name();
+            tracing::warn!(interface, queue, ?error, backend = ?turn.backend.0, "back end failed");
             port.shared().fail(&turn, error);
         }
         if (queue == 0 || result.is_err()) && port.shared().is_current(&turn) {
