@@ -159,7 +159,9 @@ fn name_on(kernel: &str, name: &str) -> String {
     match name.strip_prefix("loopback/") {
         Some(rest) if kernel.starts_with("rump-lite ") => format!("lite/{rest}"),
         None if kernel.starts_with("rump-lite ")
-            && (name.starts_with("tap/") || name.starts_with("http/")) =>
+            && ["tap/", "http/", "shm/"]
+                .iter()
+                .any(|group| name.starts_with(group)) =>
         {
             format!("lite/{name}")
         }

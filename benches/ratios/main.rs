@@ -12,6 +12,7 @@ mod http;
 mod layer;
 mod loopback;
 mod sampler;
+mod shm;
 mod syscall;
 mod tap;
 
@@ -45,6 +46,7 @@ const BENCHMARKS: &[Measurement] = &[
         loopback::four_streams,
     ),
     (tap::NAMES, tap::tap),
+    (shm::NAMES, shm::shm),
 ];
 
 fn main() -> ExitCode {
@@ -52,9 +54,12 @@ fn main() -> ExitCode {
     if let [flag, what, rest @ ..] = &arguments[..]
         && flag == boot::CHILD
     {
-        return match what.strip_prefix("tap") {
-            Some(part) => tap::child(part, rest),
-            None => boot::child(what),
+        return if let Some(part) = what.strip_prefix("tap") {
+            tap::child(part, rest)
+        } else if let Some(part) = what.strip_prefix("shm") {
+            shm::child(part, rest)
+        } else {
+            boot::child(what)
         };
     }
     // Cargo adds --bench when it means to measure; without it this is a test run.

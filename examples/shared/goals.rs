@@ -97,6 +97,11 @@ pub const BENCHMARKS: &[Benchmark] = &[
         Goal::Ratio(0.87),
     ),
     row(
+        "shm/stream",
+        "one TCP stream between two kernels over shared memory (feature `shmif`)",
+        Goal::Ratio(3.0),
+    ),
+    row(
         "lite/stream-64k",
         "one TCP stream on rump-lite, writes of 64 KiB",
         Goal::Ratio(0.43),
