@@ -44,8 +44,8 @@
 //! where a program has no subscriber), under the target `rump`.
 //!
 //! # What it does not do
-//! Names are resolved by the host ([`net::lookup`]). Signals of the kernel are ignored:
-//! writing to a closed connection is an error, never a signal.
+//! Names are looked up by the host until [`net::resolver`] has settings. Signals of the
+//! kernel are ignored: writing to a closed connection is an error, never a signal.
 
 pub mod descriptor;
 pub mod error;

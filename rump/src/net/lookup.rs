@@ -1,22 +1,23 @@
 //! Host names.
-//!
-//! The rump kernel has no resolver: in NetBSD, too, that is the C library's part. So names
-//! are resolved by the host, through std, and the answer says nothing about what the
-//! rump kernel's own network can reach.
 
+use super::ToSocketAddrs;
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 
-/// Resolves a host name and port **with the host's resolver**.
+/// Resolves a host name and port.
 ///
-/// This is [`ToSocketAddrs`] of std: `/etc/hosts`, `/etc/resolv.conf` and the name servers
-/// of the host system are asked, over the *host's* network and not the rump kernel's.
-/// Addresses that are written as numbers need no resolver. The same happens wherever a
-/// function of this module takes `impl ToSocketAddrs`; a program that must not touch the
-/// host's network gives those a [`SocketAddr`].
+/// Addresses that are written as numbers need no resolver. Names are looked up within the
+/// rump kernel's network if there are settings for that, see [`resolver`](super::resolver).
+/// As long as there are none, they are looked up **by the host**: `/etc/hosts`,
+/// `/etc/resolv.conf` and the name servers of the host system are asked, over the *host's*
+/// network, and the answer says nothing about what the rump kernel's own network can reach.
+///
+/// The same happens wherever a function of this module takes `impl ToSocketAddrs`.
 ///
 /// # Errors
-/// Those of the host's resolver, with the host's error numbers.
+/// [`resolver::Error`](super::resolver::Error) inside, or those of the host's resolver,
+/// with the host's error numbers; [`InvalidInput`](io::ErrorKind::InvalidInput) for text
+/// that is no name and port.
 ///
 /// # Examples
 /// ```

@@ -38,7 +38,9 @@
 //!   [`Errno::of`](crate::error::Errno::of) has the number, while
 //!   [`raw_os_error`](std::io::Error::raw_os_error) is `None`, because that would be a
 //!   number of Linux.
-//! - Names are resolved by the host, see [`lookup`].
+//! - Names are looked up by the host until there are settings, see [`resolver`].
+//! - [`ToSocketAddrs`] is a trait of this module, for the same types, because std's asks the
+//!   host for every name.
 //!
 //! [`BrokenPipe`]: std::io::ErrorKind::BrokenPipe
 
@@ -46,15 +48,16 @@ pub(crate) mod address;
 mod common;
 mod lookup;
 mod options;
+pub mod resolver;
 mod socket;
 mod tcp;
+mod to_socket_addrs;
 mod udp;
 
 pub use lookup::lookup;
-pub use std::net::{
-    IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, SocketAddrV4, SocketAddrV6, ToSocketAddrs,
-};
+pub use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, SocketAddrV4, SocketAddrV6};
 pub use tcp::{Incoming, TcpListener, TcpStream};
+pub use to_socket_addrs::ToSocketAddrs;
 pub use udp::UdpSocket;
 
 fn not_v6() -> std::io::Error {

@@ -2,6 +2,7 @@
 
 use super::TcpStream;
 use crate::descriptor::{AsDescriptor, BorrowedDescriptor, OwnedDescriptor};
+use crate::net::ToSocketAddrs;
 use crate::net::common::common_methods;
 use crate::net::lookup::each_address;
 use crate::net::options;
@@ -11,7 +12,7 @@ use std::ffi::c_int;
 use std::fmt;
 use std::io;
 use std::iter::FusedIterator;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 
 /// As std's: how many connections may wait to be accepted.
 const BACKLOG: c_int = 128;
@@ -54,7 +55,7 @@ impl TcpListener {
     /// `SO_REUSEADDR` is set.
     ///
     /// Follows [`bind(2)`](https://man.netbsd.org/bind.2) and
-    /// [`listen(2)`](https://man.netbsd.org/listen.2). Names are resolved by the host, see
+    /// [`listen(2)`](https://man.netbsd.org/listen.2). How names are looked up: see
     /// [`lookup`](crate::net::lookup).
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! A connection.
 
 use crate::descriptor::{AsDescriptor, BorrowedDescriptor, OwnedDescriptor};
+use crate::net::ToSocketAddrs;
 use crate::net::common::{common_methods, timeout_methods};
 use crate::net::lookup::each_address;
 use crate::net::options;
@@ -8,7 +9,7 @@ use crate::net::socket::Socket;
 use rump_sys::abi;
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
-use std::net::{Shutdown, SocketAddr, ToSocketAddrs};
+use std::net::{Shutdown, SocketAddr};
 use std::time::Duration;
 
 /// A TCP connection, as [`std::net::TcpStream`].

@@ -2,6 +2,7 @@
 
 mod multicast;
 
+use super::ToSocketAddrs;
 use super::address::{RawAddress, destination, mapped};
 use super::common::{common_methods, timeout_methods};
 use super::lookup::each_address;
@@ -13,7 +14,7 @@ use crate::sys::socket as raw;
 use rump_sys::abi;
 use std::fmt;
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// The size of a new socket's buffers: room for the largest datagram and its address.
@@ -63,7 +64,7 @@ impl UdpSocket {
     /// Port 0 lets the kernel choose one, which [`local_addr`](Self::local_addr) tells. On
     /// an IPv6 address that is unspecified (`[::]`), datagrams over IPv4 are received too.
     ///
-    /// Follows [`bind(2)`](https://man.netbsd.org/bind.2). Names are resolved by the host,
+    /// Follows [`bind(2)`](https://man.netbsd.org/bind.2). How names are looked up:
     /// see [`lookup`](crate::net::lookup).
     ///
     /// # Errors
