@@ -104,7 +104,7 @@ mod tests {
         let long = format!("{0}.{0}.{0}.{1}", "x".repeat(63), "y".repeat(58));
         assert_eq!(
             all(&long),
-            [long.clone()],
+            std::slice::from_ref(&long),
             "in a domain it would be too long"
         );
     }
