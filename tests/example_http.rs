@@ -4,7 +4,6 @@ mod common;
 
 use common::{Outcome, netns};
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 fn main() {
@@ -21,26 +20,20 @@ impl Drop for Server {
     }
 }
 
-/// Cargo builds the examples beside the tests.
-fn example(name: &str) -> Result<PathBuf, Box<dyn std::error::Error>> {
-    let test = std::env::current_exe()?;
-    let profile = test.ancestors().nth(2).ok_or("no folder of the profile")?;
-    Ok(profile.join("examples").join(name))
-}
-
 fn serve() -> Result<Server, Box<dyn std::error::Error>> {
-    let mut server = Command::new(example("http_server")?)
-        .args([
-            "--tap",
-            "web0",
-            "--address",
-            "10.15.0.2/24",
-            "--address",
-            "2001:db8:15::2/64",
-        ])
-        .stdout(Stdio::piped())
-        .spawn()
-        .map(Server)?;
+    let mut server =
+        Command::new(common::example("http_server").map_err(|error| format!("{error:?}"))?)
+            .args([
+                "--tap",
+                "web0",
+                "--address",
+                "10.15.0.2/24",
+                "--address",
+                "2001:db8:15::2/64",
+            ])
+            .stdout(Stdio::piped())
+            .spawn()
+            .map(Server)?;
     let output = server.0.stdout.take().ok_or("no output")?;
     for line in BufReader::new(output).lines() {
         if line?.starts_with("serving ") {

@@ -76,6 +76,13 @@ fn installed(program: &str) -> bool {
     output.is_ok_and(|output| output.status.success())
 }
 
+/// The program of an example, which Cargo builds beside the tests.
+pub fn example(name: &str) -> Result<std::path::PathBuf, Failed> {
+    let test = std::env::current_exe()?;
+    let profile = test.ancestors().nth(2).ok_or("no folder of the profile")?;
+    Ok(profile.join("examples").join(name))
+}
+
 /// What the kernel in this build calls itself (`kern.ostype`).
 pub fn kernel_name() -> &'static str {
     match rump_sys::kernel::KIND {
