@@ -11,6 +11,7 @@ mod stream;
 use common::{Outcome, netns};
 use patch::{Patch, Plain};
 use rump::iface::{Capabilities, Faults, IpNet, Link, Pair, Tap};
+use rump::sysctl;
 use std::time::Duration;
 use stream::BothWays;
 
@@ -122,6 +123,40 @@ fn in_quick_succession() -> Outcome {
     Ok(())
 }
 
+/// A kernel does not forward unless it is told to; while it does, what comes is no longer
+/// than what it could pass on.
+fn forwarding_ends_large_segments() -> Outcome {
+    const FORWARDING: &str = "net.inet.ip.forwarding";
+    let tap = Tap::open("forward%d")?;
+    let name = tap.name().to_string();
+    let link = common::boot().attach(tap)?;
+    netns::ip(&format!("address add 10.1.7.1/24 dev {name}"))?;
+    netns::ip(&format!("link set {name} up"))?;
+    link.add_address("10.1.7.2/24".parse()?)?;
+    assert_eq!(sysctl::get(FORWARDING)?.number(), Some(0));
+    assert_eq!(sysctl::get("net.inet6.ip6.forwarding")?.number(), Some(0));
+    let large = || -> Result<u64, Box<dyn std::error::Error>> {
+        let before = link.stats()?;
+        let stream = BothWays::start("10.1.7.2")?;
+        stream.advance(1 << 20);
+        stream.finish()?;
+        Ok(link.stats()?.rx_large - before.rx_large)
+    };
+    assert!(large()? > 10);
+    sysctl::set(FORWARDING, 1)?;
+    // The host hears of it with the first frame.
+    let socket = std::net::UdpSocket::bind("10.1.7.1:0")?;
+    socket.send_to(b"wake up", "10.1.7.2:9")?;
+    std::thread::sleep(Duration::from_millis(50));
+    let while_forwarding = large();
+    sysctl::set(FORWARDING, 0)?;
+    assert_eq!(while_forwarding?, 0);
+    socket.send_to(b"wake up", "10.1.7.2:9")?;
+    std::thread::sleep(Duration::from_millis(50));
+    assert!(large()? > 10);
+    Ok(())
+}
+
 fn main() {
     common::run_with_interfaces([
         (
@@ -129,5 +164,9 @@ fn main() {
             connections_outlive_back_ends,
         ),
         ("root::in_quick_succession", in_quick_succession),
+        (
+            "root::forwarding_ends_large_segments",
+            forwarding_ends_large_segments,
+        ),
     ])
 }

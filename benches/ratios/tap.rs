@@ -183,9 +183,11 @@ fn run(names: &[String]) -> Outcome {
         };
         let mut ours = Stream::new(give);
         let mut rival = Stream::new(give);
-        harness.compare(&subject, &mut || ours.run(TAP_LINUX, connect), &mut || {
-            rival.run(VETH_FAR, std::net::TcpStream::connect)
-        })?;
+        harness.compare(
+            &subject,
+            &mut || ours.run(TAP_LINUX, rump::net::TcpStream::connect),
+            &mut || rival.run(VETH_FAR, std::net::TcpStream::connect),
+        )?;
     }
     if wanted("http/keepalive") {
         keepalive(&mut harness)?;
@@ -232,14 +234,6 @@ fn ask(peer: &str, count: &mut u64) -> Result<f64, Box<dyn Error>> {
     let rate = *count as f64 / seconds(start.elapsed());
     *count = (rate * seconds(RUN)) as u64;
     Ok(rate)
-}
-
-/// With buffers of nearly the greatest size that the kernel allows by default.
-fn connect(to: SocketAddr) -> io::Result<rump::net::TcpStream> {
-    let stream = rump::net::TcpStream::connect(to)?;
-    stream.set_send_buffer_size(192 * 1024)?;
-    stream.set_recv_buffer_size(192 * 1024)?;
-    Ok(stream)
 }
 
 /// Runs of one stream, each about as long as wanted.
