@@ -7,6 +7,7 @@ use rump::kqueue::{Filter, Kind, Kqueue, Mode};
 use rump::net::{Shutdown, TcpListener, TcpStream, UdpSocket};
 use rump::poll::{Events, PollFd, poll};
 use std::io::{self, Read, Write};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -28,6 +29,7 @@ fn main() {
         ("kqueue::timers", timers),
         ("kqueue::removal_and_close", removal_and_close),
         ("kqueue::user_events", user_events),
+        ("kqueue::user_events_wake", user_events_wake),
     ]);
 }
 
@@ -371,20 +373,79 @@ fn removal_and_close() -> Outcome {
 fn user_events() -> Outcome {
     let queue = Kqueue::new()?;
     let mut events = Vec::new();
-    match queue.add(Filter::User { ident: 3 }, Mode::Edge, 4) {
-        Ok(()) => {
-            assert_eq!(queue.wait(&mut events, Some(Duration::ZERO))?, 0);
-            queue.trigger(3)?;
-            assert_eq!(queue.wait(&mut events, LONG)?, 1);
-            assert_eq!((events[0].kind(), events[0].udata()), (Kind::User, 4));
-        }
-        Err(error) => {
-            assert_eq!(error.kind(), io::ErrorKind::Unsupported);
-            assert_eq!(
-                queue.trigger(3).unwrap_err().kind(),
-                io::ErrorKind::Unsupported
-            );
-        }
+    let user = |ident| Filter::User { ident };
+    let now = Some(Duration::ZERO);
+    queue.add(user(3), Mode::Edge, 4)?;
+    assert_eq!(queue.wait(&mut events, now)?, 0);
+    queue.trigger(3)?;
+    queue.trigger(3)?;
+    assert_eq!(
+        queue.wait(&mut events, LONG)?,
+        1,
+        "twice is as good as once"
+    );
+    assert_eq!(
+        (events[0].kind(), events[0].ident(), events[0].udata()),
+        (Kind::User, 3, 4)
+    );
+    assert_eq!(queue.wait(&mut events, now)?, 0, "it has been reported");
+
+    // Triggered before it is changed, it stays so.
+    queue.add(user(5), Mode::Level, 6)?;
+    queue.trigger(5)?;
+    for _ in 0..2 {
+        assert_eq!(queue.wait(&mut events, now)?, 1);
+        assert_eq!((events[0].ident(), events[0].udata()), (5, 6));
     }
+    queue.remove(user(5))?;
+    assert_eq!(queue.wait(&mut events, now)?, 0);
+
+    queue.add(user(7), Mode::Once, 8)?;
+    queue.trigger(7)?;
+    assert_eq!(queue.wait(&mut events, now)?, 1);
+    for gone in [5, 7, 9] {
+        let error = queue.trigger(gone).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound, "{gone}");
+    }
+    assert_eq!(
+        queue.wait(&mut events, now)?,
+        0,
+        "nothing came about by that"
+    );
+
+    // The same number in another queue is another event.
+    let other = Kqueue::new()?;
+    other.add(user(3), Mode::Edge, 0)?;
+    queue.trigger(3)?;
+    assert_eq!(other.wait(&mut events, now)?, 0);
     Ok(())
+}
+
+/// A trigger by another thread wakes who waits, and none is lost.
+fn user_events_wake() -> Outcome {
+    const TIMES: usize = 2000;
+    let queue = Kqueue::new()?;
+    queue.add(Filter::User { ident: 1 }, Mode::Edge, 0)?;
+    queue.add(Filter::User { ident: 2 }, Mode::Edge, 0)?;
+    let asked = AtomicUsize::new(0);
+    let answered = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        let server = scope.spawn(|| -> io::Result<()> {
+            let mut events = Vec::new();
+            while answered.load(SeqCst) < TIMES {
+                assert_ne!(queue.wait(&mut events, LONG)?, 0, "a trigger was lost");
+                answered.store(asked.load(SeqCst), SeqCst);
+            }
+            Ok(())
+        });
+        for time in 1..=TIMES {
+            asked.store(time, SeqCst);
+            queue.trigger(1 + time % 2)?;
+            while time % 64 == 0 && answered.load(SeqCst) < time && !server.is_finished() {
+                thread::yield_now();
+            }
+        }
+        server.join().unwrap()?;
+        Ok(())
+    })
 }

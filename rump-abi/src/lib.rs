@@ -54,8 +54,8 @@ pub const KINFO_PROC2_NLWPS: usize = 616;
 
 /// What not every supported NetBSD has.
 pub mod later {
-    /// `EVFILT_USER` of `<sys/event.h>`; since 10.0.
+    /// `EVFILT_USER` of `<sys/event.h>`; since 10.0, and by a component of ours.
     pub const EVFILT_USER: u32 = 8;
-    /// `NOTE_TRIGGER` of `<sys/event.h>`; since 10.0.
+    /// `NOTE_TRIGGER` of `<sys/event.h>`; as `EVFILT_USER`.
     pub const NOTE_TRIGGER: u32 = 0x0100_0000;
 }

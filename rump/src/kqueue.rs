@@ -5,8 +5,9 @@
 //! closed, which is why nothing is borrowed; an event that was fetched before may still
 //! be in the hands of the program then.
 //!
-//! Filters that concern files and processes of the rump kernel are left out; those for
-//! users' own events ([`Filter::User`]) exist in NetBSD 10 and later.
+//! Filters that concern files and processes of the rump kernel are left out. Users' own
+//! events ([`Filter::User`]) came with NetBSD 10; in kernels that are compiled from an
+//! older tree, a component of ours (`netbsd-src/kern/libevuser`) adds them.
 
 use crate::descriptor::{AsDescriptor, BorrowedDescriptor, OwnedDescriptor};
 use crate::error::Errno;
@@ -39,8 +40,8 @@ pub enum Filter<'fd> {
         /// The time, rounded up to milliseconds; the kernel counts in ticks of 10 ms.
         period: Duration,
     },
-    /// The program says so: [`Kqueue::trigger`] (`EVFILT_USER`). Only NetBSD 10 and later
-    /// have it.
+    /// The program says so: [`Kqueue::trigger`] (`EVFILT_USER`). Only a kernel before
+    /// NetBSD 10 that was not compiled from its tree (`RUMP_PREFIX`) lacks it.
     User {
         /// A number of the program's.
         ident: usize,
@@ -275,7 +276,8 @@ impl Kqueue {
         self.change(filter, abi::EV_DELETE, 0)
     }
 
-    /// Makes the event of a [`Filter::User`] happen.
+    /// Makes the event of a [`Filter::User`] happen. Any thread can, also while another
+    /// [waits](Self::wait).
     ///
     /// # Errors
     /// As [`add`](Self::add) and [`remove`](Self::remove).
@@ -327,7 +329,7 @@ fn explain(filter: Filter<'_>, error: io::Error) -> io::Error {
     match filter {
         Filter::User { .. } if Errno::of(&error) == Some(Errno::EINVAL) => io::Error::new(
             io::ErrorKind::Unsupported,
-            "this kernel has no EVFILT_USER, which came with NetBSD 10",
+            "this kernel has no EVFILT_USER: NetBSD has it from 10 on, and any kernel that was compiled from its tree",
         ),
         _ => error,
     }
