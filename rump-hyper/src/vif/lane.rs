@@ -11,17 +11,17 @@
 //! of 16; it goes around the end. Each side keeps its own count to itself and only tells
 //! it: what the other side says is checked, and the worst it can do is to send nonsense.
 //!
-//! The one who sends looks whether the other sleeps after it has told its count; the one
-//! who receives says that it will sleep, and then looks once more at the count. Both are
-//! in one order (`SeqCst`), so one of the two sees the other.
+//! The one who sends looks whether the other [sleeps](sleep) after it has told its count;
+//! the one who receives says that it will sleep, and then looks once more at the count.
 
+pub mod sleep;
 #[cfg(all(test, not(loom)))]
 mod tests;
 
 use super::abi::{FRAME_MAX, Offload};
 use super::backend::Transmit;
 use super::shared::Shared;
-use core::sync::atomic::{Ordering, fence};
+use core::sync::atomic::Ordering;
 
 const AT_PUT: usize = 0;
 const AT_TAKEN: usize = 64;
@@ -144,9 +144,7 @@ impl Sender {
 
     /// Whether the receiver is to be woken. To be asked after frames were put in.
     pub fn must_wake(&self) -> bool {
-        fence(Ordering::SeqCst);
-        let sleeps = self.lane.memory.u32(self.lane.start + AT_SLEEPS);
-        sleeps.load(Ordering::Relaxed) != 0 && sleeps.swap(0, Ordering::SeqCst) != 0
+        sleep::rouse(self.lane.memory.u32(self.lane.start + AT_SLEEPS))
     }
 }
 
@@ -208,11 +206,10 @@ impl Receiver {
     /// The other side is broken.
     pub fn may_sleep(&self) -> Result<bool, Broken> {
         let sleeps = self.lane.memory.u32(self.lane.start + AT_SLEEPS);
-        sleeps.store(1, Ordering::SeqCst);
-        fence(Ordering::SeqCst);
+        sleep::announce(sleeps);
         let empty = self.waiting()? == 0;
         if !empty {
-            sleeps.store(0, Ordering::SeqCst);
+            sleep::rouse(sleeps);
         }
         Ok(empty)
     }

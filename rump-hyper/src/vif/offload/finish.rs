@@ -1,6 +1,6 @@
 //! Doing what nobody else does: checksums, and the cutting up of TCP segments.
 //!
-//! What is worked on has been [checked](super::check). Sums are the Internet checksum
+//! What is worked on has been [checked](check()). Sums are the Internet checksum
 //! (RFC 1071), whose words can be added in any order and in any byte order, as long as
 //! it is the same throughout.
 
@@ -62,7 +62,7 @@ pub struct Cutter<'a> {
 }
 
 impl<'a> Cutter<'a> {
-    /// For a frame and what [`check`](super::check) made of it.
+    /// For a frame and what [`check`](check()) made of it.
     pub fn new(frame: &'a [u8], segment: Segment) -> Self {
         Self {
             frame,

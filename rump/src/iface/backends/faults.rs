@@ -6,7 +6,7 @@
 //! wire: nothing is left to the other side, so that one fault strikes one segment, and
 //! a checksum is there to find what was corrupted.
 //!
-//! Who sends or receives decides each frame's fate ([`line`](self::line)) and passes on
+//! Who sends or receives decides each frame's fate (`line`) and passes on
 //! what is due. A thread sees to what is due later: it sends that itself, or wakes who
 //! receives.
 

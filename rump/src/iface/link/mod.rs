@@ -16,6 +16,20 @@
 //! # }
 //! ```
 //!
+//! # Back ends
+//! | back end | is | offloads | needs |
+//! |---|---|---|---|
+//! | [`Tap`] | a TAP interface of Linux, also with several queues | all | CAP_NET_ADMIN |
+//! | [`Packet`] | an interface that Linux has, through a packet socket | all | CAP_NET_RAW |
+//! | [`Shm`] | a cable to another process, in shared memory | all | a Unix socket to it |
+//! | [`Shmif`] | a bus in a file, as NetBSD's shmif(4) has it | none | a file |
+//! | [`Pair`](super::Pair) | a cable inside the process | all | |
+//! | [`Tee`](super::Tee) | records frames of another back end for Wireshark | its | |
+//! | [`Faults`](super::Faults) | makes another back end a bad link | none | |
+//!
+//! What a back end does not offer is done here, before frames reach it: checksums, and the
+//! cutting up of TCP segments.
+//!
 //! # Threads
 //! Each queue of a back end has a thread, which waits for frames, hands them to the
 //! kernel in batches, and runs what the kernel does with them. Frames that the kernel
