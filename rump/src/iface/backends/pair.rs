@@ -23,7 +23,7 @@ const LEASES: u32 = 512;
 /// One end of a cable. It has a link as long as the other end is there.
 ///
 /// ```
-/// # fn main() -> std::io::Result<()> {
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # if !rump::kernel::available() { return Ok(()) }
 /// use rump::iface::Pair;
 ///
