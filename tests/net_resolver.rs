@@ -140,6 +140,9 @@ fn answers(question: &[u8], tcp: bool) -> Vec<Vec<u8>> {
     let domain = name.ends_with(".test.example");
     match label {
         "silent" => return Vec::new(),
+        // As dnsmasq does where it has an address of the other kind.
+        "half" if v6 => *answer.rcode_mut() = RCODE::Refused,
+        "half" => add(&own, v4(1)),
         "broken" => *answer.rcode_mut() = RCODE::ServerFailure,
         "both" if v6 => add(&own, RData::AAAA(AAAA { address: 1 })),
         "both" | "v4" if domain && !v6 => add(&own, v4(1)),
@@ -207,6 +210,7 @@ fn addresses_of_both_kinds() -> Outcome {
     let both = settings.resolve("both.test.example")?;
     assert_eq!(both, ips(&["::1", "127.0.0.1"]));
     assert_eq!(settings.resolve("v4.test.example.")?, ips(&["127.0.0.1"]));
+    assert_eq!(settings.resolve("half.test.example")?, ips(&["127.0.0.1"]));
     Ok(())
 }
 

@@ -43,8 +43,8 @@ fn on_kernel((name, test): Test) -> Trial {
 }
 
 /// Runs tests that need interfaces beside lo0 and, where `root` is in their name, a
-/// network namespace, which this makes for the process; `tshark` where that is, and
-/// `shmif` with the feature.
+/// network namespace, which this makes for the process; where one of the [`PROGRAMS`] is in
+/// it, that program; and `shmif` with the feature.
 pub fn run_with_interfaces<const N: usize>(tests: [Test; N]) -> ! {
     let namespace = netns::enter().map_err(|reason| &*Box::leak(reason.into_boxed_str()));
     let kernel = match rump_sys::kernel::KIND {
@@ -52,15 +52,16 @@ pub fn run_with_interfaces<const N: usize>(tests: [Test; N]) -> ! {
         _ => Err("no interfaces but lo0 in this kernel"),
     };
     let trial = |(name, test): Test| {
-        let (need, possible) = match kernel {
-            Ok(()) if name.contains("tshark::") && !installed("tshark") => {
-                ("tshark", Err("no tshark"))
-            }
-            Ok(()) if name.contains("curl::") && !installed("curl") => ("curl", Err("no curl")),
-            Ok(()) if name.contains("shmif::") && !cfg!(feature = "shmif") => {
+        let lacking = PROGRAMS.iter().find(|(program, _)| {
+            let used = name.split("::").any(|part| part == *program);
+            used && !installed(program)
+        });
+        let (need, possible) = match (kernel, lacking) {
+            (Ok(()), Some((program, reason))) => (*program, Err(*reason)),
+            (Ok(()), None) if name.contains("shmif::") && !cfg!(feature = "shmif") => {
                 ("shmif", Err("without the feature shmif"))
             }
-            Ok(()) if name.starts_with("root::") => ("root", namespace),
+            (Ok(()), None) if name.starts_with("root::") => ("root", namespace),
             _ => ("netbsd", kernel),
         };
         let reason = possible.err().unwrap_or_default();
@@ -69,11 +70,20 @@ pub fn run_with_interfaces<const N: usize>(tests: [Test; N]) -> ! {
     run(tests.into_iter().map(trial).collect())
 }
 
+/// Programs of others that tests use, and what is said where they are not.
+const PROGRAMS: [(&str, &str); 4] = [
+    ("curl", "no curl"),
+    ("tshark", "no tshark"),
+    ("dnsmasq", "no dnsmasq"),
+    ("udhcpd", "no udhcpd"),
+];
+
 fn installed(program: &str) -> bool {
     let output = std::process::Command::new(program)
         .arg("--version")
         .output();
-    output.is_ok_and(|output| output.status.success())
+    // Not every one knows that option.
+    output.is_ok()
 }
 
 /// The program of an example, which Cargo builds beside the tests.

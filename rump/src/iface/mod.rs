@@ -28,6 +28,8 @@ mod address;
 mod backends;
 mod capabilities;
 pub(crate) mod detection;
+#[cfg(feature = "dhcp")]
+pub mod dhcp;
 mod error;
 mod interface;
 pub mod link;

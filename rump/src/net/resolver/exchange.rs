@@ -10,6 +10,11 @@ use std::time::{Duration, Instant};
 /// The largest answer over UDP that is looked at; without EDNS none has more than 512.
 const LARGEST: usize = 4096;
 
+/// How long is waited before a question is sent again: twice as long each time. While the
+/// Ethernet address of the server is not known, the kernel keeps only the last of several
+/// datagrams to it.
+const FIRST_WAIT: Duration = Duration::from_millis(300);
+
 /// Ports that a program may take, of which one is drawn (RFC 6335, 6).
 const PORTS: std::ops::RangeInclusive<u16> = 49_152..=u16::MAX;
 /// How often a port is drawn before the kernel is left to choose.
@@ -40,21 +45,27 @@ pub(super) fn ask(server: SocketAddr, name: &str, timeout: Duration) -> io::Resu
     });
     over_udp(server, name, &mut asked, deadline)?;
     let mut addresses = Vec::new();
+    let mut failure = None;
     for question in &mut asked {
         if question.reply == Some(Reply::Truncated) {
-            question.reply = Some(over_tcp(server, name, question, deadline)?);
+            let reply = over_tcp(server, name, question, deadline);
+            question.reply = reply.map_err(|error| failure = Some(error)).ok();
         }
         match question.reply.take() {
             Some(Reply::Addresses(found)) => addresses.extend(found),
             Some(Reply::NoName) => {}
-            Some(Reply::Failed(why)) => return Err(io::Error::other(why)),
-            Some(Reply::Truncated | Reply::Other) | None => return Err(late()),
+            Some(Reply::Failed(why)) => failure = Some(io::Error::other(why)),
+            Some(Reply::Truncated | Reply::Other) | None => {
+                failure.get_or_insert_with(late);
+            }
         }
     }
-    if addresses.is_empty() {
-        return Ok(Answer::None);
+    // Some servers refuse to say that there are none of one kind.
+    match failure {
+        _ if !addresses.is_empty() => Ok(Answer::Addresses(addresses)),
+        Some(error) => Err(error),
+        None => Ok(Answer::None),
     }
-    Ok(Answer::Addresses(addresses))
 }
 
 fn late() -> io::Error {
@@ -79,12 +90,23 @@ fn over_udp(
     // The kernel drops what comes from elsewhere.
     let socket = socket(server)?;
     socket.connect(server)?;
-    for question in asked.iter() {
-        socket.send(&message::question(question.id, name, question.kind)?)?;
-    }
+    let mut wait = FIRST_WAIT;
     let mut buffer = [0; LARGEST];
+    let mut again = Instant::now();
     while asked.iter().any(|question| question.reply.is_none()) {
-        socket.set_read_timeout(Some(left(deadline)?))?;
+        let now = Instant::now();
+        if now >= deadline {
+            // One of the two may have come.
+            return Ok(());
+        }
+        if now >= again {
+            for question in asked.iter().filter(|asked| asked.reply.is_none()) {
+                socket.send(&message::question(question.id, name, question.kind)?)?;
+            }
+            again = now + wait;
+            wait *= 2;
+        }
+        socket.set_read_timeout(Some(again.min(deadline) - now))?;
         let length = match socket.recv(&mut buffer) {
             Ok(length) => length,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,

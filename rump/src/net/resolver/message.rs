@@ -46,7 +46,7 @@ pub(super) enum Reply {
 }
 
 /// Whether a host can have this name, which is without a dot at its end.
-pub(super) fn is_host_name(name: &str) -> bool {
+pub(crate) fn is_host_name(name: &str) -> bool {
     let label = |label: &str| {
         (1..=63).contains(&label.len())
             && label

@@ -36,6 +36,9 @@ mod message;
 mod resolv_conf;
 mod search;
 
+#[cfg(feature = "dhcp")]
+pub(crate) use message::is_host_name;
+
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, PoisonError, RwLock};
