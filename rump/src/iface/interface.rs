@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # if !rump::kernel::available() { return Ok(()) }
+/// # if rump_sys::kernel::KIND != rump_sys::kernel::Kind::Netbsd { return Ok(()) }
 /// use rump::iface::Interface;
 ///
 /// # let _kernel = rump::Kernel::builder().boot()?;
