@@ -52,6 +52,46 @@ pub const OFFSETS: &[(usize, &str, &str, &str)] =
 /// The place of `p_nlwps` (a `uint64_t`) in `struct kinfo_proc2` of `<sys/sysctl.h>`.
 pub const KINFO_PROC2_NLWPS: usize = 616;
 
+/// What later NetBSD has no more, so that it cannot be proven in every tree. The kernel
+/// refuses a request whose argument has another size than its own, because the size is part
+/// of the number.
+pub mod earlier {
+    /// `struct nd_ifinfo` of `<netinet6/nd6.h>`; until 9.
+    #[repr(C)]
+    #[derive(Debug, Clone, Copy)]
+    pub struct nd_ifinfo {
+        pub linkmtu: u32,
+        pub maxmtu: u32,
+        pub basereachable: u32,
+        pub reachable: u32,
+        pub retrans: u32,
+        pub flags: u32,
+        pub recalctm: i32,
+        pub chlim: u8,
+        pub initialized: u8,
+        pub randomseed0: [u8; 8],
+        pub randomseed1: [u8; 8],
+        pub randomid: [u8; 8],
+    }
+
+    /// `struct in6_ndireq` of `<netinet6/nd6.h>`; until 9.
+    #[repr(C)]
+    #[derive(Debug, Clone, Copy)]
+    pub struct in6_ndireq {
+        pub ifname: [u8; crate::IFNAMSIZ],
+        pub ndi: nd_ifinfo,
+    }
+
+    /// `SIOCSIFINFO_FLAGS` of `<netinet6/in6_var.h>`; until 9.
+    pub const SIOCSIFINFO_FLAGS: u64 = 0xc048_6957;
+    /// `SIOCGIFINFO_IN6` of `<netinet6/in6_var.h>`; until 9.
+    pub const SIOCGIFINFO_IN6: u64 = 0xc048_696c;
+    /// `ND6_IFF_ACCEPT_RTADV` of `<netinet6/nd6.h>`; until 9.
+    pub const ND6_IFF_ACCEPT_RTADV: u32 = 0x02;
+    /// `ND6_IFF_OVERRIDE_RTADV` of `<netinet6/nd6.h>`; until 9.
+    pub const ND6_IFF_OVERRIDE_RTADV: u32 = 0x10;
+}
+
 /// What not every supported NetBSD has.
 pub mod later {
     /// `EVFILT_USER` of `<sys/event.h>`; since 10.0, and by a component of ours.

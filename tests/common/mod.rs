@@ -71,11 +71,12 @@ pub fn run_with_interfaces<const N: usize>(tests: [Test; N]) -> ! {
 }
 
 /// Programs of others that tests use, and what is said where they are not.
-const PROGRAMS: [(&str, &str); 4] = [
+const PROGRAMS: [(&str, &str); 5] = [
     ("curl", "no curl"),
     ("tshark", "no tshark"),
     ("dnsmasq", "no dnsmasq"),
     ("udhcpd", "no udhcpd"),
+    ("radvd", "no radvd"),
 ];
 
 fn installed(program: &str) -> bool {

@@ -166,6 +166,10 @@ impl Interface {
             .ok_or_else(|| self.absent())
     }
 
+    pub(super) fn raw_name(&self) -> &Name {
+        &self.0
+    }
+
     fn ifreq(&self) -> Argument {
         Argument::named::<abi::ifreq>(&self.0)
     }

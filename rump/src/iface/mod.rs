@@ -25,6 +25,7 @@
 //! here.
 
 mod address;
+mod autoconf;
 mod backends;
 mod capabilities;
 pub(crate) mod detection;

@@ -69,6 +69,13 @@ pub(crate) fn socket(family: c_int, kind: c_int) -> io::Result<OwnedDescriptor> 
     sys::call(|| unsafe { syscalls::socket(family, kind, 0) }).map(OwnedDescriptor::adopt)
 }
 
+/// `socket(2)` for packets of this protocol.
+pub(crate) fn raw(family: c_int, protocol: c_int) -> io::Result<OwnedDescriptor> {
+    let kind = abi::SOCK_RAW | abi::SOCK_CLOEXEC;
+    // SAFETY: takes integers only.
+    sys::call(|| unsafe { syscalls::socket(family, kind, protocol) }).map(OwnedDescriptor::adopt)
+}
+
 /// `bind(2)`.
 pub(crate) fn bind(socket: BorrowedDescriptor<'_>, address: &RawAddress) -> io::Result<()> {
     // SAFETY: the address is readable for its length as long as the borrow lasts.

@@ -36,7 +36,7 @@ pub(super) struct Transport {
 impl Transport {
     pub(super) fn on(interface: &Interface) -> io::Result<Self> {
         let index = c_uint::from(interface.index()?);
-        let broadcast = raw::socket(abi::AF_INET, abi::SOCK_RAW | abi::SOCK_CLOEXEC)?;
+        let broadcast = raw::raw(abi::AF_INET, abi::IPPROTO_UDP)?;
         let on: c_int = 1;
         let set = |level, name| raw::set_option(broadcast.as_descriptor(), level, name, on);
         set(abi::IPPROTO_IP, abi::IP_HDRINCL)?;
