@@ -5,12 +5,14 @@ mod common;
 
 use common::Outcome;
 use rump::net::{TcpListener, TcpStream, UdpSocket};
-use rump::reactor::{Async, Reactor};
+use rump::reactor::{Async, Reactor, block_on};
 use std::collections::HashSet;
 use std::future::Future;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::runtime::{Builder, Runtime};
@@ -37,6 +39,14 @@ fn main() {
         ("udp::datagrams", datagrams),
         ("reactor::a_thread_each", a_thread_each),
         ("reactor::taken_out_again", taken_out_again),
+        ("reactor::woken_by_another_thread", woken_by_another_thread),
+        (
+            "reactor::dropped_before_its_sockets",
+            dropped_before_its_sockets,
+        ),
+        ("reactor::a_busy_stream_lets_others_run", busy_stream),
+        ("reactor::of_another_process", of_another_process),
+        ("tasks::no_wake_up_is_lost", no_wake_up_is_lost),
     ]);
 }
 
@@ -476,5 +486,172 @@ fn taken_out_again() -> Outcome {
         assert_eq!(server.read(&mut buffer).await?, 4);
         Ok(())
     })?;
+    Ok(())
+}
+
+fn woken_by_another_thread() -> Outcome {
+    let reactor = Reactor::new()?;
+    for _ in 0..200 {
+        let (sender, receiver) = std::sync::mpsc::channel::<std::task::Waker>();
+        let done = Arc::new(AtomicBool::new(false));
+        let set = done.clone();
+        let thread = thread::spawn(move || {
+            let waker = receiver.recv();
+            set.store(true, Ordering::SeqCst);
+            waker.map(std::task::Waker::wake)
+        });
+        let mut told = false;
+        reactor.block_on(std::future::poll_fn(|context| {
+            if !std::mem::replace(&mut told, true) {
+                // It may be woken before this returns.
+                let _ = sender.send(context.waker().clone());
+            }
+            match done.load(Ordering::SeqCst) {
+                true => std::task::Poll::Ready(()),
+                false => std::task::Poll::Pending,
+            }
+        }))?;
+        thread.join().unwrap()?;
+    }
+    Ok(())
+}
+
+fn dropped_before_its_sockets() -> Outcome {
+    let reactor = Reactor::new()?;
+    let socket = Async::with(&reactor.handle(), UdpSocket::bind("127.0.0.1:0")?)?;
+    let waiting = Arc::new(socket);
+    let waits = waiting.clone();
+    let thread = thread::spawn(move || block_on(async { waits.recv(&mut [0]).await }));
+    thread::sleep(Duration::from_millis(30));
+    drop(reactor);
+    let error = thread.join().unwrap().unwrap_err();
+    assert!(error.to_string().contains("reactor"), "{error}");
+    // What need not wait still works.
+    let own = waiting.get_ref().local_addr()?;
+    assert_eq!(block_on(waiting.send_to(b"x", own))?, 1);
+    waiting.get_ref().set_nonblocking(false)?;
+    waiting.get_ref().peek(&mut [0])?;
+    assert_eq!(block_on(waiting.recv(&mut [0]))?, 1);
+    Ok(())
+}
+
+/// A task that always finds something to read, and waits for nothing else, does not keep
+/// another one of its thread from running.
+fn busy_stream() -> Outcome {
+    use std::io::Write as _;
+    let (mut client, server) = common::pair()?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let stopped = stop.clone();
+    let writer = thread::spawn(move || {
+        while !stopped.load(Ordering::SeqCst) && client.write_all(&[1; 4096]).is_ok() {}
+    });
+    let reactor = Reactor::new()?;
+    let stream = Async::with(&reactor.handle(), server)?;
+    let (reads, runs) = (std::cell::Cell::new(0), std::cell::Cell::new(0));
+    reactor.block_on(async {
+        // The buffers are full before it begins.
+        thread::sleep(Duration::from_millis(50));
+        stream.peek(&mut [0]).await?;
+        let greedy = async {
+            // A byte at a time: the writer is faster.
+            while runs.get() < 20 {
+                stream.read(&mut [0]).await?;
+                reads.set(reads.get() + 1);
+                assert!(reads.get() < 1_000_000, "the other task starves");
+            }
+            io::Result::Ok(())
+        };
+        let modest = async {
+            while runs.get() < 20 {
+                runs.set(runs.get() + 1);
+                tokio::task::yield_now().await;
+            }
+            io::Result::Ok(())
+        };
+        tokio::try_join!(greedy, modest)
+    })??;
+    stop.store(true, Ordering::SeqCst);
+    // The writer may wait for room.
+    drop(stream);
+    writer.join().unwrap();
+    assert!(reads.get() > 20 * 100, "{} reads", reads.get());
+    Ok(())
+}
+
+fn of_another_process() -> Outcome {
+    let process = rump::process::Process::new()?;
+    process.enter(|| -> io::Result<()> {
+        let reactor = Reactor::new()?;
+        let socket = Async::with(&reactor.handle(), UdpSocket::bind("127.0.0.1:0")?)?;
+        let own = socket.get_ref().local_addr()?;
+        reactor.block_on(async {
+            socket.send_to(b"x", own).await?;
+            socket.recv(&mut [0]).await.map(drop)
+        })?
+    })??;
+    Ok(())
+}
+
+/// Bytes go round between tasks of several executors and threads; each waits for each byte.
+/// If one wake-up were lost, that would end.
+fn no_wake_up_is_lost() -> Outcome {
+    const ROUNDS: u32 = 3000;
+    const PAIRS: usize = 4;
+    let (listener, address) = listen()?;
+    let server = thread::spawn(move || {
+        run(&several_threads()?, async {
+            let mut tasks = Vec::new();
+            for _ in 0..PAIRS {
+                let (stream, _) = listener.accept().await?;
+                tasks.push(tokio::spawn(async move {
+                    let mut byte = [0];
+                    while stream.read(&mut byte).await? == 1 {
+                        stream.write(&byte).await?;
+                    }
+                    io::Result::Ok(())
+                }));
+            }
+            for task in tasks {
+                task.await??;
+            }
+            Ok(())
+        })
+    });
+    let rounds = Arc::new(AtomicUsize::new(0));
+    let client = |own: bool| {
+        let rounds = rounds.clone();
+        let talk = async move |stream: Async<TcpStream>| {
+            for round in 0..ROUNDS {
+                stream.write(&[round as u8]).await?;
+                let mut byte = [0];
+                assert_eq!(stream.read(&mut byte).await?, 1);
+                assert_eq!(byte[0], round as u8);
+                rounds.fetch_add(1, Ordering::Relaxed);
+            }
+            io::Result::Ok(())
+        };
+        thread::spawn(move || -> io::Result<()> {
+            if own {
+                let reactor = Reactor::new()?;
+                let stream = Async::with(&reactor.handle(), TcpStream::connect(address)?)?;
+                reactor.block_on(talk(stream))?
+            } else {
+                block_on(async { talk(Async::<TcpStream>::connect(address).await?).await })
+            }
+        })
+    };
+    let clients: Vec<_> = (0..PAIRS).map(|number| client(number % 2 == 0)).collect();
+    let (mut last, mut stalled) = (0, 0);
+    while !clients.iter().all(|client| client.is_finished()) {
+        thread::sleep(Duration::from_millis(100));
+        let now = rounds.load(Ordering::Relaxed);
+        stalled = if now == last { stalled + 1 } else { 0 };
+        assert!(stalled < 100, "nothing has moved for ten seconds, at {now}");
+        last = now;
+    }
+    for client in clients {
+        client.join().unwrap()?;
+    }
+    server.join().unwrap()?;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The example `http_server`, asked by Linux's curl over a TAP interface.
+//! The examples `http_server` and `https_server`, asked by Linux's curl over TAP interfaces.
 
 mod common;
 
@@ -7,7 +7,10 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
 fn main() {
-    common::run_with_interfaces([("root::curl::asks_for_each_page", asks_for_each_page)]);
+    common::run_with_interfaces([
+        ("root::curl::asks_for_each_page", asks_for_each_page),
+        ("root::curl::asks_over_tls", asks_over_tls),
+    ]);
 }
 
 /// Ends with this.
@@ -20,20 +23,12 @@ impl Drop for Server {
     }
 }
 
-fn serve() -> Result<Server, Box<dyn std::error::Error>> {
-    let mut server =
-        Command::new(common::example("http_server").map_err(|error| format!("{error:?}"))?)
-            .args([
-                "--tap",
-                "web0",
-                "--address",
-                "10.15.0.2/24",
-                "--address",
-                "2001:db8:15::2/64",
-            ])
-            .stdout(Stdio::piped())
-            .spawn()
-            .map(Server)?;
+fn serve(name: &str, arguments: &[&str]) -> Result<Server, Box<dyn std::error::Error>> {
+    let mut server = Command::new(common::example(name).map_err(|error| format!("{error:?}"))?)
+        .args(arguments)
+        .stdout(Stdio::piped())
+        .spawn()
+        .map(Server)?;
     let output = server.0.stdout.take().ok_or("no output")?;
     for line in BufReader::new(output).lines() {
         if line?.starts_with("serving ") {
@@ -62,7 +57,16 @@ fn curl(arguments: &[&str]) -> Result<String, Box<dyn std::error::Error>> {
 }
 
 fn asks_for_each_page() -> Outcome {
-    let _server = serve()?;
+    let addresses = [
+        "--address",
+        "10.15.0.2/24",
+        "--address",
+        "2001:db8:15::2/64",
+    ];
+    let _server = serve(
+        "http_server",
+        &[&["--tap", "web0"], &addresses[..]].concat(),
+    )?;
     netns::ip("address add 10.15.0.1/24 dev web0")?;
     netns::ip("link set web0 up")?;
     let page = curl(&["http://10.15.0.2/"])?;
@@ -101,5 +105,21 @@ fn asks_for_each_page() -> Outcome {
         "http://10.15.0.2/nothing",
     ])?;
     assert_eq!(status, "404");
+    Ok(())
+}
+
+fn asks_over_tls() -> Outcome {
+    let file = concat!(env!("CARGO_TARGET_TMPDIR"), "/https_server.pem");
+    let outside = ["--tap", "web1", "--address", "10.17.0.2/24"];
+    let _server = serve("https_server", &[&outside[..], &["--cert", file]].concat())?;
+    netns::ip("address add 10.17.0.1/24 dev web1")?;
+    netns::ip("link set web1 up")?;
+    let page = curl(&["--cacert", file, "https://10.17.0.2/"])?;
+    assert!(page.starts_with("Hello over TLS"), "{page}");
+    // Who does not know the certificate refuses it.
+    assert!(curl(&["https://10.17.0.2/"]).is_err());
+    // Who speaks no TLS does not disturb.
+    assert!(curl(&["http://10.17.0.2:443/"]).is_err());
+    assert_eq!(curl(&["--cacert", file, "https://10.17.0.2/"])?, page);
     Ok(())
 }

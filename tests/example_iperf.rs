@@ -5,7 +5,6 @@ mod common;
 
 use common::{Outcome, netns};
 use std::io::{BufRead, BufReader, Read};
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 
@@ -42,12 +41,9 @@ impl Drop for Running {
     }
 }
 
-/// Cargo builds the examples beside the tests.
 fn iperf() -> Result<Command, Box<dyn std::error::Error>> {
-    let test = std::env::current_exe()?;
-    let profile = test.ancestors().nth(2).ok_or("no folder of the profile")?;
-    let example: PathBuf = profile.join("examples").join("iperf");
-    Ok(Command::new(example))
+    let program = common::example("iperf").map_err(|error| format!("{error:?}"))?;
+    Ok(Command::new(program))
 }
 
 fn output(command: &mut Command) -> Result<String, Box<dyn std::error::Error>> {

@@ -9,6 +9,7 @@ use std::process::Command;
 const EXAMPLES: &[(&str, &str)] = &[
     ("http_hello", "were answered as they should be"),
     ("http_server", "were served as they should be"),
+    ("https_server", "the page was served as it should be"),
 ];
 
 fn main() {

@@ -39,8 +39,13 @@
 //! its own [`Reactor::new`], makes sockets [in it](Async::with), and calls
 //! [`turn`](Reactor::turn) where it would sleep; [`Handle::notify`] has that return.
 //!
+//! # Fairness
+//! A socket on which there is always something to do lets other tasks run after 128 calls,
+//! whatever the executor.
+//!
 //! # When the kernel is shut down
-//! Every task that waits is woken, and its call fails as any other.
+//! Every task that waits is woken, and its call fails as any other. Where a reactor was
+//! dropped before its sockets, their calls fail if they would have to wait.
 
 mod io;
 mod net;
@@ -62,21 +67,31 @@ use std::fmt;
 use std::io as std_io;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, Thread};
+use std::thread::{self, Thread, ThreadId};
 use std::time::Duration;
 
-/// The key of the pipe that wakes a reactor.
+/// The key of what has [`Reactor::turn`] return.
 const NOTICE: usize = 0;
+
+/// How that is done.
+enum Notice {
+    /// By a user event of the kqueue.
+    Event,
+    /// By writing into a pipe, where the kernel has none: upstream's libraries of a NetBSD
+    /// before 10.
+    Pipe(OwnedDescriptor, OwnedDescriptor),
+}
 
 /// What tasks and the reactor share.
 struct Shared {
     kqueue: Kqueue,
     sources: Mutex<HashMap<usize, Arc<Source>>>,
     next: AtomicUsize,
-    /// Both ends of a pipe; who writes has `turn` return.
-    notice: (OwnedDescriptor, OwnedDescriptor),
+    notice: Notice,
+    /// Nobody turns it any more.
+    ended: AtomicBool,
 }
 
 /// All reactors, to be told when the kernel is shut down.
@@ -94,6 +109,9 @@ impl Shared {
     fn insert(&self) -> Arc<Source> {
         let source = Arc::new(Source::new(self.next.fetch_add(1, Ordering::Relaxed)));
         self.sources().insert(source.key, Arc::clone(&source));
+        if self.ended.load(Ordering::SeqCst) {
+            source.end();
+        }
         source
     }
 
@@ -101,9 +119,13 @@ impl Shared {
         self.sources().remove(&source.key);
     }
 
+    /// Fails only where the kernel is down, and nobody waits.
     fn notify(&self) {
-        // It is full where nobody has taken notice yet.
-        let _ = descriptor::write(&self.notice.1, &[0]);
+        let _ = match &self.notice {
+            Notice::Event => self.kqueue.trigger(NOTICE),
+            // It is full where nobody has taken notice yet.
+            Notice::Pipe(_, write) => descriptor::write(write, &[0]).map(drop),
+        };
     }
 
     fn dispatch(&self, events: &[Event]) {
@@ -123,9 +145,11 @@ impl Shared {
         for (source, direction) in woken {
             source.event(direction);
         }
-        if events.iter().any(|event| event.udata() == NOTICE) {
+        if let Notice::Pipe(read, _) = &self.notice
+            && events.iter().any(|event| event.udata() == NOTICE)
+        {
             let mut room = [0; 64];
-            while matches!(descriptor::read(&self.notice.0, &mut room), Ok(1..)) {}
+            while matches!(descriptor::read(read, &mut room), Ok(1..)) {}
         }
     }
 
@@ -170,14 +194,23 @@ impl Reactor {
     /// # Errors
     /// [`kernel::Down`](crate::kernel::Down); no descriptor is left.
     pub fn new() -> std_io::Result<Self> {
-        let notice = descriptor::pipe()?;
         let kqueue = Kqueue::new()?;
-        kqueue.add(Filter::read(&notice.0), Mode::Edge, NOTICE)?;
+        let user = Filter::User { ident: NOTICE };
+        let notice = match kqueue.add(user, Mode::Edge, NOTICE) {
+            Ok(()) => Notice::Event,
+            Err(error) if error.kind() == std_io::ErrorKind::Unsupported => {
+                let (read, write) = descriptor::pipe()?;
+                kqueue.add(Filter::read(&read), Mode::Edge, NOTICE)?;
+                Notice::Pipe(read, write)
+            }
+            Err(error) => return Err(error),
+        };
         let shared = Arc::new(Shared {
             kqueue,
             sources: Mutex::default(),
             next: AtomicUsize::new(NOTICE + 1),
             notice,
+            ended: AtomicBool::new(false),
         });
         let mut reactors = reactors();
         reactors.retain(|other| other.strong_count() > 0);
@@ -200,11 +233,22 @@ impl Reactor {
         if let Some(handle) = GLOBAL.get() {
             return Ok(handle.clone());
         }
-        let reactor = Self::new()?;
-        let handle = reactor.handle();
+        let (sender, receiver) = mpsc::channel();
         thread::Builder::new()
             .name("rump-reactor".into())
-            .spawn(move || while reactor.turn(None).is_ok() {})?;
+            .spawn(move || {
+                // Made here, because a new thread is in the first process of the kernel,
+                // whichever the one that asked is in.
+                let reactor = Self::new();
+                let handle = reactor.as_ref().map(Self::handle);
+                let _ = sender.send(
+                    handle.map_err(|error| std_io::Error::new(error.kind(), error.to_string())),
+                );
+                if let Ok(reactor) = reactor {
+                    while reactor.turn(None).is_ok() {}
+                }
+            })?;
+        let handle = receiver.recv().map_err(std_io::Error::other)??;
         Ok(GLOBAL.get_or_init(|| handle).clone())
     }
 
@@ -261,29 +305,55 @@ impl Reactor {
     /// # Errors
     /// As [`turn`](Self::turn).
     pub fn block_on<F: Future>(&self, future: F) -> std_io::Result<F::Output> {
-        struct Notify(Weak<Shared>, AtomicBool);
+        struct Notify {
+            shared: Weak<Shared>,
+            thread: ThreadId,
+            woken: AtomicBool,
+        }
 
         impl Wake for Notify {
             fn wake(self: Arc<Self>) {
-                // One notice is enough until it is taken.
-                if !self.1.swap(true, Ordering::AcqRel)
-                    && let Some(shared) = self.0.upgrade()
+                self.wake_by_ref();
+            }
+
+            fn wake_by_ref(self: &Arc<Self>) {
+                // One notice is enough until it is taken; the thread that turns looks by
+                // itself before it waits.
+                if !self.woken.swap(true, Ordering::AcqRel)
+                    && self.thread != thread::current().id()
+                    && let Some(shared) = self.shared.upgrade()
                 {
                     shared.notify();
                 }
             }
         }
 
-        let notify = Arc::new(Notify(Arc::downgrade(&self.0), AtomicBool::new(false)));
+        let notify = Arc::new(Notify {
+            shared: Arc::downgrade(&self.0),
+            thread: thread::current().id(),
+            woken: AtomicBool::new(true),
+        });
         let waker = Waker::from(Arc::clone(&notify));
         let mut future = pin!(future);
         loop {
-            notify.1.store(false, Ordering::Release);
-            if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            if notify.woken.swap(false, Ordering::AcqRel)
+                && let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker))
+            {
                 return Ok(output);
             }
-            self.turn(None)?;
+            // Also where it has something to do: others may have too.
+            let woken = notify.woken.load(Ordering::Acquire);
+            self.turn(woken.then_some(Duration::ZERO))?;
         }
+    }
+}
+
+/// Tasks that wait for its sockets are woken: nobody else would.
+impl Drop for Reactor {
+    fn drop(&mut self) {
+        self.0.ended.store(true, Ordering::SeqCst);
+        let all: Vec<_> = self.0.sources().values().cloned().collect();
+        all.iter().for_each(|source| source.end());
     }
 }
 

@@ -8,6 +8,9 @@ use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+/// How many calls a task makes in a row before others have to be let run.
+const STREAK: u32 = 128;
+
 /// What is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Direction {
@@ -23,6 +26,10 @@ struct State {
     edge: u64,
     /// The kernel was asked to tell.
     registered: bool,
+    /// Nobody will hear of it any more.
+    ended: bool,
+    /// How many calls there were since one would have blocked.
+    streak: u32,
     /// The task that polls by itself (`poll_read` and the like): there is one at a time.
     polling: Option<Waker>,
     /// Those that wait in a future of their own, by a number of theirs.
@@ -35,6 +42,8 @@ impl State {
             ready: true,
             edge: 0,
             registered: false,
+            ended: false,
+            streak: 0,
             polling: None,
             waiting: Vec::new(),
         }
@@ -98,6 +107,14 @@ impl Source {
         }
     }
 
+    /// There will be no more events.
+    pub(super) fn end(&self) {
+        for direction in [Direction::Read, Direction::Write] {
+            self.state(direction).ended = true;
+            self.event(direction);
+        }
+    }
+
     /// Which directions the kernel was asked to tell of.
     pub(super) fn registered(&self) -> impl Iterator<Item = Direction> {
         [Direction::Read, Direction::Write]
@@ -123,6 +140,12 @@ impl Source {
                     state.wait(waiter, context.waker());
                     return Poll::Pending;
                 }
+                state.streak += 1;
+                if state.streak > STREAK {
+                    state.streak = 0;
+                    context.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
                 state.edge
             };
             match call() {
@@ -131,6 +154,11 @@ impl Source {
                 result => return Poll::Ready(result),
             }
             let mut state = self.state(direction);
+            state.streak = 0;
+            if state.ended {
+                let what = "the socket's reactor was dropped: nobody can wait for it";
+                return Poll::Ready(Err(io::Error::other(what)));
+            }
             if !state.registered {
                 register()?;
                 state.registered = true;
@@ -244,5 +272,45 @@ mod tests {
             .map(|count| count.0.load(Ordering::Relaxed))
             .collect();
         assert_eq!(woken, [1, 1, 0, 1]);
+    }
+
+    #[test]
+    fn others_run_after_many_calls() {
+        let (source, count) = (Source::new(1), Arc::new(Count::default()));
+        let waker = count.clone().into();
+        let mut context = Context::from_waker(&waker);
+        let mut calls = 0;
+        for round in 1..=3 {
+            while source
+                .poll(
+                    Direction::Read,
+                    None,
+                    &mut context,
+                    || Ok(()),
+                    || {
+                        calls += 1;
+                        Ok(())
+                    },
+                )
+                .is_ready()
+            {}
+            assert_eq!(calls, round * STREAK);
+            assert_eq!(count.0.load(Ordering::Relaxed), round as usize);
+        }
+    }
+
+    #[test]
+    fn nobody_waits_for_ever_when_it_has_ended() {
+        let (source, count) = (Source::new(1), Arc::new(Count::default()));
+        let waker = count.clone().into();
+        let mut context = Context::from_waker(&waker);
+        let mut poll = |call| source.poll(Direction::Read, None, &mut context, || Ok(()), call);
+        assert!(poll(blocks as fn() -> _).is_pending());
+        source.end();
+        assert_eq!(count.0.load(Ordering::Relaxed), 1);
+        for _ in 0..2 {
+            assert!(matches!(poll(blocks), Poll::Ready(Err(_))));
+            assert!(matches!(poll(|| Ok(())), Poll::Ready(Ok(()))));
+        }
     }
 }
