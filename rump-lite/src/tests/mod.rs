@@ -7,6 +7,7 @@
 mod absent;
 mod fuzz;
 mod leaks;
+mod link;
 mod loss;
 
 use crate::kernel::{self, Guard};
