@@ -98,7 +98,7 @@ fn echo_request() -> Vec<u8> {
         payload_len: message.buffer_len(),
         hop_limit: 64,
     };
-    let mut frame = Vec::from([MAC, THEIRS].concat());
+    let mut frame = [MAC, THEIRS].concat();
     frame.extend([8, 0]);
     frame.resize(14 + ip.buffer_len() + message.buffer_len(), 0);
     let mut packet = Ipv4Packet::new_unchecked(&mut frame[14..]);
@@ -147,12 +147,12 @@ fn malformed_frames_are_survived() {
     println!("seed {seed:#x}");
     let mut random = Random(seed);
     let link = Link::new();
-    let mut arp = Vec::from([[0xff; 6], THEIRS].concat());
+    let mut arp = [[0xff; 6], THEIRS].concat();
     arp.extend([8, 6, 0, 1, 8, 0, 6, 4, 0, 1]);
     arp.extend(THEIRS);
     arp.extend([10, 9, 0, 2, 0, 0, 0, 0, 0, 0, 10, 9, 0, 1]);
     // A neighbour solicitation, as far as it matters here: IPv6, ICMPv6, type 135.
-    let mut solicitation = Vec::from([MAC, THEIRS].concat());
+    let mut solicitation = [MAC, THEIRS].concat();
     solicitation.extend([0x86, 0xdd, 0x60, 0, 0, 0, 0, 24, 58, 255]);
     solicitation.extend([0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2]);
     solicitation.extend([0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, 0, 0, 1]);
