@@ -92,9 +92,32 @@ pub(crate) fn lock() -> Option<Guard> {
 pub(crate) struct Guard(&'static Locked);
 
 impl Guard {
+    /// Hands what interfaces send to the host, without the lock; whether it was dropped
+    /// for that.
+    fn flush(&mut self) -> bool {
+        let mut dropped = false;
+        while self.net.outgoing {
+            let Some(batch) = self.net.take_outgoing() else {
+                self.net.outgoing = false;
+                break;
+            };
+            dropped = true;
+            // SAFETY: this guard stands for the lock that is held, and is borrowed whole.
+            unsafe { self.0.mutex.exit() };
+            batch.transmit();
+            self.0.mutex.enter();
+            self.net.has_sent(batch);
+        }
+        dropped
+    }
+
     /// Sleeps without the lock until the condition variable is signalled, or until
-    /// then; false if that time has come.
+    /// then; false if that time has come. It may be woken for no reason.
     pub(crate) fn sleep(&mut self, cv: &Cv, deadline: Option<Instant>) -> bool {
+        // What was waited for may have come meanwhile.
+        if self.flush() {
+            return true;
+        }
         let time = match deadline {
             None => None,
             Some(deadline) => {
@@ -132,6 +155,9 @@ impl DerefMut for Guard {
 impl Drop for Guard {
     #[inline]
     fn drop(&mut self) {
+        if self.net.outgoing {
+            self.flush();
+        }
         // SAFETY: taken by `lock`.
         unsafe { self.0.mutex.exit() };
     }

@@ -49,6 +49,17 @@ impl<T> Slab<T> {
         self.slots.get_mut(number)?.as_mut()
     }
 
+    /// All of them, with their numbers.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, &T)> {
+        let slots = self.slots.iter().enumerate();
+        slots.filter_map(|(number, slot)| Some((number, slot.as_ref()?)))
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (usize, &mut T)> {
+        let slots = self.slots.iter_mut().enumerate();
+        slots.filter_map(|(number, slot)| Some((number, slot.as_mut()?)))
+    }
+
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
         self.slots.len() - self.free.len()

@@ -8,7 +8,7 @@ use core::ffi::{c_int, c_void};
 
 macro_rules! functions {
     ($($(#[$meta:meta])* fn $name:ident($($arg:ident: $type:ty),*) $(-> $result:ty)?;)*) => {
-        #[cfg(all(rump_kernel = "netbsd", feature = "net"))]
+        #[cfg(any(rump_kernel = "lite", all(rump_kernel = "netbsd", feature = "net")))]
         unsafe extern "C" {
             $($(#[$meta])* pub fn $name($($arg: $type),*) $(-> $result)?;)*
         }
@@ -18,7 +18,7 @@ macro_rules! functions {
             /// # Safety
             /// There are no such interfaces in this build, and nothing is done with the
             /// arguments.
-            #[cfg(not(all(rump_kernel = "netbsd", feature = "net")))]
+            #[cfg(not(any(rump_kernel = "lite", all(rump_kernel = "netbsd", feature = "net"))))]
             pub unsafe extern "C" fn $name($($arg: $type),*) $(-> $result)? {
                 $(let _ = $arg;)*
                 $(crate::abi::ENOSYS as $result)?

@@ -46,17 +46,26 @@ fn on_kernel((name, test): Test) -> Trial {
 /// network namespace, which this makes for the process; where one of the [`PROGRAMS`] is in
 /// it, that program; and `shmif` with the feature.
 pub fn run_with_interfaces<const N: usize>(tests: [Test; N]) -> ! {
+    run_with_interfaces_of(tests, |_| Some("not tried with rump-lite"))
+}
+
+/// The same on both kernels; `lacking` is why a test cannot pass on rump-lite.
+pub fn run_with_interfaces_of<const N: usize>(
+    tests: [Test; N],
+    lacking: impl Fn(&str) -> Option<&'static str>,
+) -> ! {
     let namespace = netns::enter().map_err(|reason| &*Box::leak(reason.into_boxed_str()));
-    let kernel = match rump_sys::kernel::KIND {
-        rump_sys::kernel::Kind::Netbsd => Ok(()),
-        _ => Err("no interfaces but lo0 in this kernel"),
-    };
     let trial = |(name, test): Test| {
-        let lacking = PROGRAMS.iter().find(|(program, _)| {
+        let kernel = match rump_sys::kernel::KIND {
+            rump_sys::kernel::Kind::Netbsd => Ok(()),
+            rump_sys::kernel::Kind::Lite => lacking(name).map_or(Ok(()), Err),
+            _ => Err("no interfaces but lo0 in this kernel"),
+        };
+        let absent = PROGRAMS.iter().find(|(program, _)| {
             let used = name.split("::").any(|part| part == *program);
             used && !installed(program)
         });
-        let (need, possible) = match (kernel, lacking) {
+        let (need, possible) = match (kernel, absent) {
             (Ok(()), Some((program, reason))) => (*program, Err(*reason)),
             (Ok(()), None) if name.contains("shmif::") && !cfg!(feature = "shmif") => {
                 ("shmif", Err("without the feature shmif"))

@@ -1,43 +1,125 @@
 //! Network interfaces: each a device and the part of smoltcp that speaks IP over it.
 
 use super::connection::Connection;
-use super::loopback::{Frame, Loopback};
+use super::device::{Frame, Queue};
+use super::pending::Pending;
+use super::vif::Vif;
+use alloc::string::String;
+use alloc::vec::Vec;
 use smoltcp::iface::{Config, PollResult, SocketSet};
 use smoltcp::time::Instant;
-use smoltcp::wire::{HardwareAddress, IpAddress, IpCidr, Ipv4Address, Ipv6Address};
+use smoltcp::wire::{
+    EthernetAddress, HardwareAddress, IpAddress, IpCidr, Ipv4Address, Ipv6Address,
+};
+
+/// How many addresses an interface has at most: smoltcp's `iface-max-addr-count`.
+pub(crate) const ADDRESSES: usize = 8;
 
 /// An interface. Its index, as programs know it, is its place in the list of interfaces
 /// plus one.
 pub(crate) struct Interface {
-    pub(crate) device: Loopback,
+    pub(crate) name: String,
+    pub(crate) device: Queue,
     ip: smoltcp::iface::Interface,
+    pub(crate) addresses: Vec<IpCidr>,
+    pub(crate) up: bool,
+    pub(crate) mtu: usize,
+    /// The host's end; none of `lo0`.
+    pub(crate) vif: Option<Vif>,
+    /// Packets that wait for an address of the link's.
+    pending: Pending,
     /// Without a socket: what is received with it is answered as if nobody listened.
     nobody: SocketSet<'static>,
+    seed: u64,
 }
 
 impl Interface {
     /// `lo0`.
     pub(crate) fn loopback(now: Instant, seed: u64) -> Self {
-        let mut device = Loopback::default();
-        let mut config = Config::new(HardwareAddress::Ip);
-        config.random_seed = seed;
-        let mut ip = smoltcp::iface::Interface::new(config, &mut device, now);
-        ip.update_ip_addrs(|addresses| {
-            for (address, prefix) in [
-                (IpAddress::Ipv4(Ipv4Address::LOCALHOST), 8),
-                (IpAddress::Ipv6(Ipv6Address::LOCALHOST), 128),
-            ] {
-                // There is room for more than these.
-                let _ = addresses.push(IpCidr::new(address, prefix));
-            }
-        });
+        let mut device = Queue::loopback();
+        let ip = speaker(HardwareAddress::Ip, &mut device, now, seed);
+        let mut interface = Self::new("lo0".into(), device, ip, None, seed);
+        interface.mtu = super::device::LOOPBACK_MTU;
+        interface.up = true;
+        interface.addresses = Vec::from([
+            IpCidr::new(IpAddress::Ipv4(Ipv4Address::LOCALHOST), 8),
+            IpCidr::new(IpAddress::Ipv6(Ipv6Address::LOCALHOST), 128),
+        ]);
+        interface.addresses_changed();
         // All of 127/8 is this host, and only what is for this host is sent here.
-        ip.set_any_ip(true);
+        interface.ip.set_any_ip(true);
+        interface
+    }
+
+    /// One whose other end is in the host. It is down.
+    pub(crate) fn ethernet(now: Instant, seed: u64, name: String, mtu: usize, vif: Vif) -> Self {
+        let mut device = Queue::ethernet(mtu);
+        let address = HardwareAddress::Ethernet(EthernetAddress(vif.address));
+        let ip = speaker(address, &mut device, now, seed);
+        let mut interface = Self::new(name, device, ip, Some(vif), seed);
+        interface.mtu = mtu;
+        interface
+    }
+
+    fn new(
+        name: String,
+        device: Queue,
+        ip: smoltcp::iface::Interface,
+        vif: Option<Vif>,
+        seed: u64,
+    ) -> Self {
         Self {
+            name,
             device,
             ip,
-            nobody: SocketSet::new(alloc::vec::Vec::new()),
+            addresses: Vec::new(),
+            up: false,
+            mtu: 0,
+            vif,
+            pending: Pending::default(),
+            nobody: SocketSet::new(Vec::new()),
+            seed,
         }
+    }
+
+    /// Takes another MTU. What is known of neighbours is forgotten: smoltcp learns of a
+    /// device once.
+    pub(crate) fn set_mtu(&mut self, now: Instant, mtu: usize) {
+        self.mtu = mtu;
+        if let Some(vif) = &self.vif {
+            let address = HardwareAddress::Ethernet(EthernetAddress(vif.address));
+            self.device.set_mtu(mtu);
+            self.ip = speaker(address, &mut self.device, now, self.seed);
+            self.addresses_changed();
+        }
+    }
+
+    /// Tells smoltcp.
+    pub(crate) fn addresses_changed(&mut self) {
+        let own = &self.addresses;
+        self.ip.update_ip_addrs(|addresses| {
+            addresses.clear();
+            for address in own {
+                // There is room for so many.
+                let _ = addresses.push(*address);
+            }
+        });
+    }
+
+    pub(crate) fn has_address(&self, address: IpAddress) -> bool {
+        self.addresses.iter().any(|own| own.address() == address)
+    }
+
+    /// Whether an address means all hosts on this link.
+    pub(crate) fn is_broadcast(&self, address: IpAddress) -> bool {
+        let IpAddress::Ipv4(address) = address else {
+            return false;
+        };
+        address == Ipv4Address::BROADCAST && self.vif.is_some()
+            || self.addresses.iter().any(|own| match own {
+                IpCidr::Ipv4(own) => own.broadcast() == Some(address),
+                IpCidr::Ipv6(_) => false,
+            })
     }
 
     /// What smoltcp's sockets need to begin with.
@@ -70,8 +152,43 @@ impl Interface {
         }
     }
 
+    /// Sends an IP packet of that length, which `write` fills but for checksums. When to
+    /// [`retry`](Self::retry), if it waits for its receiver to be found.
+    pub(crate) fn send(
+        &mut self,
+        now: Instant,
+        length: usize,
+        write: impl FnOnce(&mut [u8]),
+    ) -> Option<Instant> {
+        if self.vif.is_none() {
+            self.device.send(length, write);
+            return None;
+        }
+        let mut packet = alloc::vec![0; length];
+        write(&mut packet);
+        super::packet::complete(&mut packet)?;
+        self.pending.push(now, packet);
+        self.retry(now)
+    }
+
+    /// Sends what waited, if it can be sent now; when to try again.
+    pub(crate) fn retry(&mut self, now: Instant) -> Option<Instant> {
+        self.pending.retry(now, &mut self.ip, &mut self.device)
+    }
+
     /// When a connection has something to do again, if nothing arrives before.
     pub(crate) fn poll_at(&mut self, now: Instant, connection: &mut Connection) -> Option<Instant> {
         self.ip.poll_at(now, connection.sockets())
     }
+}
+
+fn speaker(
+    address: HardwareAddress,
+    device: &mut Queue,
+    now: Instant,
+    seed: u64,
+) -> smoltcp::iface::Interface {
+    let mut config = Config::new(address);
+    config.random_seed = seed;
+    smoltcp::iface::Interface::new(config, device, now)
 }

@@ -5,28 +5,33 @@
 //! is for by a hash of its addresses; only then is smoltcp given it, together with the
 //! one connection that is concerned.
 //!
-//! Only the loopback interface exists so far. The list is there for others: what they
-//! need of this module is a device, addresses and routes.
+//! There are the loopback interface and those whose other end is in the host (`vif`).
+//! Packets to any address of this kernel's go over the former.
 
+pub(crate) mod configure;
 pub(crate) mod connection;
+pub(crate) mod device;
 pub(crate) mod interface;
-pub(crate) mod loopback;
 pub(crate) mod memory;
 pub(crate) mod packet;
+mod pending;
 pub(crate) mod ports;
+mod route;
 pub(crate) mod time_wait;
 pub(crate) mod timers;
 mod udp;
+pub(crate) mod vif;
 
 use crate::hypercall;
 use crate::kernel::Kernel;
 use crate::slab::Slab;
 use crate::socket::{Protocol, Tcp};
+#[cfg(test)]
 use alloc::vec::Vec;
 use connection::{Cause, Connection};
+use device::Frame;
 use hashbrown::HashMap;
 use interface::Interface;
-use loopback::Frame;
 use memory::Pool;
 use packet::Packet;
 use ports::Ports;
@@ -47,7 +52,7 @@ pub(crate) struct Tuple {
 
 /// The network's state.
 pub(crate) struct Stack {
-    pub(crate) interfaces: Vec<Interface>,
+    pub(crate) interfaces: Slab<Interface>,
     pub(crate) connections: Slab<Connection>,
     by_tuple: HashMap<Tuple, usize>,
     pub(crate) tcp_ports: Ports,
@@ -55,6 +60,8 @@ pub(crate) struct Stack {
     time_wait: TimeWait,
     pub(crate) timers: Timers,
     memory: Pool,
+    /// Whether an interface may have frames for the host.
+    pub(crate) outgoing: bool,
     /// The time as of the call that is under way.
     now: Instant,
     /// Copies of the packets that are received, while a test wants them.
@@ -67,8 +74,11 @@ pub(crate) struct Stack {
 
 impl Stack {
     pub(crate) fn new(now: Instant, memory_limit: Option<usize>) -> Self {
+        let mut interfaces = Slab::default();
+        // The first number is LOOPBACK.
+        interfaces.insert(Interface::loopback(now, hypercall::random()));
         Self {
-            interfaces: Vec::from([Interface::loopback(now, hypercall::random())]),
+            interfaces,
             connections: Slab::default(),
             by_tuple: HashMap::new(),
             tcp_ports: Ports::new(hypercall::random()),
@@ -76,12 +86,18 @@ impl Stack {
             time_wait: TimeWait::default(),
             timers: Timers::new(),
             memory: Pool::new(memory_limit),
+            outgoing: false,
             now,
             #[cfg(test)]
             record: None,
             #[cfg(test)]
             lose: 0,
         }
+    }
+
+    /// What an interface sends is taken to the host before the kernel is left.
+    pub(crate) fn note_outgoing(&mut self, interface: usize) {
+        self.outgoing |= interface != LOOPBACK;
     }
 
     /// Reads the clock. Every call that has to do with the network begins with it.
@@ -103,8 +119,8 @@ impl Stack {
     }
 }
 
-/// Whether packets to an address stay in this host.
-pub(crate) fn is_own(address: IpAddress) -> bool {
+/// Whether an address is one of `lo0`.
+fn is_loopback(address: IpAddress) -> bool {
     match address {
         IpAddress::Ipv4(address) => address.is_loopback() && !is_broadcast_v4(address),
         IpAddress::Ipv6(address) => address.is_loopback(),
@@ -116,13 +132,13 @@ fn is_broadcast_v4(address: Ipv4Address) -> bool {
     address == Ipv4Address::new(127, 255, 255, 255)
 }
 
-/// Whether an address means all hosts.
-pub(crate) fn is_broadcast(address: IpAddress) -> bool {
+/// Whether an address means all hosts on `lo0`.
+fn is_loopback_broadcast(address: IpAddress) -> bool {
     matches!(address, IpAddress::Ipv4(address) if is_broadcast_v4(address))
 }
 
-/// The address that packets to another one come from.
-pub(crate) fn source_for(address: IpAddress) -> IpAddress {
+/// The address of `lo0` of the same family.
+pub(crate) fn localhost(address: IpAddress) -> IpAddress {
     match address {
         IpAddress::Ipv4(_) => IpAddress::Ipv4(Ipv4Address::LOCALHOST),
         IpAddress::Ipv6(_) => IpAddress::Ipv6(Ipv6Address::LOCALHOST),
@@ -135,6 +151,14 @@ impl Kernel {
         while let Some(frame) = self.net.interfaces[LOOPBACK].device.next() {
             self.receive(LOOPBACK, frame);
         }
+    }
+
+    /// Sends an IP packet of that length, which `write` fills but for checksums.
+    fn send_packet(&mut self, interface: usize, length: usize, write: impl FnOnce(&mut [u8])) {
+        let net = &mut self.net;
+        let later = net.interfaces[interface].send(net.now, length, write);
+        net.timers.set_interfaces(later);
+        net.note_outgoing(interface);
     }
 
     /// Receives a packet.
@@ -161,6 +185,7 @@ impl Kernel {
             Some(Packet::Other) => {
                 let now = self.net.now;
                 self.net.interfaces[interface].receive(now, frame, None);
+                self.net.note_outgoing(interface);
             }
             None => self.net.interfaces[interface].device.recycle(frame),
         }
@@ -189,6 +214,7 @@ impl Kernel {
             } else {
                 // smoltcp resets it.
                 self.net.interfaces[interface].receive(now, frame, None);
+                self.net.note_outgoing(interface);
             }
             return;
         };
@@ -216,7 +242,7 @@ impl Kernel {
     /// Answers a `FIN` that was sent again in `TIME_WAIT`.
     fn acknowledge_again(&mut self, interface: usize, frame: &Frame) {
         if let Some((length, write)) = packet::acknowledgement(frame.bytes()) {
-            self.net.interfaces[interface].device.send(length, write);
+            self.send_packet(interface, length, write);
         }
     }
 }

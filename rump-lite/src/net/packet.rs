@@ -75,6 +75,62 @@ impl Header {
     }
 }
 
+/// The protocol of a packet that came over a link, and where it is from and to, if it is whole and its checksums
+/// are right; those of TCP, UDP and ICMP unless they were `verified` before.
+pub(crate) fn ends(packet: &[u8], verified: bool) -> Option<(IpProtocol, IpAddress, IpAddress)> {
+    let header = Header::parse(packet)?;
+    let payload = packet.get(header.payload.clone())?;
+    let (from, to) = (header.source, header.destination);
+    if version(packet)? == IpVersion::Ipv4 {
+        let ip = Ipv4Packet::new_checked(packet).ok()?;
+        // Fragments are not put together.
+        if !ip.verify_checksum() || ip.more_frags() || ip.frag_offset() != 0 {
+            return None;
+        }
+    }
+    let right = verified
+        || match header.protocol {
+            IpProtocol::Tcp => TcpPacket::new_checked(payload)
+                .is_ok_and(|segment| segment.verify_checksum(&from, &to)),
+            IpProtocol::Udp => UdpPacket::new_checked(payload)
+                .is_ok_and(|datagram| datagram.verify_checksum(&from, &to)),
+            IpProtocol::Icmp => {
+                Icmpv4Packet::new_checked(payload).is_ok_and(|message| message.verify_checksum())
+            }
+            IpProtocol::Icmpv6 => match (from, to) {
+                (IpAddress::Ipv6(from), IpAddress::Ipv6(to)) => Icmpv6Packet::new_checked(payload)
+                    .is_ok_and(|message| message.verify_checksum(&from, &to)),
+                _ => false,
+            },
+            _ => true,
+        };
+    right.then_some((header.protocol, from, to))
+}
+
+/// Writes the checksum of a packet of ours, above IP.
+pub(crate) fn complete(packet: &mut [u8]) -> Option<()> {
+    let header = Header::parse(packet)?;
+    let payload = packet.get_mut(header.payload)?;
+    let (from, to) = (header.source, header.destination);
+    match header.protocol {
+        IpProtocol::Udp => UdpPacket::new_checked(payload)
+            .ok()?
+            .fill_checksum(&from, &to),
+        IpProtocol::Tcp => TcpPacket::new_checked(payload)
+            .ok()?
+            .fill_checksum(&from, &to),
+        IpProtocol::Icmp => Icmpv4Packet::new_checked(payload).ok()?.fill_checksum(),
+        IpProtocol::Icmpv6 => {
+            if let (IpAddress::Ipv6(from), IpAddress::Ipv6(to)) = (from, to) {
+                let mut message = Icmpv6Packet::new_checked(payload).ok()?;
+                message.fill_checksum(&from, &to);
+            }
+        }
+        _ => {}
+    }
+    Some(())
+}
+
 impl Packet {
     pub(crate) fn parse(packet: &[u8]) -> Option<Self> {
         let header = Header::parse(packet)?;

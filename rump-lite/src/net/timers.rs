@@ -10,10 +10,15 @@ use alloc::collections::BTreeSet;
 use core::ffi::c_void;
 use smoltcp::time::Instant;
 
+/// Stands in the list for all interfaces, for which no connection has to wait.
+pub(crate) const INTERFACES: usize = usize::MAX;
+
 /// The times of all connections, and the thread that waits for them.
 #[derive(Debug)]
 pub(crate) struct Timers {
     order: BTreeSet<(Instant, usize)>,
+    /// When the interfaces stand there.
+    interfaces: Option<Instant>,
     /// When the thread looks again by itself.
     wakes: Option<Instant>,
     /// The thread's.
@@ -24,6 +29,7 @@ impl Timers {
     pub(crate) fn new() -> Self {
         Self {
             order: BTreeSet::new(),
+            interfaces: None,
             wakes: None,
             cv: alloc::sync::Arc::new(Cv::new()),
         }
@@ -52,6 +58,13 @@ impl Timers {
         }
     }
 
+    /// Notes that an interface has something to do then.
+    pub(crate) fn set_interfaces(&mut self, at: Option<Instant>) {
+        let mut standing = self.interfaces;
+        self.set(INTERFACES, &mut standing, at);
+        self.interfaces = standing;
+    }
+
     pub(crate) fn clear(&mut self, connection: usize, standing: &mut Option<Instant>) {
         if let Some(at) = standing.take() {
             self.order.remove(&(at, connection));
@@ -65,6 +78,9 @@ impl Timers {
             return None;
         }
         self.order.pop_first();
+        if connection == INTERFACES {
+            self.interfaces = None;
+        }
         Some(connection)
     }
 

@@ -1,6 +1,6 @@
 //! UDP: sending datagrams, and finding the sockets that they are for.
 
-use super::{LOOPBACK, Tuple, is_broadcast, packet};
+use super::{Tuple, packet};
 use crate::file::Object;
 use crate::kernel::Kernel;
 use crate::socket::{Datagram, Protocol};
@@ -11,9 +11,10 @@ use rump_hyper::errno::Errno;
 use smoltcp::wire::IpEndpoint;
 
 impl Kernel {
-    /// Sends a datagram and receives it.
+    /// Sends a datagram through an interface.
     pub(crate) fn send_datagram(
         &mut self,
+        interface: usize,
         tuple: &Tuple,
         hops: u8,
         data: &mut Reader<'_>,
@@ -27,7 +28,7 @@ impl Kernel {
             });
         };
         let (size, write) = packet::datagram(tuple.local, tuple.remote, hops, length, fill);
-        self.net.interfaces[LOOPBACK].device.send(size, write);
+        self.send_packet(interface, size, write);
         self.run_network();
         length
     }
@@ -41,7 +42,7 @@ impl Kernel {
     ) {
         let (from, to) = (datagram.from, datagram.to);
         let data = &frame[datagram.data.clone()];
-        if to.addr.is_multicast() || is_broadcast(to.addr) {
+        if to.addr.is_multicast() || self.net.is_broadcast(to.addr) {
             for socket in self.members(from, to) {
                 self.deliver(socket, from, data);
             }
@@ -51,7 +52,7 @@ impl Kernel {
             Some(socket) => self.deliver(socket, from, data),
             None => {
                 if let Some((length, write)) = packet::port_unreachable(frame) {
-                    self.net.interfaces[interface].device.send(length, write);
+                    self.send_packet(interface, length, write);
                 }
             }
         }

@@ -134,7 +134,7 @@ impl Family {
 /// Nothing in particular stands for this host.
 pub(crate) fn destination(endpoint: IpEndpoint) -> IpEndpoint {
     if endpoint.addr.is_unspecified() {
-        IpEndpoint::new(crate::net::source_for(endpoint.addr), endpoint.port)
+        IpEndpoint::new(crate::net::localhost(endpoint.addr), endpoint.port)
     } else {
         endpoint
     }

@@ -12,8 +12,8 @@ use crate::boot::Settings;
 use crate::file::{File, Object};
 use crate::kernel::{Guard, Kernel};
 use crate::lwp::Lwp;
+use crate::net::ports;
 use crate::net::ports::{Bound, Ports};
-use crate::net::{is_own, ports};
 use crate::poll::Readiness;
 use crate::process::Pid;
 use crate::user::{Reader, Writer};
@@ -156,7 +156,7 @@ impl Kernel {
             return Err(Errno::INVAL);
         }
         let group = !entry.is_tcp() && endpoint.addr.is_multicast();
-        if !endpoint.addr.is_unspecified() && !is_own(endpoint.addr) && !group {
+        if !endpoint.addr.is_unspecified() && !self.net.is_own(endpoint.addr) && !group {
             return Err(Errno::ADDRNOTAVAIL);
         }
         self.bind_to(socket, endpoint)

@@ -5,9 +5,9 @@ use super::{Protocol, Received, Socket};
 use crate::file::{File, Object};
 use crate::kernel::{Guard, Kernel};
 use crate::lwp::Lwp;
+use crate::net::Tuple;
 use crate::net::connection::{Cause, Owner};
 use crate::net::memory::BUFFER;
-use crate::net::{Tuple, is_own, source_for};
 use crate::poll::Readiness;
 use crate::user::{Reader, Writer};
 use crate::wait;
@@ -198,7 +198,12 @@ impl Kernel {
         let bound = self.sockets[socket].local;
         let address = match bound {
             Some(local) if !local.addr.is_unspecified() => local.addr,
-            _ => source_for(remote.addr),
+            _ => {
+                self.net
+                    .way_to(remote.addr)
+                    .ok_or(Errno::HOSTUNREACH)?
+                    .source
+            }
         };
         if address.version() != remote.addr.version() {
             return Err(Errno::INVAL);
@@ -244,7 +249,8 @@ impl Guard {
         if remote.port == 0 {
             return Err(Errno::ADDRNOTAVAIL);
         }
-        if !is_own(remote.addr) {
+        let group = remote.addr.is_multicast() || self.net.is_broadcast(remote.addr);
+        if group || self.net.way_to(remote.addr).is_none() {
             return Err(Errno::HOSTUNREACH);
         }
         let local = self.local_for(socket, remote)?;

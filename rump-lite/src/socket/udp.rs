@@ -6,7 +6,7 @@ use super::{Protocol, Received, Socket};
 use crate::file::File;
 use crate::kernel::{Guard, Kernel};
 use crate::lwp::Lwp;
-use crate::net::{Tuple, is_broadcast, is_own, source_for};
+use crate::net::{LOOPBACK, Tuple};
 use crate::poll::Readiness;
 use crate::user::{Reader, Writer};
 use crate::wait;
@@ -114,16 +114,14 @@ impl Kernel {
         if peer.port == 0 {
             return Err(Errno::ADDRNOTAVAIL);
         }
-        if !is_own(peer.addr) && !peer.addr.is_multicast() && !is_broadcast(peer.addr) {
-            return Err(Errno::HOSTUNREACH);
-        }
+        let way = self.net.way_to(peer.addr).ok_or(Errno::HOSTUNREACH)?;
         self.disconnect_udp(socket)?;
         let local = self.bind_anywhere(socket)?;
         if !local.addr.is_unspecified() && local.addr.version() != peer.addr.version() {
             return Err(Errno::INVAL);
         }
         if local.addr.is_unspecified() {
-            self.move_to(socket, IpEndpoint::new(source_for(peer.addr), local.port));
+            self.move_to(socket, IpEndpoint::new(way.source, local.port));
             self.udp(socket)?.address_is_peers = true;
         }
         self.udp(socket)?.peer = Some(peer);
@@ -165,7 +163,10 @@ impl Kernel {
         }
         let local = self.bind_anywhere(socket)?;
         let source = if local.addr.is_unspecified() {
-            source_for(remote.addr)
+            self.net
+                .way_to(remote.addr)
+                .ok_or(Errno::HOSTUNREACH)?
+                .source
         } else {
             local.addr
         };
@@ -174,18 +175,25 @@ impl Kernel {
         }
         let options = &self.sockets[socket].options;
         let group = remote.addr.is_multicast();
-        if is_broadcast(remote.addr) && !options.flag(abi::SO_BROADCAST) {
+        let interface = self.net.interface_for(source, remote.addr);
+        if self.net.is_broadcast(remote.addr) && !options.flag(abi::SO_BROADCAST) {
             return Err(Errno::ACCES);
         }
-        if !group && !is_broadcast(remote.addr) && !is_own(remote.addr) {
-            return Err(Errno::HOSTUNREACH);
+        let interface = interface.ok_or(Errno::HOSTUNREACH)?;
+        let headers = match remote.addr {
+            IpAddress::Ipv4(_) => 28,
+            IpAddress::Ipv6(_) => 48,
+        };
+        let link = &self.net.interfaces[interface];
+        if link.vif.is_some() && data.left() + headers > link.mtu {
+            return Err(self.lacks(format_args!("fragments of IP packets"), Errno::MSGSIZE));
         }
         let (looped, hops) = match remote.addr {
             _ if !group => (true, options.hops(self.sockets[socket].family)),
             IpAddress::Ipv4(_) => (options.multicast_loop_v4, options.multicast_ttl),
             IpAddress::Ipv6(_) => (options.multicast_loop_v6, options.multicast_hops_v6()),
         };
-        if !looped {
+        if !looped && interface == LOOPBACK {
             // There is nobody else on this interface.
             return Ok(data.left());
         }
@@ -193,7 +201,7 @@ impl Kernel {
             local: IpEndpoint::new(source, local.port),
             remote,
         };
-        Ok(self.send_datagram(&tuple, hops, data))
+        Ok(self.send_datagram(interface, &tuple, hops, data))
     }
 
     /// `IP_ADD_MEMBERSHIP`, `IPV6_JOIN_GROUP`.

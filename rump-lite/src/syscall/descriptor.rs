@@ -146,6 +146,45 @@ pub unsafe extern "C" fn rump___sysimpl_fcntl(
     })
 }
 
+/// The letter of a request (`IOCGROUP` of `<sys/ioccom.h>`).
+fn is_about_interfaces(request: c_ulong) -> bool {
+    request >> 8 & 0xff == c_ulong::from(b'i')
+}
+
+/// # Safety
+/// The argument is what the request reads and writes.
+unsafe fn configure(kernel: &mut Guard, request: c_ulong, arg: *mut u8) -> Result<c_int, Errno> {
+    /// `IOC_OUT`, and where the size of the argument stands (`IOCPARM_MASK`).
+    const OUT: c_ulong = 0x4000_0000;
+    let size = (request >> 16 & 0x1fff) as usize;
+    if arg.is_null() {
+        return Err(Errno::FAULT);
+    }
+    if request == abi::SIOCGIFCONF {
+        // SAFETY: a structure with a buffer, by contract.
+        let conf = unsafe { &mut *arg.cast::<abi::ifconf>() };
+        let list = kernel.list_interfaces();
+        let room = usize::try_from(conf.ifc_len).map_err(|_| Errno::INVAL)?;
+        let whole = room - room % size_of::<abi::ifreq>();
+        let told = &list[..list.len().min(whole)];
+        if !conf.ifc_ifcu.is_null() {
+            // SAFETY: so much room, by contract.
+            unsafe { Writer::one(conf.ifc_ifcu.cast(), room) }?.put(told);
+        }
+        conf.ifc_len = told.len() as c_int;
+        return Ok(0);
+    }
+    let mut bytes = alloc::vec![0; size];
+    // SAFETY: so many bytes, by contract.
+    unsafe { bytes.as_mut_ptr().copy_from_nonoverlapping(arg, size) };
+    kernel.configure(request, &mut bytes)?;
+    if request & OUT != 0 {
+        // SAFETY: as above.
+        unsafe { arg.copy_from_nonoverlapping(bytes.as_ptr(), size) };
+    }
+    Ok(0)
+}
+
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rump___sysimpl_ioctl(
     fd: c_int,
@@ -154,6 +193,12 @@ pub unsafe extern "C" fn rump___sysimpl_ioctl(
 ) -> c_int {
     call(|kernel, lwp| {
         let file = kernel.file_of(lwp.pid, fd)?;
+        if is_about_interfaces(request)
+            && matches!(kernel.files.get(file).object, Object::Socket(_))
+        {
+            // SAFETY: by the module's contract.
+            return unsafe { configure(kernel, request, arg.cast()) };
+        }
         let arg = arg.cast::<c_int>();
         let read = || {
             // SAFETY: null, or an int, by the module's contract.

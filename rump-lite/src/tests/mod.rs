@@ -7,6 +7,7 @@
 mod absent;
 mod fuzz;
 mod leaks;
+mod link;
 mod loss;
 
 use crate::kernel::{self, Guard};
@@ -73,7 +74,7 @@ impl Address {
             _ => Family::Inet6,
         };
         let mut bytes = [0; size_of::<Room>()];
-        let address = crate::net::source_for(family.unspecified());
+        let address = crate::net::localhost(family.unspecified());
         let length = family.write(IpEndpoint::new(address, 0), &mut bytes);
         Self {
             bytes,
