@@ -100,7 +100,15 @@ fn installed(program: &str) -> bool {
 pub fn example(name: &str) -> Result<std::path::PathBuf, Failed> {
     let test = std::env::current_exe()?;
     let profile = test.ancestors().nth(2).ok_or("no folder of the profile")?;
-    Ok(profile.join("examples").join(name))
+    let program = profile.join("examples").join(name);
+    if program.is_file() {
+        return Ok(program);
+    }
+    Err(format!(
+        "{} is not there: cargo test builds it, unless it is asked for some tests only; cargo build --examples does",
+        program.display()
+    )
+    .into())
 }
 
 /// What the kernel in this build calls itself (`kern.ostype`).
