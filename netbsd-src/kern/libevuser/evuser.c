@@ -11,9 +11,11 @@
  * refused where the knote would be attached.
  *
  * f_event is called for a change, whose flags and mark are in the knote then;
- * without a mark it is the scan that asks, about to hand the event out.  Both
- * hold the lock of the descriptor table from their first look at the knote to
- * their last, which is what serialises the state here.
+ * without a mark it is the scan that asks, about to hand the event out.  The
+ * kernel lock, with which kqueue calls it, serialises the state here.  In NetBSD
+ * 8 the lock of the descriptor table also keeps the scan from a knote between
+ * the change and its f_event; in 7 the scan may come first and do what the
+ * change asks for: the event is reported then, once.
  */
 
 #include <sys/param.h>
