@@ -4,7 +4,7 @@ use super::{Async, Handle, Reactor};
 use crate::error::Errno;
 use crate::net::{TcpListener, TcpStream, UdpSocket};
 use std::io::{self, IoSlice, Read, Write};
-use std::net::{Shutdown, SocketAddr};
+use std::net::SocketAddr;
 
 impl Async<TcpListener> {
     /// Listens on an address, in the [global](Reactor::global) reactor.
@@ -96,8 +96,9 @@ impl Async<TcpStream> {
     }
 
     /// Ends the direction out; a connection that has ended already is none to end.
+    #[cfg(any(feature = "futures", feature = "tokio"))]
     pub(super) fn end(&self) -> io::Result<()> {
-        match self.get_ref().shutdown(Shutdown::Write) {
+        match self.get_ref().shutdown(std::net::Shutdown::Write) {
             Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
             result => result,
         }
