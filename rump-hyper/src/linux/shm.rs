@@ -96,12 +96,10 @@ impl Shm {
         let mut files = Vec::new();
         for part in message.cmsgs()? {
             if let ControlMessageOwned::ScmRights(descriptors) = part {
-                // SAFETY: new descriptors, which are nobody else's.
-                files.extend(
-                    descriptors
-                        .iter()
-                        .map(|it| unsafe { OwnedFd::from_raw_fd(*it) }),
-                );
+                files.extend(descriptors.iter().map(|number| {
+                    // SAFETY: a new descriptor, which is nobody else's.
+                    unsafe { OwnedFd::from_raw_fd(*number) }
+                }));
             }
         }
         let wrong = |what| Error::new(ErrorKind::InvalidData, what);

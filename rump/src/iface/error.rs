@@ -65,6 +65,15 @@ impl std::fmt::Display for Listed<'_> {
 }
 
 impl Error {
+    /// That something was not possible with routes or neighbours, or with the list of
+    /// interfaces.
+    pub(super) fn route(operation: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        |source| Self::Route {
+            operation: operation.into(),
+            source,
+        }
+    }
+
     /// The kernel's error number, if it gave one.
     pub fn errno(&self) -> Option<Errno> {
         match self {

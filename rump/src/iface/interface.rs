@@ -286,13 +286,19 @@ impl Interface {
         self.ioctl("have these capabilities", abi::SIOCSIFCAP, &mut argument)
     }
 
+    /// Its `if_data`.
+    fn data(&self, operation: &str) -> Result<Argument, Error> {
+        let mut argument = Argument::named::<abi::ifdatareq>(&self.0);
+        self.ioctl(operation, abi::SIOCGIFDATA, &mut argument)?;
+        Ok(argument)
+    }
+
     /// What it has counted.
     ///
     /// # Errors
     /// `ENXIO` if it is gone.
     pub fn statistics(&self) -> Result<Statistics, Error> {
-        let mut argument = Argument::named::<abi::ifdatareq>(&self.0);
-        self.ioctl("tell its counters", abi::SIOCGIFDATA, &mut argument)?;
+        let argument = self.data("tell its counters")?;
         Ok(Statistics::read(|offset| {
             u64::from_ne_bytes(argument.get(offset_of!(abi::ifdatareq, ifdr_data) + offset))
         }))
@@ -303,8 +309,7 @@ impl Interface {
     /// # Errors
     /// `ENXIO` if it is gone.
     pub fn link_state(&self) -> Result<LinkState, Error> {
-        let mut argument = Argument::named::<abi::ifdatareq>(&self.0);
-        self.ioctl("tell its link", abi::SIOCGIFDATA, &mut argument)?;
+        let argument = self.data("tell its link")?;
         let at = offset_of!(abi::ifdatareq, ifdr_data) + offset_of!(abi::if_data, ifi_link_state);
         Ok(match i32::from_ne_bytes(argument.get(at)) {
             abi::LINK_STATE_UP => LinkState::Up,
@@ -408,10 +413,7 @@ impl Interface {
 
 /// All names and addresses.
 fn records() -> Result<Vec<abi::ifreq>, Error> {
-    raw::all().map_err(|source| Error::Route {
-        operation: "list the interfaces".into(),
-        source,
-    })
+    raw::all().map_err(Error::route("list the interfaces"))
 }
 
 /// The address in a record.
@@ -423,14 +425,22 @@ fn bytes(record: &abi::ifreq) -> [u8; 128] {
     bytes
 }
 
-/// The name of the interface with this number.
-pub(super) fn name_of(index: u16) -> Option<String> {
-    let records = raw::all().ok()?;
-    let link = |record: &&abi::ifreq| {
-        sockaddr::read_link(&bytes(record)).is_some_and(|link| link.index == index)
-    };
-    let record = records.iter().find(link)?;
-    Some(text(&record.ifr_name).into())
+/// The names of all interfaces by their numbers, as of one moment.
+pub(super) struct Names(Vec<(u16, String)>);
+
+impl Names {
+    pub(super) fn read() -> Result<Self, Error> {
+        let name = |record: &abi::ifreq| {
+            let link = sockaddr::read_link(&bytes(record))?;
+            Some((link.index, text(&record.ifr_name).into()))
+        };
+        Ok(Self(records()?.iter().filter_map(name).collect()))
+    }
+
+    pub(super) fn get(&self, index: u16) -> Option<String> {
+        let (_, name) = self.0.iter().find(|(own, _)| *own == index)?;
+        Some(name.clone())
+    }
 }
 
 impl fmt::Display for Interface {

@@ -1,7 +1,7 @@
 //! Neighbours: who is on a link, by ARP (`arp(4)`) and Neighbor Discovery (`ndp(8)`).
 
 use super::error::Error;
-use super::interface::{Interface, name_of};
+use super::interface::{Interface, Names};
 use super::route::{
     dump,
     message::{Change, Message},
@@ -25,30 +25,27 @@ pub struct Neighbor {
     pub is_static: bool,
 }
 
-fn failed(operation: String) -> impl FnOnce(io::Error) -> Error {
-    |source| Error::Route { operation, source }
-}
-
 /// All neighbours that the kernel knows.
 ///
 /// # Errors
 /// What keeps the kernel from telling.
 pub fn list() -> Result<Vec<Neighbor>, Error> {
+    let names = Names::read()?;
     let mut neighbors = Vec::new();
     for family in [abi::AF_INET, abi::AF_INET6] {
         let found = dump(family, abi::NET_RT_FLAGS, abi::RTF_LLDATA)
-            .map_err(failed("list the neighbours".into()))?;
-        neighbors.extend(Message::all(&found).filter_map(|message| read(&message)));
+            .map_err(Error::route("list the neighbours"))?;
+        neighbors.extend(Message::all(&found).filter_map(|message| read(&message, &names)));
     }
     Ok(neighbors)
 }
 
-fn read(message: &Message<'_>) -> Option<Neighbor> {
+fn read(message: &Message<'_>, names: &Names) -> Option<Neighbor> {
     let link = sockaddr::read_link(message.address(abi::RTA_GATEWAY)?)?;
     Some(Neighbor {
         address: sockaddr::read(message.address(abi::RTA_DST)?)?,
         hardware: link.address,
-        interface: name_of(link.index),
+        interface: names.get(link.index),
         is_static: message.flags & abi::RTF_STATIC != 0,
     })
 }
@@ -73,7 +70,7 @@ fn change(
 /// # Errors
 /// `EINVAL` if the address is not on the link of this interface.
 pub fn add(interface: &Interface, address: IpAddr, hardware: [u8; 6]) -> Result<(), Error> {
-    change(abi::RTM_ADD, interface, address, Some(hardware)).map_err(failed(format!(
+    change(abi::RTM_ADD, interface, address, Some(hardware)).map_err(Error::route(format!(
         "add the neighbour {address} of {interface}"
     )))
 }
@@ -83,7 +80,7 @@ pub fn add(interface: &Interface, address: IpAddr, hardware: [u8; 6]) -> Result<
 /// # Errors
 /// `ESRCH` or `ENOENT` if it is not known.
 pub fn remove(interface: &Interface, address: IpAddr) -> Result<(), Error> {
-    change(abi::RTM_DELETE, interface, address, None).map_err(failed(format!(
+    change(abi::RTM_DELETE, interface, address, None).map_err(Error::route(format!(
         "remove the neighbour {address} of {interface}"
     )))
 }

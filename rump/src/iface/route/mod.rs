@@ -20,7 +20,7 @@
 pub(super) mod message;
 
 use super::error::Error;
-use super::interface::{Interface, name_of};
+use super::interface::{Interface, Names};
 use super::sockaddr;
 use crate::sys::sysctl;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -85,10 +85,6 @@ impl fmt::Display for Route {
     }
 }
 
-fn failed(operation: String) -> impl FnOnce(io::Error) -> Error {
-    |source| Error::Route { operation, source }
-}
-
 /// The default route of a router's family.
 fn default(family_of: IpAddr) -> IpNet {
     match family_of {
@@ -129,7 +125,7 @@ fn change(kind: u8, destination: IpNet, gateway: &Gateway) -> io::Result<()> {
 #[doc(alias = "RTM_ADD")]
 pub fn add(destination: IpNet, gateway: &Gateway) -> Result<(), Error> {
     change(abi::RTM_ADD, destination, gateway)
-        .map_err(failed(format!("add the route to {destination}")))?;
+        .map_err(Error::route(format!("add the route to {destination}")))?;
     tracing::info!(%destination, ?gateway, "route added");
     Ok(())
 }
@@ -149,7 +145,7 @@ pub fn add_default(router: IpAddr) -> Result<(), Error> {
 #[doc(alias = "RTM_CHANGE")]
 pub fn replace(destination: IpNet, gateway: &Gateway) -> Result<(), Error> {
     change(abi::RTM_CHANGE, destination, gateway)
-        .map_err(failed(format!("change the route to {destination}")))?;
+        .map_err(Error::route(format!("change the route to {destination}")))?;
     tracing::info!(%destination, ?gateway, "route changed");
     Ok(())
 }
@@ -170,7 +166,7 @@ pub fn remove(destination: IpNet) -> Result<(), Error> {
     }
     change
         .send()
-        .map_err(failed(format!("remove the route to {destination}")))?;
+        .map_err(Error::route(format!("remove the route to {destination}")))?;
     tracing::info!(%destination, "route removed");
     Ok(())
 }
@@ -188,12 +184,13 @@ pub fn get(address: IpAddr) -> Result<Route, Error> {
     change.address(abi::RTA_IFP, &sockaddr::link(0, None));
     let answer = change
         .ask()
-        .map_err(failed(format!("tell the route to {address}")))?;
+        .map_err(Error::route(format!("tell the route to {address}")))?;
+    let names = Names::read()?;
     Message::all(&answer)
-        .find_map(|message| read(&message))
+        .find_map(|message| read(&message, &names))
         .ok_or_else(|| {
             let source = io::Error::from(crate::Errno::ESRCH);
-            failed(format!("tell the route to {address}"))(source)
+            Error::route(format!("tell the route to {address}"))(source)
         })
 }
 
@@ -203,10 +200,11 @@ pub fn get(address: IpAddr) -> Result<Route, Error> {
 /// What keeps the kernel from telling.
 #[doc(alias = "NET_RT_DUMP")]
 pub fn list() -> Result<Vec<Route>, Error> {
+    let names = Names::read()?;
     let dump =
-        dump(abi::AF_UNSPEC, abi::NET_RT_DUMP, 0).map_err(failed("list the routes".into()))?;
+        dump(abi::AF_UNSPEC, abi::NET_RT_DUMP, 0).map_err(Error::route("list the routes"))?;
     Ok(Message::all(&dump)
-        .filter_map(|message| read(&message))
+        .filter_map(|message| read(&message, &names))
         .collect())
 }
 
@@ -216,7 +214,7 @@ pub(super) fn dump(family: c_int, what: c_int, argument: c_int) -> io::Result<Ve
     sysctl::bytes(&[abi::CTL_NET, abi::AF_ROUTE, 0, family, what, argument])
 }
 
-fn read(message: &Message<'_>) -> Option<Route> {
+fn read(message: &Message<'_>, names: &Names) -> Option<Route> {
     if message.flags & abi::RTF_LLDATA != 0 {
         return None;
     }
@@ -228,7 +226,7 @@ fn read(message: &Message<'_>) -> Option<Route> {
         None | Some([] | [0, ..]) => default(address),
         Some(mask) => sockaddr::net(address, mask)?,
     };
-    let interface = name_of(message.interface);
+    let interface = names.get(message.interface);
     let gateway = message.address(abi::RTA_GATEWAY)?;
     let gateway = match sockaddr::read(gateway) {
         Some(router) if message.flags & abi::RTF_GATEWAY != 0 => Gateway::Router(router),
