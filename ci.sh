@@ -26,7 +26,7 @@ if [ -z "${RUMP_CI_TREE:-}" ]; then
 fi
 
 step_fmt() { cargo fmt --all --check; }
-step_clippy() { cargo clippy --workspace --all-targets -- -D warnings; }
+step_clippy() { cargo clippy --workspace --features async --all-targets -- -D warnings; }
 step_nostd() {
     cargo check -p rump-hyper --no-default-features
     # On a target that has no std, where rustup has it.
@@ -37,7 +37,7 @@ step_nostd() {
         echo "skipped: nostd::x86_64-unknown-none: rustup target add x86_64-unknown-none" | tee -a "$log"
     fi
 }
-step_test() { cargo test --workspace 2>&1 | tee -a "$log"; }
+step_test() { cargo test --workspace --features async 2>&1 | tee -a "$log"; }
 step_loom() {
     RUSTFLAGS="${RUSTFLAGS:-} --cfg loom" CARGO_TARGET_DIR=$target/loom \
         cargo test -p rump-hyper --release --test loom 2>&1 | tee -a "$log"

@@ -3,7 +3,7 @@
 //! ```text
 //! sudo ip tuntap add tap0 mode tap user $USER
 //! sudo ip address add 10.0.0.1/24 dev tap0 && sudo ip link set tap0 up
-//! cargo run --release --example http_server -- --tap tap0 --address 10.0.0.2/24
+//! cargo run --release --features async --example http_server -- --tap tap0 --address 10.0.0.2/24
 //! curl http://10.0.0.2/            # a page
 //! curl http://10.0.0.2/netstat     # interfaces, routes, neighbours, counters
 //! curl http://10.0.0.2/metrics     # for Prometheus

@@ -3,7 +3,7 @@
 //! ```text
 //! sudo ip tuntap add tap0 mode tap user $USER
 //! sudo ip address add 10.0.0.1/24 dev tap0 && sudo ip link set tap0 up
-//! cargo run --release --example https_server -- --tap tap0 --address 10.0.0.2/24 --cert cert.pem
+//! cargo run --release --features async --example https_server -- --tap tap0 --address 10.0.0.2/24 --cert cert.pem
 //! curl --cacert cert.pem https://10.0.0.2/
 //! ```
 //!

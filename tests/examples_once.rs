@@ -5,17 +5,22 @@ mod common;
 use common::Outcome;
 use std::process::Command;
 
-/// Example, and what it says when all is well.
-const EXAMPLES: &[(&str, &str)] = &[
-    ("http_hello", "were answered as they should be"),
-    ("http_server", "were served as they should be"),
-    ("https_server", "the page was served as it should be"),
+/// Example, what it says when all is well, and whether Cargo built it.
+const EXAMPLES: &[(&str, &str, bool)] = &[
+    ("http_hello", "were answered as they should be", true),
+    ("http_server", "were served as they should be", ASYNC),
+    ("https_server", "the page was served as it should be", ASYNC),
 ];
 
+const ASYNC: bool = cfg!(feature = "async");
+
 fn main() {
-    let trial = |(name, says): &(&'static str, &'static str)| {
-        let (name, says) = (*name, *says);
-        common::kernel_trial(format!("once::{name}"), move || once(name, says))
+    let trial = |&(name, says, built): &(&'static str, &'static str, bool)| {
+        let (title, test) = (format!("once::{name}"), move || once(name, says));
+        match built {
+            true => common::kernel_trial(title, test),
+            false => common::trial_if(false, "async", "without the feature async", title, test),
+        }
     };
     common::run(EXAMPLES.iter().map(trial).collect());
 }
