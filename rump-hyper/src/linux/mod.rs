@@ -23,6 +23,7 @@ pub use shm::Shm;
 pub use shmif::Shmif;
 pub use tap::Tap;
 pub use thread::{errno, forked};
+pub use time::exact_sleeps;
 
 use crate::abi::{Iovec, Lwp, ThreadMain};
 use crate::errno::Errno;

@@ -35,6 +35,7 @@
 //! kernel in batches, and runs what the kernel does with them. Frames that the kernel
 //! sends are sent by the thread that made the system call, on its way out.
 
+mod moderation;
 mod port;
 mod worker;
 

@@ -1,11 +1,14 @@
 //! The threads that serve the queues of an interface.
 
 use super::HostErrno;
+use super::moderation::Moderation;
 use super::port::{Port, Turn, guarded};
+use rump_sys::hyper::linux::exact_sleeps;
 use rump_sys::hyper::vif::{Batch, Pool};
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 /// How many frames of a queue the kernel may hold without a copy: 33 MiB at most.
 const LEASES: u32 = 512;
@@ -56,6 +59,8 @@ impl Workers {
 
 fn serve(port: &Port, queue: usize) {
     let mut batch = Batch::new(Pool::new(LEASES));
+    let mut moderation = Moderation::new(Instant::now());
+    exact_sleeps();
     while let Some(turn) = port.shared().turn(queue) {
         let result = receive(&turn, queue, &mut batch);
         if let Err(error) = result {
@@ -68,7 +73,12 @@ fn serve(port: &Port, queue: usize) {
         }
         // A back end that was replaced meanwhile must not be kept.
         drop(turn);
+        let (frames, full) = (batch.frames().len(), batch.is_full());
         port.deliver(&mut batch);
+        let pause = moderation.pause_after(frames, Instant::now());
+        if !full && !pause.is_zero() {
+            std::thread::sleep(pause);
+        }
     }
 }
 
