@@ -98,7 +98,7 @@ fn report() -> Result<Report, Box<dyn Error>> {
 }
 
 /// `VmRSS` of proc(5), in bytes.
-fn resident() -> Result<u64, Box<dyn Error>> {
+pub fn resident() -> Result<u64, Box<dyn Error>> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let line = status
         .lines()

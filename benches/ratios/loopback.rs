@@ -42,13 +42,13 @@ fn streams(harness: &mut Harness, name: &str, count: usize) -> Outcome {
 }
 
 /// Runs of so many streams at once, each run about as long as wanted.
-struct Transfer {
+pub struct Transfer {
     streams: usize,
     bytes: usize,
 }
 
 impl Transfer {
-    fn new(streams: usize) -> Self {
+    pub fn new(streams: usize) -> Self {
         Self {
             streams,
             bytes: 16 << 20,
@@ -56,7 +56,7 @@ impl Transfer {
     }
 
     /// MiB/s of all streams together.
-    fn run<L: Layer>(&mut self) -> Result<f64, Box<dyn Error>> {
+    pub fn run<L: Layer>(&mut self) -> Result<f64, Box<dyn Error>> {
         let pattern = pattern();
         let pairs = (0..self.streams)
             .map(|_| L::pair())

@@ -9,10 +9,12 @@ mod boot;
 mod builds;
 mod comparison;
 mod http;
+mod idle;
 mod layer;
 mod loopback;
 mod sampler;
 mod shm;
+mod smp;
 mod syscall;
 mod tap;
 
@@ -47,6 +49,8 @@ const BENCHMARKS: &[Measurement] = &[
     ),
     (tap::NAMES, tap::tap),
     (shm::NAMES, shm::shm),
+    (&["smp/streams4"], smp::streams4),
+    (&["conn/idle-memory"], idle::memory),
 ];
 
 fn main() -> ExitCode {
@@ -58,6 +62,10 @@ fn main() -> ExitCode {
             tap::child(part, rest)
         } else if let Some(part) = what.strip_prefix("shm") {
             shm::child(part, rest)
+        } else if let ("smp", [cpus]) = (&what[..], rest) {
+            smp::child(cpus)
+        } else if what == "idle" {
+            idle::child()
         } else {
             boot::child(what)
         };

@@ -102,6 +102,16 @@ pub const BENCHMARKS: &[Benchmark] = &[
         Goal::Ratio(3.0),
     ),
     row(
+        "smp/streams4",
+        "four TCP streams over lo0, two virtual CPUs beside one",
+        Goal::Ratio(1.6),
+    ),
+    row(
+        "conn/idle-memory",
+        "memory of an end of a connection that does nothing, of 10,000 connections",
+        Goal::AtMost(4.0),
+    ),
+    row(
         "lite/stream-64k",
         "one TCP stream on rump-lite, writes of 64 KiB",
         Goal::Ratio(0.43),
