@@ -41,10 +41,6 @@ pub(super) fn unpark(word: *const AtomicU32, all: bool) {
 static SPINS: AtomicU32 = AtomicU32::new(0);
 static SPINNERS: AtomicU32 = AtomicU32::new(0);
 
-/// Spinners take turns, so there may be more of them than CPUs; but a CPU that
-/// only goes round among spinners does no work.
-const SPINNERS_PER_CPU: u32 = 8;
-
 /// Measures the spin loop: `pause` takes 10 to 140 cycles, depending on the CPU.
 pub(super) fn calibrate() {
     const TURNS: u32 = 1000;
@@ -62,8 +58,10 @@ pub(super) fn calibrate() {
     });
     let nanoseconds = fastest.min().unwrap_or(1).max(1);
     let turns = u128::from(TURNS) * 1000 / nanoseconds;
-    let spinners = u32::try_from(cpus).unwrap_or(u32::MAX);
-    SPINNERS.store(spinners.saturating_mul(SPINNERS_PER_CPU), Ordering::Relaxed);
+    // A CPU is left to those who work. More spinners would take turns with them: eight
+    // threads on one virtual CPU then transferred a tenth of what they could.
+    let spinners = u32::try_from(cpus - 1).unwrap_or(u32::MAX);
+    SPINNERS.store(spinners, Ordering::Relaxed);
     SPINS.store(
         u32::try_from(turns.clamp(1, 1000)).unwrap_or(1),
         Ordering::Relaxed,
