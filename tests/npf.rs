@@ -264,9 +264,9 @@ mod tests {
                 .default_rule(rule)
                 .default_rule(Rule::block())
         };
-        let overlap = Table::tree("t")
+        let twice = Table::tree("t")
             .with(net("10.0.0.0/8"))
-            .with(net("10.1.0.0/16"));
+            .with(net("10.0.0.0/8"));
         let many = |rule: Rule, n: u32| {
             (0..n).fold(rule, |rule, i| rule.from(std::net::Ipv4Addr::from(i)))
         };
@@ -305,7 +305,7 @@ mod tests {
             in_force();
         }
         // What only the kernel finds.
-        let error = npf.load(&Ruleset::new().table(overlap)).unwrap_err();
+        let error = npf.load(&Ruleset::new().table(twice)).unwrap_err();
         assert!(matches!(error, Error::Refused { .. }), "{error:?}");
         assert_eq!(error.errno(), Some(Errno::EEXIST), "{error}");
         assert!(error.to_string().contains("stays in force"), "{error}");

@@ -1,8 +1,9 @@
 //! The packet filter's part of the ABI: npf(4), and the machine that its rules run on,
 //! bpf(4).
 //!
-//! `rump-sys` proves it in kernels that have the component npf. The requests that carry a
-//! configuration depend on the version of npf, and stand in [`nvlist`] and [`plist`].
+//! `rump-sys` proves it in kernels that have the component npf, in one of the versions
+//! (`NPF_VERSION`) that are known. The requests that carry a configuration depend on the
+//! version, and stand in [`nvlist`] and [`plist`].
 
 use core::ffi::{c_int, c_void};
 
@@ -100,9 +101,12 @@ impl core::fmt::Debug for npf_ioctl_data {
     }
 }
 
-/// Requests with an nvlist(9); from npf's version 18 on.
+/// Requests with an nvlist(9).
 pub mod nvlist {
     use core::ffi::{c_int, c_void};
+
+    /// `NPF_VERSION` of trees that have them; of NetBSD 8.99.25.
+    pub const VERSION: c_int = 20;
 
     constants! {
         "external/bsd/libnv/dist/nv.h" {
@@ -131,9 +135,12 @@ pub mod nvlist {
     }
 }
 
-/// Requests with a property list, proplib(3); until npf's version 17.
+/// Requests with a property list, proplib(3).
 pub mod plist {
-    use core::ffi::c_void;
+    use core::ffi::{c_int, c_void};
+
+    /// `NPF_VERSION` of trees that have them; of NetBSD 7.
+    pub const VERSION: c_int = 17;
 
     constants! {
         "net/npf/npf.h" {

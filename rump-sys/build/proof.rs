@@ -23,22 +23,34 @@ type Tables = (
 fn tables(tree: &Path, components: &[String]) -> Vec<Tables> {
     let mut tables = vec![("abi", CONSTANTS, LAYOUTS)];
     if components.iter().any(|name| name == "npf") {
-        tables.push(("abi::npf", npf::CONSTANTS, npf::LAYOUTS));
-        let nvlist = npf::nvlist::CONSTANTS;
-        let new = nvlist
-            .iter()
-            .all(|(header, _)| tree.join("sys").join(header).is_file());
-        tables.push(if new {
-            ("abi::npf::nvlist", nvlist, &[])
-        } else {
-            (
-                "abi::npf::plist",
-                npf::plist::CONSTANTS,
-                npf::plist::LAYOUTS,
-            )
-        });
+        let common = ("abi::npf", npf::CONSTANTS, npf::LAYOUTS);
+        match npf_version(tree) {
+            Some(npf::nvlist::VERSION) => {
+                tables.extend([common, ("abi::npf::nvlist", npf::nvlist::CONSTANTS, &[])]);
+            }
+            Some(npf::plist::VERSION) => {
+                let plist = (npf::plist::CONSTANTS, npf::plist::LAYOUTS);
+                tables.extend([common, ("abi::npf::plist", plist.0, plist.1)]);
+            }
+            // What opens it at run time refuses it.
+            version => println!(
+                "cargo::warning=npf of this tree has {}, which is not supported: the kernel has it, but rump::npf will not open it.",
+                version.map_or("no version".into(), |version| format!("version {version}"))
+            ),
+        }
     }
     tables
+}
+
+/// `NPF_VERSION`, as the header defines it.
+fn npf_version(tree: &Path) -> Option<i32> {
+    let header = std::fs::read_to_string(tree.join("sys/net/npf/npf.h")).ok()?;
+    let defined = header.lines().find_map(|line| {
+        let mut words = line.split_ascii_whitespace();
+        (words.next() == Some("#define") && words.next() == Some("NPF_VERSION"))
+            .then(|| words.next())?
+    });
+    defined?.parse().ok()
 }
 
 /// Writes `out` for the headers of `tree`; `machine` holds the links `machine/` and so on.

@@ -73,12 +73,12 @@ pub use table::{ActiveTable, Table};
 use crate::error::Errno;
 use crate::sys::npf::Device;
 use dictionary::{Dictionary, nvlist, plist};
+use rump_sys::abi::npf as abi;
+use std::io;
 
-/// The versions (`NPF_VERSION`) that this was written for: those of NetBSD 7 and of 8.99.25.
-const VERSIONS: [i32; 2] = [17, 20];
-
-/// The first version that speaks in nvlists.
-const NVLIST: i32 = 18;
+/// The versions (`NPF_VERSION`) that this was written for. The later of them speaks in
+/// nvlists.
+const VERSIONS: [i32; 2] = [abi::plist::VERSION, abi::nvlist::VERSION];
 
 /// The packet filter of the kernel.
 pub struct Npf {
@@ -99,6 +99,12 @@ impl Npf {
             .map_err(Error::operation("tell its version"))?;
         if !VERSIONS.contains(&version) {
             return Err(Error::Version { version });
+        }
+        let installed = rump_sys::kernel::KIND == rump_sys::kernel::Kind::Prefix;
+        if installed && version == abi::plist::VERSION {
+            // It takes pointers into the kernel for granted.
+            let source = io::Error::other("NetBSD 7 installs it for tests of its own only");
+            return Err(Error::Unsupported { source });
         }
         Ok(Self { device, version })
     }
@@ -156,7 +162,7 @@ impl Npf {
     ///
     /// # Errors
     /// [`Error::Rule`] and [`Error::Table`] for what cannot be; [`Error::Refused`] if the
-    /// kernel does not want it, for instance because prefixes in a table overlap. The
+    /// kernel does not want it, for instance because a prefix is in a table twice. The
     /// ruleset before stays in force then.
     #[doc(alias = "IOC_NPF_LOAD")]
     pub fn load(&self, rules: &Ruleset) -> Result<(), Error> {
@@ -217,7 +223,7 @@ impl Npf {
 
     fn submit(&self, configuration: &Dictionary) -> Result<(), Error> {
         const OPERATION: &str = "load a ruleset";
-        let bytes = if self.version >= NVLIST {
+        let bytes = if self.version == abi::nvlist::VERSION {
             nvlist::pack(configuration)
         } else {
             plist::write(configuration).into_bytes()
@@ -241,7 +247,7 @@ impl Npf {
     }
 
     fn read(&self, operation: &'static str, answer: &[u8]) -> Result<Dictionary, Error> {
-        let read = if self.version >= NVLIST {
+        let read = if self.version == abi::nvlist::VERSION {
             nvlist::unpack(answer)
         } else {
             plist::read(answer)

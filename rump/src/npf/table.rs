@@ -31,7 +31,8 @@ impl Table {
         }
     }
 
-    /// One of prefixes, of which none is in one that is in the table already.
+    /// One of prefixes. Later versions of npf take none that is within another that is in
+    /// the table already.
     pub fn tree(name: impl Into<String>) -> Self {
         Self {
             kind: abi::NPF_TABLE_TREE,

@@ -15,9 +15,6 @@ use std::ffi::{CStr, c_int, c_ulong, c_void};
 use std::io;
 use std::mem::size_of;
 
-/// The first version whose requests carry an nvlist(9).
-const NVLIST: c_int = 18;
-
 /// What pages are rounded up to.
 const PAGE: usize = 4096;
 
@@ -66,7 +63,7 @@ impl Device {
 
     /// Sends a configuration, and returns the answer.
     pub(crate) fn load(&self, version: c_int, configuration: &[u8]) -> io::Result<Vec<u8>> {
-        let request = if version >= NVLIST {
+        let request = if version == npf::nvlist::VERSION {
             npf::nvlist::IOC_NPF_LOAD
         } else {
             npf::plist::IOC_NPF_LOAD
@@ -76,7 +73,7 @@ impl Device {
 
     /// The configuration in force.
     pub(crate) fn save(&self, version: c_int) -> io::Result<Vec<u8>> {
-        let request = if version >= NVLIST {
+        let request = if version == npf::nvlist::VERSION {
             npf::nvlist::IOC_NPF_SAVE
         } else {
             npf::plist::IOC_NPF_SAVE
@@ -86,7 +83,7 @@ impl Device {
 
     fn exchange(&self, version: c_int, request: u64, bytes: &[u8]) -> io::Result<Vec<u8>> {
         let sent: *mut c_void = bytes.as_ptr().cast_mut().cast();
-        let (start, length) = if version >= NVLIST {
+        let (start, length) = if version == npf::nvlist::VERSION {
             let mut argument = npf::nvlist::nvlist_ref {
                 buf: sent,
                 len: bytes.len(),
