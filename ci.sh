@@ -59,7 +59,7 @@ step_trees() {
 
 step_shmif() { cargo test --features shmif --test iface_shmif 2>&1 | tee -a "$log"; }
 step_npf() {
-    cargo test -p rump --features npf npf 2>&1 | tee -a "$log"
+    cargo test -p rump --features npf 2>&1 | tee -a "$log"
     cargo test --features npf --test npf 2>&1 | tee -a "$log"
 }
 step_faults() {

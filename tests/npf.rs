@@ -30,6 +30,11 @@ fn main() {
                 tests::tables_have_effect_at_once,
             ),
             ("root::ipv6", tests::ipv6),
+            (
+                "root::rulesets_change_under_traffic",
+                tests::rulesets_change_under_traffic,
+            ),
+            ("netbsd::leaves_no_memory", tests::leaves_no_memory),
         ],
         |name| {
             name.contains("::")
@@ -535,6 +540,83 @@ mod tests {
         assert_eq!(from_linux(closed).0, Err(ErrorKind::TimedOut));
         npf.table("banned").add(address(HERE6))?;
         assert_eq!(from_linux(open).0, Err(ErrorKind::TimedOut));
+        Ok(())
+    }
+
+    /// Each answer comes in pages of its own, and each ruleset is freed with the next.
+    pub(super) fn leaves_no_memory() -> Outcome {
+        let npf = Alone::new();
+        let mut table = Table::tree("nets");
+        for i in 0..100_u32 {
+            table = table.with(IpNet::new(IpAddr::from((i << 16).to_be_bytes()), 16)?);
+        }
+        let rules = (0..50).fold(Ruleset::new().table(table), |rules, port| {
+            rules.default_rule(Rule::pass().to_port(port))
+        });
+        let round = || -> Result<(), Error> {
+            for _ in 0..40 {
+                npf.load(&rules)?;
+                npf.is_enabled()?;
+            }
+            Ok(())
+        };
+        // The kernel's pools fill up.
+        round()?;
+        let before = mapped()?;
+        round()?;
+        round()?;
+        let grown = mapped()?.saturating_sub(before);
+        // 160 answers are 160 pages at least, and 80 rulesets more than 2 MB.
+        assert!(grown < 300, "{grown} KiB more");
+        Ok(())
+    }
+
+    /// KiB of memory that this process has mapped.
+    fn mapped() -> io::Result<u64> {
+        let status = std::fs::read_to_string("/proc/self/status")?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmSize:"));
+        let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+        number.ok_or_else(|| io::Error::other("no VmSize"))
+    }
+
+    pub(super) fn rulesets_change_under_traffic() -> Outcome {
+        const LENGTH: usize = 16 << 20;
+        let link = link();
+        let (listener, inside) = listen(THERE)?;
+        let rules = |port: u16| {
+            Ruleset::new()
+                .table(Table::hash("hosts").with(address(HERE)))
+                .group(
+                    Group::on(link)
+                        .rule(Rule::pass().inbound().from(Host::table("hosts")).stateful())
+                        .rule(Rule::block().inbound().to_port(port)),
+                )
+                .default_rule(Rule::pass())
+        };
+        let npf = Alone::with(&rules(1));
+        let sent: Vec<u8> = (0..LENGTH).map(|i| (i * 7 + i / 251) as u8).collect();
+        let client = std::net::TcpStream::connect(inside)?;
+        let (stream, _) = listener.accept()?;
+        let mut copy = stream.try_clone()?;
+        let echo = std::thread::spawn(move || io::copy(&mut &stream, &mut copy));
+        let (mut writer, bytes) = (client.try_clone()?, sent.clone());
+        let writer = std::thread::spawn(move || {
+            writer.write_all(&bytes)?;
+            writer.shutdown(std::net::Shutdown::Write)
+        });
+        let reader = std::thread::spawn(move || {
+            let mut got = Vec::with_capacity(LENGTH);
+            (&client).read_to_end(&mut got).map(|_| got)
+        });
+        let mut loads = 0_u16;
+        while loads < 20 || !reader.is_finished() {
+            loads += 1;
+            npf.load(&rules(loads % 100))?;
+            npf.table("hosts").contains(address(HERE))?;
+        }
+        writer.join().unwrap()?;
+        assert_eq!(echo.join().unwrap()?, LENGTH as u64);
+        assert!(reader.join().unwrap()? == sent, "after {loads} rulesets");
         Ok(())
     }
 }

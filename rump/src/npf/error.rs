@@ -102,3 +102,13 @@ impl From<Error> for io::Error {
         Self::new(kind, error)
     }
 }
+
+#[test]
+fn an_unknown_version_is_named() {
+    let error = Error::Version { version: 22 };
+    assert_eq!(
+        error.to_string(),
+        "npf in this kernel has version 22; versions 17 and 20 are supported"
+    );
+    assert_eq!(io::Error::from(error).kind(), io::ErrorKind::Unsupported);
+}

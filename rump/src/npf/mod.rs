@@ -50,6 +50,9 @@
 //! - What drops a packet as it leaves tells its sender: a call of the program's own fails
 //!   with `ENETUNREACH` then. What drops it as it comes in is silent, unless the rule is to
 //!   answer.
+//! - What blocks everything blocks neighbour discovery, without which there is no IPv6 on a
+//!   link: let messages of [`Protocol::Icmp6`] of the types 135 and 136 pass. ARP is not
+//!   looked at.
 //! - Rules become programs of bpf(4) here, which the kernel checks once more.
 //!
 //! It needs the feature `npf`, and a NetBSD kernel: rump-lite has no packet filter. Of NAT

@@ -119,9 +119,9 @@ pub struct ActiveTable<'a> {
 
 impl<'a> ActiveTable<'a> {
     pub(super) fn new(npf: &'a Npf, name: &str) -> Self {
-        let name = name.split('\0').next().unwrap_or_default();
         Self {
             npf,
+            // No table has an empty name.
             name: CString::new(name).unwrap_or_default(),
         }
     }
