@@ -2,7 +2,7 @@
 # What CI runs. Without arguments: every step of the default suite. With arguments:
 # the steps named.
 #
-#   fmt clippy nostd test loom doc            the default suite, in this order
+#   fmt clippy nostd test npf loom doc        the default suite, in this order
 #   trees                                     everything on real NetBSD; RUMP_TEST_TREES=a:b
 #   shmif                                     against upstream's shmif(4); NETBSD_SRC
 #   faults                                    a minute of transfers over bad links
@@ -26,7 +26,7 @@ if [ -z "${RUMP_CI_TREE:-}" ]; then
 fi
 
 step_fmt() { cargo fmt --all --check; }
-step_clippy() { cargo clippy --workspace --features async --all-targets -- -D warnings; }
+step_clippy() { cargo clippy --workspace --features async,npf --all-targets -- -D warnings; }
 step_nostd() {
     cargo check -p rump-hyper --no-default-features
     # On a target that has no std, where rustup has it.
@@ -42,7 +42,7 @@ step_loom() {
     RUSTFLAGS="${RUSTFLAGS:-} --cfg loom" CARGO_TARGET_DIR=$target/loom \
         cargo test -p rump-hyper --release --test loom 2>&1 | tee -a "$log"
 }
-step_doc() { RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps; }
+step_doc() { RUSTDOCFLAGS="-D warnings" cargo doc --workspace --features npf --no-deps; }
 
 step_trees() {
     : "${RUMP_TEST_TREES:?names the NetBSD trees to test on, separated by colons}"
@@ -53,11 +53,15 @@ step_trees() {
         say "tree $version"
         RUMP_CI_TREE=1 RUMP_KERNEL=netbsd NETBSD_SRC=$tree \
             RUMP_TEST_REQUIRE=${RUMP_TEST_REQUIRE:-netbsd} \
-            CARGO_TARGET_DIR=$target/trees/$version ./ci.sh test
+            CARGO_TARGET_DIR=$target/trees/$version ./ci.sh test npf
     done
 }
 
 step_shmif() { cargo test --features shmif --test iface_shmif 2>&1 | tee -a "$log"; }
+step_npf() {
+    cargo test -p rump --features npf 2>&1 | tee -a "$log"
+    cargo test --features npf --test npf 2>&1 | tee -a "$log"
+}
 step_faults() {
     RUMP_TEST_LONG=1 cargo test --release --test iface_backends -- faults 2>&1 | tee -a "$log"
 }
@@ -81,7 +85,7 @@ case ${1:-all} in
     bench) shift; step_bench "$@"; exit ;;
     figures) step_figures; exit ;;
     trees) step_trees; exit ;;
-    all) steps="fmt clippy nostd test loom doc" ;;
+    all) steps="fmt clippy nostd test npf loom doc" ;;
     *) steps=$* ;;
 esac
 : > "$log"

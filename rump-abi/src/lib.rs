@@ -44,6 +44,8 @@ macro_rules! layouts {
 }
 include!("layouts.rs");
 
+pub mod npf;
+
 /// What is read of structures that are too large to be written down: the place of a field,
 /// its header, structure and name.
 pub const OFFSETS: &[(usize, &str, &str, &str)] =

@@ -108,7 +108,7 @@ fn from_tree(tree: &Tree, components: &[String], out: &Path) -> Result<(), Failu
     };
     let made = kernel::from_tree(&recipe, out)?;
     if let Some(machine) = &made.machine_include {
-        proof::generate(tree.root(), machine, &out.join("proof.rs"))?;
+        proof::generate(tree.root(), machine, &components, &out.join("proof.rs"))?;
     }
     generate::links(
         &out.join("links.rs"),

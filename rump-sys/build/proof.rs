@@ -2,29 +2,84 @@
 //! offset in the headers of the tree in use, and `proof.rs` asserts that `rump-abi` has
 //! the same.
 
-use rump_abi::{CONSTANTS, LAYOUTS, OFFSETS};
+use rump_abi::{CONSTANTS, LAYOUTS, OFFSETS, npf};
 use std::fmt::Write as _;
 use std::path::Path;
 
 type Failure = Box<dyn std::error::Error>;
 
-/// Writes `out` for the headers of `tree`; `machine` holds the links `machine/` and so on.
-pub(crate) fn generate(tree: &Path, machine: &Path, out: &Path) -> Result<(), Failure> {
-    let mut source = String::from("#include <sys/param.h>\n#include <sys/types.h>\n");
-    let headers = CONSTANTS
-        .iter()
-        .map(|(header, _)| header)
-        .chain(LAYOUTS.iter().map(|(header, _)| header));
-    for header in headers {
-        writeln!(source, "#include <{header}>")?;
+/// Tables of constants and of layouts, and the module that they are in.
+type Tables = (
+    &'static str,
+    &'static [(&'static str, &'static [&'static str])],
+    &'static [(
+        &'static str,
+        &'static [(&'static str, &'static [&'static str])],
+    )],
+);
+
+/// What there is to prove of this tree. A component has headers of its own, which only a
+/// kernel with that component needs to agree with.
+fn tables(tree: &Path, components: &[String]) -> Vec<Tables> {
+    let mut tables = vec![("abi", CONSTANTS, LAYOUTS)];
+    if components.iter().any(|name| name == "npf") {
+        let common = ("abi::npf", npf::CONSTANTS, npf::LAYOUTS);
+        match npf_version(tree) {
+            Some(npf::nvlist::VERSION) => {
+                tables.extend([common, ("abi::npf::nvlist", npf::nvlist::CONSTANTS, &[])]);
+            }
+            Some(npf::plist::VERSION) => {
+                let plist = (npf::plist::CONSTANTS, npf::plist::LAYOUTS);
+                tables.extend([common, ("abi::npf::plist", plist.0, plist.1)]);
+            }
+            // What opens it at run time refuses it.
+            version => println!(
+                "cargo::warning=npf of this tree has {}, which is not supported: the kernel has it, but rump::npf will not open it.",
+                version.map_or("no version".into(), |version| format!("version {version}"))
+            ),
+        }
     }
-    for name in CONSTANTS.iter().flat_map(|(_, names)| *names) {
+    tables
+}
+
+/// `NPF_VERSION`, as the header defines it.
+fn npf_version(tree: &Path) -> Option<i32> {
+    let header = std::fs::read_to_string(tree.join("sys/net/npf/npf.h")).ok()?;
+    let defined = header.lines().find_map(|line| {
+        let mut words = line.split_ascii_whitespace();
+        (words.next() == Some("#define") && words.next() == Some("NPF_VERSION"))
+            .then(|| words.next())?
+    });
+    defined?.parse().ok()
+}
+
+/// Writes `out` for the headers of `tree`; `machine` holds the links `machine/` and so on.
+pub(crate) fn generate(
+    tree: &Path,
+    machine: &Path,
+    components: &[String],
+    out: &Path,
+) -> Result<(), Failure> {
+    let tables = tables(tree, components);
+    let mut source = String::from(
+        // The packet filter's numbers for programs that make code for it.
+        "#define NPF_BPFCOP\n#include <sys/param.h>\n#include <sys/types.h>\n",
+    );
+    for (_, constants, layouts) in &tables {
+        let headers = constants.iter().map(|(header, _)| header);
+        for header in headers.chain(layouts.iter().map(|(header, _)| header)) {
+            writeln!(source, "#include <{header}>")?;
+        }
+    }
+    let constants = || tables.iter().flat_map(|(_, constants, _)| *constants);
+    for name in constants().flat_map(|(_, names)| *names) {
         writeln!(
             source,
             "static const long long proof_{name} = (long long)({name});"
         )?;
     }
-    for (name, fields) in LAYOUTS.iter().flat_map(|(_, structs)| *structs) {
+    let layouts = || tables.iter().flat_map(|(_, _, layouts)| *layouts);
+    for (name, fields) in layouts().flat_map(|(_, structs)| *structs) {
         writeln!(
             source,
             "static const long long proof_{name}_0 = sizeof(struct {name});"
@@ -64,33 +119,35 @@ pub(crate) fn generate(tree: &Path, machine: &Path, out: &Path) -> Result<(), Fa
     let mut text = String::from(
         "use crate::abi;\nconst fn size_of_field<T, F>(_: fn(&T) -> &F) -> usize { size_of::<F>() }\n",
     );
-    for (header, names) in CONSTANTS {
-        for name in *names {
-            writeln!(
-                text,
-                "const _: () = assert!(abi::{name} as i128 == {}, \"this tree has another {name} in <{header}>\");",
-                value(name)?
-            )?;
-        }
-    }
-    for (header, structs) in LAYOUTS {
-        for (name, fields) in *structs {
-            let mut same = format!(
-                "size_of::<abi::{name}>() == {}",
-                value(&format!("{name}_0"))?
-            );
-            for (index, field) in fields.iter().enumerate() {
-                let offset = value(&format!("{name}_{}", 2 * index + 1))?;
-                let size = value(&format!("{name}_{}", 2 * index + 2))?;
-                write!(
-                    same,
-                    " && core::mem::offset_of!(abi::{name}, {field}) == {offset} && size_of_field(|value: &abi::{name}| &value.{field}) == {size}"
+    for (module, constants, layouts) in &tables {
+        for (header, names) in *constants {
+            for name in *names {
+                writeln!(
+                    text,
+                    "const _: () = assert!({module}::{name} as i128 == {}, \"this tree has another {name} in <{header}>\");",
+                    value(name)?
                 )?;
             }
-            writeln!(
-                text,
-                "const _: () = assert!({same}, \"this tree lays out struct {name} of <{header}> differently\");"
-            )?;
+        }
+        for (header, structs) in *layouts {
+            for (name, fields) in *structs {
+                let mut same = format!(
+                    "size_of::<{module}::{name}>() == {}",
+                    value(&format!("{name}_0"))?
+                );
+                for (index, field) in fields.iter().enumerate() {
+                    let offset = value(&format!("{name}_{}", 2 * index + 1))?;
+                    let size = value(&format!("{name}_{}", 2 * index + 2))?;
+                    write!(
+                        same,
+                        " && core::mem::offset_of!({module}::{name}, {field}) == {offset} && size_of_field(|value: &{module}::{name}| &value.{field}) == {size}"
+                    )?;
+                }
+                writeln!(
+                    text,
+                    "const _: () = assert!({same}, \"this tree lays out struct {name} of <{header}> differently\");"
+                )?;
+            }
         }
     }
     for (index, (_, header, structure, field)) in OFFSETS.iter().enumerate() {

@@ -11,7 +11,7 @@
 //! [`crate::hyper::errno()`].
 
 use crate::abi::{iovec, kevent as kevent_t, msghdr, pollfd, rlimit, sockaddr, timespec};
-use core::ffi::{c_int, c_uint, c_ulong, c_void};
+use core::ffi::{c_char, c_int, c_uint, c_ulong, c_void};
 
 include!(concat!(env!("OUT_DIR"), "/links.rs"));
 
@@ -41,6 +41,7 @@ syscalls! {
     fn kevent = kevent(kq: c_int, changes: *const kevent_t, nchanges: usize, events: *mut kevent_t, nevents: usize, timeout: *const timespec) -> c_int;
     fn kqueue = kqueue() -> c_int;
     fn listen = listen(s: c_int, backlog: c_int) -> c_int;
+    fn open = open(path: *const c_char, flags: c_int, mode: c_uint) -> c_int;
     fn paccept = paccept(s: c_int, addr: *mut sockaddr, len: *mut c_uint, mask: *const c_void, flags: c_int) -> c_int;
     fn pipe2 = pipe2(fds: *mut c_int, flags: c_int) -> c_int;
     fn poll = poll(fds: *mut pollfd, nfds: c_uint, timeout: c_int) -> c_int;

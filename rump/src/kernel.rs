@@ -149,6 +149,18 @@ impl Kernel {
         crate::iface::Link::builder().attach(self, backend)
     }
 
+    /// Opens the packet filter.
+    ///
+    /// # Errors
+    /// [`npf::Error::Unsupported`](crate::npf::Error::Unsupported) if the kernel has none,
+    /// and [`npf::Error::Version`](crate::npf::Error::Version) if it has one that is not
+    /// known.
+    #[cfg(feature = "npf")]
+    #[doc(alias = "/dev/npf")]
+    pub fn npf(&self) -> Result<crate::npf::Npf, crate::npf::Error> {
+        crate::npf::Npf::open()
+    }
+
     /// The name of this kernel as a host.
     ///
     /// # Errors

@@ -55,6 +55,8 @@ pub mod kqueue;
 pub mod lwp;
 pub mod metrics;
 pub mod net;
+#[cfg(feature = "npf")]
+pub mod npf;
 pub mod poll;
 pub mod process;
 pub mod reactor;

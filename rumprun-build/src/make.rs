@@ -31,6 +31,9 @@ const SETTINGS: &[(&str, &str)] = &[
     ("RUMP_CURLWP", "__thread"),
     ("RUMP_DIAGNOSTIC", "no"),
     ("RUMP_KTRACE", "no"),
+    // Otherwise npf of NetBSD 7 takes the kernel's own dictionaries where programs pass
+    // property lists.
+    ("RUMP_NPF_TESTING", "no"),
     // What a Linux compiler defines by itself and NetBSD's headers would trip over.
     (
         "RUMPKERN_UNDEF",

@@ -9,7 +9,7 @@ use crate::pipe::Pipe;
 use crate::process::FIRST_PROCESS;
 use crate::user::{Reader, Writer};
 use alloc::vec::Vec;
-use core::ffi::{c_int, c_uint, c_ulong, c_void};
+use core::ffi::{c_char, c_int, c_uint, c_ulong, c_void};
 use rump_abi::{self as abi, iovec, rlimit};
 use rump_hyper::errno::Errno;
 
@@ -31,6 +31,13 @@ fn write(kernel: &mut Guard, lwp: &Lwp, file: File, from: &mut Reader<'_>) -> Re
         Object::Kqueue(_) => return Err(Errno::NXIO),
     };
     Ok(length as isize)
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rump___sysimpl_open(_: *const c_char, _: c_int, _: c_uint) -> c_int {
+    call(|kernel, _| -> Result<c_int, _> {
+        Err(kernel.lacks(format_args!("files and devices (open(2))"), Errno::NOSYS))
+    })
 }
 
 #[unsafe(no_mangle)]

@@ -2,7 +2,8 @@
 
 use super::{boot, bound, lock};
 use crate::syscall::descriptor::{
-    rump___sysimpl___sysctl, rump___sysimpl_fcntl, rump___sysimpl_ioctl, rump___sysimpl_setrlimit,
+    rump___sysimpl___sysctl, rump___sysimpl_fcntl, rump___sysimpl_ioctl, rump___sysimpl_open,
+    rump___sysimpl_setrlimit,
 };
 use crate::syscall::socket::{rump___sysimpl_sendto, rump___sysimpl_socket};
 use core::ptr::{null, null_mut};
@@ -28,6 +29,7 @@ fn absent_things_are_errors_and_told_once() {
                 3 => rump___sysimpl_fcntl(udp.0, 77, null_mut()),
                 4 => rump___sysimpl_setrlimit(0, &raw const limit),
                 5 => rump___sysimpl___sysctl(node.as_ptr(), 3, null_mut(), null_mut(), null(), 0),
+                6 => rump___sysimpl_open(c"/dev/npf".as_ptr(), abi::O_RDWR, 0),
                 _ => rump___sysimpl_sendto(
                     udp.0,
                     b"x".as_ptr().cast(),
@@ -46,6 +48,7 @@ fn absent_things_are_errors_and_told_once() {
         (Errno::INVAL, "fcntl(2) command 77"),
         (Errno::OPNOTSUPP, "limit 0 of setrlimit(2)"),
         (Errno::NOENT, "sysctl node 99.98.97"),
+        (Errno::NOSYS, "files and devices (open(2))"),
         (Errno::OPNOTSUPP, "urgent data (MSG_OOB)"),
     ];
     for _ in 0..2 {

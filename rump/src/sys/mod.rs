@@ -8,6 +8,8 @@ pub(crate) mod control;
 pub(crate) mod descriptor;
 pub(crate) mod interface;
 pub(crate) mod kqueue;
+#[cfg(feature = "npf")]
+pub(crate) mod npf;
 pub(crate) mod poll;
 pub(crate) mod socket;
 pub(crate) mod sysctl;
