@@ -13,6 +13,7 @@ use crate::boot::Settings;
 use crate::file::Files;
 use crate::hypercall::{self, Cv, Mutex};
 use crate::kqueue::Kqueue;
+use crate::lwp;
 use crate::net::Stack;
 use crate::pipe::Pipe;
 use crate::process::Processes;
@@ -54,9 +55,12 @@ impl Kernel {
         }
     }
 
-    /// Notes that something is not there: on the console, and as the error given.
+    /// Notes that something is not there: on the console, for the thread to ask, and as
+    /// the error given.
     pub(crate) fn lacks(&mut self, what: core::fmt::Arguments<'_>, error: Errno) -> Errno {
-        hypercall::lacks(&mut self.lacking, what);
+        let what = alloc::format!("{what}");
+        hypercall::lacks(&mut self.lacking, &what);
+        lwp::note_lack(what);
         error
     }
 }

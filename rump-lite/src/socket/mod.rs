@@ -115,7 +115,12 @@ impl Kernel {
                     Errno::AFNOSUPPORT,
                 ));
             }
-            _ => return Err(Errno::AFNOSUPPORT),
+            _ => {
+                return Err(self.lacks(
+                    format_args!("sockets of address family {domain}"),
+                    Errno::AFNOSUPPORT,
+                ));
+            }
         };
         let wanted = match (kind, protocol) {
             (abi::SOCK_STREAM, 0 | abi::IPPROTO_TCP) => Protocol::Tcp(Tcp::Closed),
@@ -126,8 +131,15 @@ impl Kernel {
                     Errno::PROTONOSUPPORT,
                 ));
             }
-            (abi::SOCK_STREAM | abi::SOCK_DGRAM, _) => return Err(Errno::PROTONOSUPPORT),
-            _ => return Err(Errno::PROTOTYPE),
+            (abi::SOCK_STREAM | abi::SOCK_DGRAM, _) => {
+                return Err(self.lacks(
+                    format_args!("protocol {protocol} for sockets of type {kind}"),
+                    Errno::PROTONOSUPPORT,
+                ));
+            }
+            _ => {
+                return Err(self.lacks(format_args!("sockets of type {kind}"), Errno::PROTOTYPE));
+            }
         };
         self.room_for(pid, 1)?;
         let mut socket = Socket::new(family, wanted, &self.settings);
