@@ -8,6 +8,7 @@ use super::memory::{Buffer, Pool};
 use super::{Stack, Tuple};
 use crate::file::Object;
 use crate::kernel::Kernel;
+use crate::socket::options::Options;
 use crate::socket::{Protocol, Tcp};
 use crate::wait;
 use rump_hyper::errno::Errno;
@@ -73,9 +74,15 @@ pub(crate) struct Connection {
 
 impl Connection {
     #[allow(unsafe_code)]
-    fn new(memory: &mut Pool, tuple: Tuple, interface: usize, owner: Owner) -> Result<Self, Errno> {
-        let receive = memory.take()?;
-        let send = match memory.take() {
+    fn new(
+        memory: &mut Pool,
+        options: &Options,
+        tuple: Tuple,
+        interface: usize,
+        owner: Owner,
+    ) -> Result<Self, Errno> {
+        let receive = memory.take(options.receive_buffer)?;
+        let send = match memory.take(options.send_buffer) {
             Ok(send) => send,
             Err(errno) => {
                 memory.give(receive);
@@ -230,6 +237,7 @@ impl Kernel {
         let interface = interface.interface;
         let mut connection = Connection::new(
             &mut self.net.memory,
+            &self.sockets[socket].options,
             tuple,
             interface,
             Owner::Socket(socket),
@@ -267,6 +275,7 @@ impl Kernel {
         }
         let connection = Connection::new(
             &mut self.net.memory,
+            &socket.options,
             tuple,
             interface,
             Owner::Listener(listener),

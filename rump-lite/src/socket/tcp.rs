@@ -6,8 +6,7 @@ use crate::file::{File, Object};
 use crate::kernel::{Guard, Kernel};
 use crate::lwp::Lwp;
 use crate::net::Tuple;
-use crate::net::connection::{Cause, Owner};
-use crate::net::memory::BUFFER;
+use crate::net::connection::{Cause, Connection, Owner};
 use crate::poll::Readiness;
 use crate::user::{Reader, Writer};
 use crate::wait;
@@ -68,9 +67,11 @@ impl Listener {
     }
 }
 
-/// How much a socket keeps to be sent.
-fn send_limit(socket: &Socket) -> usize {
-    socket.options.send_buffer.min(BUFFER)
+/// How much a socket keeps to be sent: `SO_SNDBUF`, as far as its connection was made with
+/// a buffer for so much.
+fn send_limit(socket: &Socket, connection: &Connection) -> usize {
+    let room = connection.tcp().send_capacity();
+    socket.options.send_buffer.min(room)
 }
 
 /// When a call with this timeout gives up.
@@ -107,7 +108,7 @@ impl Kernel {
                 }
                 let tcp = connection.tcp();
                 let read = tcp.recv_queue();
-                let limit = send_limit(socket);
+                let limit = send_limit(socket, connection);
                 let write = limit.saturating_sub(tcp.send_queue());
                 let read_end = socket.shut_read || connection.is_at_end();
                 let write_end = socket.shut_write || !tcp.may_send();
@@ -344,7 +345,7 @@ impl Guard {
                 return Err(Errno::PIPE);
             }
             let id = self.connection_of(socket)?;
-            let limit = send_limit(&self.sockets[socket]);
+            let limit = send_limit(&self.sockets[socket], &self.net.connections[id]);
             let connection = &mut self.net.connections[id];
             if connection.is_connecting() {
                 return Err(Errno::NOTCONN);

@@ -5,6 +5,7 @@
 #![allow(unsafe_code)]
 
 mod absent;
+mod buffers;
 mod fuzz;
 mod leaks;
 mod link;
@@ -123,11 +124,15 @@ fn listener(family: c_int) -> (Fd, Address) {
 
 fn connect(family: c_int, kind: c_int, address: &Address) -> Fd {
     let socket = socket(family, kind);
+    connected(&socket, address);
+    socket
+}
+
+fn connected(socket: &Fd, address: &Address) {
     // SAFETY: the address is read for its length.
     checked(unsafe {
         rump___sysimpl_connect(socket.0, address.bytes.as_ptr().cast(), address.length)
     });
-    socket
 }
 
 fn accept(listener: &Fd) -> Fd {
