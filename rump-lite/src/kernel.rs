@@ -15,6 +15,7 @@ use crate::hypercall::{self, Cv, Mutex};
 use crate::kqueue::Kqueue;
 use crate::lwp;
 use crate::net::Stack;
+use crate::net::routing::RoutingSocket;
 use crate::pipe::Pipe;
 use crate::process::Processes;
 use crate::slab::Slab;
@@ -36,6 +37,7 @@ pub(crate) struct Kernel {
     pub(crate) sockets: Slab<Socket>,
     pub(crate) pipes: Slab<Pipe>,
     pub(crate) kqueues: Slab<Kqueue>,
+    pub(crate) routing: Slab<RoutingSocket>,
     pub(crate) net: Stack,
     /// What the console has been told to be absent.
     pub(crate) lacking: Vec<String>,
@@ -49,6 +51,7 @@ impl Kernel {
             sockets: Slab::default(),
             pipes: Slab::default(),
             kqueues: Slab::default(),
+            routing: Slab::default(),
             net: Stack::new(hypercall::now(), settings.memory_limit),
             lacking: Vec::new(),
             settings,

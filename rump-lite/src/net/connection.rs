@@ -316,6 +316,10 @@ impl Kernel {
                 return;
             };
             let interface = &mut net.interfaces[connection.interface];
+            if connection.interface != super::LOOPBACK {
+                let to = connection.tuple.remote.addr;
+                interface.toward(to, net.routes.hop(connection.interface, to));
+            }
             if connection.closing {
                 connection.close();
             }

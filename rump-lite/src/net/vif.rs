@@ -319,6 +319,7 @@ pub unsafe extern "C" fn rump_vif_destroy(vif: *mut abi::Vif) {
     }
     if number != LOOPBACK {
         kernel.net.interfaces.remove(number);
+        kernel.net.routes.retain(|route| route.interface != number);
     }
 }
 

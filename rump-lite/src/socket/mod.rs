@@ -14,6 +14,7 @@ use crate::kernel::{Guard, Kernel};
 use crate::lwp::Lwp;
 use crate::net::ports;
 use crate::net::ports::{Bound, Ports};
+use crate::net::routing::RoutingSocket;
 use crate::poll::Readiness;
 use crate::process::Pid;
 use crate::user::{Reader, Writer};
@@ -109,11 +110,10 @@ impl Kernel {
                     self.lacks(format_args!("local sockets (AF_LOCAL)"), Errno::AFNOSUPPORT)
                 );
             }
-            abi::AF_ROUTE => {
-                return Err(self.lacks(
-                    format_args!("routing sockets (AF_ROUTE)"),
-                    Errno::AFNOSUPPORT,
-                ));
+            abi::AF_ROUTE if kind == abi::SOCK_RAW => {
+                self.room_for(pid, 1)?;
+                let object = Object::Routing(self.routing.insert(RoutingSocket::default()));
+                return self.open(pid, object, nonblocking, close_on_exec);
             }
             _ => {
                 return Err(self.lacks(

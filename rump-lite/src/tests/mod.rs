@@ -10,6 +10,7 @@ mod fuzz;
 mod leaks;
 mod link;
 mod loss;
+mod routing;
 
 use crate::kernel::{self, Guard};
 use crate::socket::address::{Family, Name, Room};
