@@ -162,6 +162,13 @@ impl Kernel {
                 put(bytes, VALUE, &0i32.to_ne_bytes())
             }
             abi::SIOCGIFDATA => interface.write_data(bytes, offset_of!(abi::ifdatareq, ifdr_data)),
+            abi::SIOCSIFCAP => {
+                drop(interfaces);
+                Err(self.lacks(
+                    format_args!("capabilities of interfaces that can be set"),
+                    Errno::OPNOTSUPP,
+                ))
+            }
             abi::SIOCGIFCAP => put(bytes, VALUE, &[0; 16]),
             _ => {
                 drop(interfaces);
