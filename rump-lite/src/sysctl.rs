@@ -122,10 +122,7 @@ impl Kernel {
         if let [NET, abi::AF_ROUTE, 0, family, what, argument] = *name {
             return match (what, argument) {
                 (abi::NET_RT_DUMP, _) => Ok(self.dump_routes(family)),
-                (abi::NET_RT_FLAGS, abi::RTF_LLDATA) => Err(self.lacks(
-                    format_args!("list of neighbours, which smoltcp keeps to itself"),
-                    Errno::OPNOTSUPP,
-                )),
+                (abi::NET_RT_FLAGS, abi::RTF_LLDATA) => Ok(self.dump_neighbors(family)),
                 _ => Err(self.lacks(format_args!("list {what} of net.route"), Errno::OPNOTSUPP)),
             };
         }

@@ -2,6 +2,7 @@
 
 use super::connection::Connection;
 use super::device::{Frame, Queue};
+use super::neighbors::Neighbors;
 use super::pending::Pending;
 use super::routes::Routes;
 use super::vif::Vif;
@@ -23,6 +24,7 @@ pub(crate) struct Interface {
     pub(crate) device: Queue,
     ip: smoltcp::iface::Interface,
     pub(crate) addresses: Vec<IpCidr>,
+    pub(crate) neighbors: Neighbors,
     pub(crate) up: bool,
     pub(crate) mtu: usize,
     /// The host's end; none of `lo0`.
@@ -74,6 +76,7 @@ impl Interface {
             device,
             ip,
             addresses: Vec::new(),
+            neighbors: Neighbors::default(),
             up: false,
             mtu: 0,
             vif,
@@ -95,8 +98,9 @@ impl Interface {
         }
     }
 
-    /// Tells smoltcp.
+    /// Tells smoltcp, which then forgets its neighbours.
     pub(crate) fn addresses_changed(&mut self) {
+        self.neighbors.clear();
         let own = &self.addresses;
         self.ip.update_ip_addrs(|addresses| {
             addresses.clear();

@@ -13,6 +13,7 @@ pub(crate) mod connection;
 pub(crate) mod device;
 pub(crate) mod interface;
 pub(crate) mod memory;
+mod neighbors;
 pub(crate) mod packet;
 mod pending;
 pub(crate) mod ports;

@@ -5,7 +5,7 @@
 //! of interfaces, is not told.
 
 use super::routes::{Gateway, Route};
-use super::sockaddr::{address, link_index, mask, net, number, sockaddr};
+use super::sockaddr::{address, link, link_index, mask, net, number, sockaddr};
 use super::{LOOPBACK, Stack};
 use crate::file::{File, Object};
 use crate::kernel::{Guard, Kernel};
@@ -125,6 +125,15 @@ struct Told {
     source: Option<IpAddress>,
 }
 
+impl Told {
+    fn is_of(&self, family: c_int) -> bool {
+        match self.net {
+            IpCidr::Ipv4(_) => matches!(family, abi::AF_UNSPEC | abi::AF_INET),
+            IpCidr::Ipv6(_) => matches!(family, abi::AF_UNSPEC | abi::AF_INET6),
+        }
+    }
+}
+
 /// Writes a message; `like` has the sequence number and the process of what it answers.
 fn message(stack: &Stack, kind: u8, told: &Told, like: &[u8]) -> Vec<u8> {
     let name = stack.interfaces[told.interface].link_address(told.interface + 1);
@@ -232,14 +241,33 @@ impl Stack {
 impl Kernel {
     /// The routing table, as `NET_RT_DUMP` has it, of a family or of all.
     pub(crate) fn dump_routes(&self, family: c_int) -> Vec<u8> {
-        let wanted = |told: &Told| match told.net {
-            IpCidr::Ipv4(_) => matches!(family, abi::AF_UNSPEC | abi::AF_INET),
-            IpCidr::Ipv6(_) => matches!(family, abi::AF_UNSPEC | abi::AF_INET6),
-        };
         let set = self.net.routes.iter().map(|route| self.net.tell(route));
-        let all = set.chain(self.net.own_routes()).filter(wanted);
+        let all = set
+            .chain(self.net.own_routes())
+            .filter(|told| told.is_of(family));
         all.flat_map(|told| message(&self.net, abi::RTM_GET, &told, &[]))
             .collect()
+    }
+
+    /// The neighbours of a family, as `NET_RT_FLAGS` has them.
+    pub(crate) fn dump_neighbors(&mut self, family: c_int) -> Vec<u8> {
+        let now = self.net.read_clock();
+        let mut all = Vec::new();
+        for (number, interface) in self.net.interfaces.iter() {
+            for (address, hardware) in interface.neighbors.iter(now) {
+                let told = Told {
+                    net: host(address),
+                    flags: abi::RTF_UP | abi::RTF_HOST | abi::RTF_LLDATA,
+                    gateway: link(number + 1, abi::IFT_ETHER, "", &hardware.0),
+                    interface: number,
+                    source: interface.source_for(address),
+                };
+                if told.is_of(family) {
+                    all.extend(message(&self.net, abi::RTM_GET, &told, &[]));
+                }
+            }
+        }
+        all
     }
 
     /// Where a route is to lead.

@@ -105,29 +105,29 @@ pub(super) fn link_index(bytes: &[u8]) -> Result<u16, Errno> {
     )?))
 }
 
+/// An `AF_LINK` address of an interface's, by its index.
+pub(super) fn link(index: usize, kind: u8, name: &str, address: &[u8]) -> Vec<u8> {
+    let dl = offset_of!(abi::sockaddr_dl, sdl_addr);
+    let data = dl + offset_of!(abi::dl_addr, dl_data);
+    let mut bytes = alloc::vec![0; data];
+    bytes[1] = abi::AF_LINK as u8;
+    let place = offset_of!(abi::sockaddr_dl, sdl_index);
+    bytes[place..place + 2].copy_from_slice(&(index as u16).to_ne_bytes());
+    bytes[dl + offset_of!(abi::dl_addr, dl_type)] = kind;
+    bytes[dl + offset_of!(abi::dl_addr, dl_nlen)] = name.len() as u8;
+    bytes[dl + offset_of!(abi::dl_addr, dl_alen)] = address.len() as u8;
+    bytes.extend_from_slice(name.as_bytes());
+    bytes.extend_from_slice(address);
+    bytes[0] = bytes.len() as u8;
+    bytes
+}
+
 impl Interface {
     /// Its `AF_LINK` address.
     pub(super) fn link_address(&self, index: usize) -> Vec<u8> {
-        let address: &[u8] = match &self.vif {
-            Some(vif) => &vif.address,
-            None => &[],
-        };
-        let dl = offset_of!(abi::sockaddr_dl, sdl_addr);
-        let data = dl + offset_of!(abi::dl_addr, dl_data);
-        let mut bytes = alloc::vec![0; data];
-        bytes[1] = abi::AF_LINK as u8;
-        let place = offset_of!(abi::sockaddr_dl, sdl_index);
-        bytes[place..place + 2].copy_from_slice(&(index as u16).to_ne_bytes());
-        bytes[dl + offset_of!(abi::dl_addr, dl_type)] = if self.vif.is_some() {
-            abi::IFT_ETHER
-        } else {
-            abi::IFT_LOOP
-        };
-        bytes[dl + offset_of!(abi::dl_addr, dl_nlen)] = self.name.len() as u8;
-        bytes[dl + offset_of!(abi::dl_addr, dl_alen)] = address.len() as u8;
-        bytes.extend_from_slice(self.name.as_bytes());
-        bytes.extend_from_slice(address);
-        bytes[0] = bytes.len() as u8;
-        bytes
+        match &self.vif {
+            Some(vif) => link(index, abi::IFT_ETHER, &self.name, &vif.address),
+            None => link(index, abi::IFT_LOOP, &self.name, &[]),
+        }
     }
 }

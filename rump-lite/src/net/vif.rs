@@ -201,6 +201,8 @@ impl Kernel {
         const HEADER: usize = smoltcp::wire::ETHERNET_HEADER_LEN;
         match frame.ethertype() {
             EthernetProtocol::Arp => {
+                let own = &interface.addresses;
+                interface.neighbors.arp(now, own, frame.payload());
                 let frame = interface.device.copy(bytes, HEADER);
                 interface.receive(now, frame, None);
                 self.net.note_outgoing(number);
@@ -219,6 +221,10 @@ impl Kernel {
                     || !(unicast || group && protocol != IpProtocol::Tcp)
                 {
                     return false;
+                }
+                interface.neighbors.heard(now, from, frame.src_addr());
+                if protocol == IpProtocol::Icmpv6 {
+                    interface.neighbors.icmpv6(now, ip);
                 }
                 let frame = interface.device.copy(bytes, HEADER);
                 self.receive(number, frame);

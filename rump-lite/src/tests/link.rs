@@ -29,11 +29,11 @@ unsafe extern "C" fn state(_: *mut c_void, _: u32, _: u32) {}
 
 static OPS: Ops = Ops { transmit, state };
 
-struct Link(*mut Vif);
+pub(super) struct Link(*mut Vif);
 
 impl Link {
     /// An interface with the address 10.9.0.1/24.
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let config = Config {
             version: VERSION,
             unit: -1,
