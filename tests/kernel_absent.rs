@@ -6,11 +6,13 @@ mod common;
 use common::Outcome;
 use rump::Errno;
 use rump::iface::{Interface, Pair};
+use rump::net::UdpSocket;
 use std::io;
 
 fn main() {
     common::run_on_kernel([
         ("absent::interfaces_to_clone", interfaces_to_clone),
+        ("absent::fragments", fragments),
         ("absent::router_advertisements", router_advertisements),
         ("absent::other_errors_are_what_they_were", other_errors),
     ]);
@@ -64,6 +66,21 @@ fn router_advertisements() -> Outcome {
             Ok(())
         }
     }
+}
+
+/// A datagram larger than the MTU: over an interface to other hosts, not over lo0.
+fn fragments() -> Outcome {
+    let link = common::boot().attach(Pair::new().0)?;
+    link.add_address("10.31.0.1/24".parse()?)?;
+    let socket = UdpSocket::bind("10.31.0.1:0")?;
+    let whole = [7; 1472];
+    assert_eq!(socket.send_to(&whole, "10.31.0.2:9")?, whole.len());
+    assert_eq!(socket.send_to(&[7; 9000], "10.31.0.1:9")?, 9000);
+    expect(
+        socket.send_to(&[7; 1473], "10.31.0.2:9"),
+        "fragments of IP packets",
+        Errno::EMSGSIZE,
+    )
 }
 
 /// What was lacking once is not the reason of the next failure.
