@@ -11,6 +11,7 @@
 pub(crate) mod configure;
 pub(crate) mod connection;
 pub(crate) mod device;
+mod events;
 pub(crate) mod interface;
 pub(crate) mod memory;
 mod neighbors;

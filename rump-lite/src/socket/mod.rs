@@ -1,9 +1,11 @@
 //! Sockets: what TCP and UDP have in common.
 
 pub(crate) mod address;
+mod listener;
 pub(crate) mod options;
 mod tcp;
 mod udp;
+mod value;
 
 pub(crate) use tcp::Tcp;
 pub(crate) use udp::{Datagram, Udp};
