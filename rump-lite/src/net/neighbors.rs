@@ -23,6 +23,33 @@ fn ethernet(address: RawHardwareAddress) -> Option<EthernetAddress> {
     address.is_unicast().then_some(address)
 }
 
+/// The answer to a host with an address of another net that asks for one of these, as a
+/// router with several may do. smoltcp answers those of the own nets only.
+pub(crate) fn answer(own: &[IpCidr], hardware: [u8; 6], packet: &[u8]) -> Option<ArpRepr> {
+    let ArpRepr::EthernetIpv4 {
+        operation: ArpOperation::Request,
+        source_hardware_addr,
+        source_protocol_addr,
+        target_protocol_addr,
+        ..
+    } = ArpRepr::parse(&ArpPacket::new_checked(packet).ok()?).ok()?
+    else {
+        return None;
+    };
+    let from = IpAddress::Ipv4(source_protocol_addr);
+    let to = IpAddress::Ipv4(target_protocol_addr);
+    let for_us = own.iter().any(|own| own.address() == to);
+    let on_link = own.iter().any(|own| own.contains_addr(&from));
+    let answered = for_us && !on_link && from.is_unicast() && source_hardware_addr.is_unicast();
+    answered.then_some(ArpRepr::EthernetIpv4 {
+        operation: ArpOperation::Reply,
+        source_hardware_addr: EthernetAddress(hardware),
+        source_protocol_addr: target_protocol_addr,
+        target_hardware_addr: source_hardware_addr,
+        target_protocol_addr: source_protocol_addr,
+    })
+}
+
 impl Neighbors {
     /// Those that are known.
     pub(crate) fn iter(&self, now: Instant) -> impl Iterator<Item = (IpAddress, EthernetAddress)> {

@@ -159,6 +159,30 @@ fn echo_requests_are_answered_if_they_are_right() {
 }
 
 #[test]
+fn whoever_asks_for_the_address_is_answered() {
+    let _kernel = boot();
+    let link = Link::new();
+    for from in [THERE, Ipv4Address::new(172, 16, 0, 1)] {
+        let before = sent();
+        assert_eq!(answers(&link, &arp(from)), 1, "{from}");
+        let answer = &sent_since(before)[0];
+        // To whom, from whom, a reply, and whose address it tells.
+        assert_eq!((&answer[..6], &answer[6..12]), (&THEIRS[..], &MAC[..]));
+        assert_eq!(answer[20..22], [0, 2]);
+        assert_eq!(
+            (&answer[22..28], &answer[28..32]),
+            (&MAC[..], &HERE.octets()[..])
+        );
+        assert_eq!(answer[38..42], from.octets());
+    }
+    let mut nonsense = arp(Ipv4Address::BROADCAST);
+    assert_eq!(answers(&link, &nonsense), 0);
+    nonsense = arp(THERE);
+    nonsense[41] ^= 8;
+    assert_eq!(answers(&link, &nonsense), 0, "for another host");
+}
+
+#[test]
 fn malformed_frames_are_survived() {
     let _kernel = boot();
     let count = 200_000;
