@@ -7,10 +7,13 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
 fn main() {
-    common::run_with_interfaces([
-        ("root::curl::asks_for_each_page", asks_for_each_page),
-        ("root::curl::asks_over_tls", asks_over_tls),
-    ]);
+    common::run_with_interfaces_of(
+        [
+            ("root::curl::asks_for_each_page", asks_for_each_page),
+            ("root::curl::asks_over_tls", asks_over_tls),
+        ],
+        |_| None,
+    );
 }
 
 /// Ends with this.

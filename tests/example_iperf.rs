@@ -11,11 +11,13 @@ use std::sync::Mutex;
 fn main() {
     let iperf3 = Command::new("iperf3").arg("--version").output().is_ok();
     let namespace = netns::enter().map_err(|reason| &*Box::leak(reason.into_boxed_str()));
-    let interfaces = match (rump_sys::kernel::KIND, namespace) {
-        (rump_sys::kernel::Kind::Netbsd, Ok(())) if iperf3 => Ok(()),
-        (rump_sys::kernel::Kind::Netbsd, Ok(())) => Err("no iperf3"),
-        (rump_sys::kernel::Kind::Netbsd, Err(reason)) => Err(reason),
-        _ => Err("no interfaces but lo0 in this kernel"),
+    use rump_sys::kernel::{KIND, Kind};
+    let interfaces = match namespace {
+        _ if !matches!(KIND, Kind::Netbsd | Kind::Lite) => {
+            Err("no interfaces but lo0 in this kernel")
+        }
+        Ok(()) if !iperf3 => Err("no iperf3"),
+        other => other,
     };
     let root = |name, test: fn() -> Outcome| {
         let reason = interfaces.err().unwrap_or_default();

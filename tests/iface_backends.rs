@@ -136,7 +136,9 @@ fn wireshark_reads_what_is_recorded() -> Outcome {
     };
     // Inbound and outbound, so that there were checksums to put in.
     assert!(large("1") > 10, "{} large frames came", large("1"));
-    assert!(large("2") > 10, "{} large frames left", large("2"));
+    if common::sends_large_segments() {
+        assert!(large("2") > 10, "{} large frames left", large("2"));
+    }
     for row in rows.iter().filter(|row| !row[2].is_empty()) {
         assert_eq!((row[2], row[3]), ("1", "1"), "{row:?}");
     }
@@ -316,24 +318,28 @@ fn cable_joins() -> Outcome {
     stream.finish()?;
     // Segments went through it whole.
     let stats = link.stats()?;
-    assert!(stats.rx_large > 10 && stats.tx_large > 10, "{stats:?}");
+    let sent = stats.tx_large > 10 || !common::sends_large_segments();
+    assert!(stats.rx_large > 10 && sent, "{stats:?}");
     drop(patch);
     wait("the link is lost", || !link.has_link());
     Ok(())
 }
 
 fn main() {
-    common::run_with_interfaces([
-        ("root::transfers_survive_faults", transfers_survive_faults),
-        (
-            "root::tshark::wireshark_reads_what_is_recorded",
-            wireshark_reads_what_is_recorded,
-        ),
-        ("root::tap_is_deleted", tap_is_deleted),
-        ("root::namespace_is_gone", namespace_is_gone),
-        ("root::reader_stalls", reader_stalls),
-        ("root::cable_joins", cable_joins),
-        ("back_ends_fail", back_ends_fail),
-        ("cable_is_pulled", cable_is_pulled),
-    ])
+    common::run_with_interfaces_of(
+        [
+            ("root::transfers_survive_faults", transfers_survive_faults),
+            (
+                "root::tshark::wireshark_reads_what_is_recorded",
+                wireshark_reads_what_is_recorded,
+            ),
+            ("root::tap_is_deleted", tap_is_deleted),
+            ("root::namespace_is_gone", namespace_is_gone),
+            ("root::reader_stalls", reader_stalls),
+            ("root::cable_joins", cable_joins),
+            ("back_ends_fail", back_ends_fail),
+            ("cable_is_pulled", cable_is_pulled),
+        ],
+        |_| None,
+    )
 }

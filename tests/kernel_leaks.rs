@@ -4,6 +4,7 @@ mod common;
 
 use common::Outcome;
 use rump::descriptor::AsDescriptor;
+use rump::iface::Pair;
 use rump::net::{TcpListener, TcpStream, UdpSocket};
 use rump::process::{self, Process};
 use std::io::{self, Read, Write};
@@ -17,6 +18,7 @@ fn main() {
         ("leaks::failed_connections", failed_connections),
         ("leaks::open_connections", open_connections),
         ("leaks::threads_and_processes", threads_and_processes),
+        ("leaks::interfaces", interfaces),
     ]);
 }
 
@@ -145,4 +147,38 @@ fn threads_and_processes() -> Outcome {
         }
         Ok(())
     })
+}
+
+/// The host's threads and descriptors of this process.
+fn of_the_host() -> io::Result<[usize; 2]> {
+    let count = |folder| Ok::<_, io::Error>(std::fs::read_dir(folder)?.count());
+    Ok([count("/proc/self/task")?, count("/proc/self/fd")?])
+}
+
+/// Those of a back end come with it, and go with it.
+fn interfaces() -> Outcome {
+    let kernel = common::boot();
+    // With many, NetBSD 7.99.34 can find a circle in its list of IPv6 addresses
+    // (in6_update_ifa), and never return.
+    let old = kernel.identity()?.release.starts_with("7.");
+    let pairs = if old { 2 } else { 500 };
+    let attach = || -> io::Result<()> {
+        for _ in 0..pairs {
+            let (one, other) = Pair::new();
+            let one = kernel.attach(one).map_err(io::Error::other)?;
+            let other = kernel.attach(other).map_err(io::Error::other)?;
+            one.add_address("10.30.0.1/24".parse().map_err(io::Error::other)?)?;
+            other.set_up(true)?;
+            // Somebody is asked for.
+            UdpSocket::bind("10.30.0.1:0")?.send_to(b"anybody?", "10.30.0.9:9")?;
+        }
+        Ok(())
+    };
+    attach()?;
+    let before = of_the_host()?;
+    leaves_nothing(&format!("{} interfaces", 2 * pairs), 4096, attach)?;
+    let after = of_the_host()?;
+    println!("{before:?} threads and descriptors of the host, then {after:?}");
+    assert_eq!(before, after);
+    Ok(())
 }

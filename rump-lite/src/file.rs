@@ -17,6 +17,8 @@ pub(crate) enum Object {
     /// The end of a pipe to write to.
     Writer(usize),
     Kqueue(usize),
+    /// A socket of `route(4)`.
+    Routing(usize),
 }
 
 /// An open file.
@@ -85,6 +87,7 @@ impl Kernel {
             Object::Reader(pipe) => self.close_pipe(pipe, true),
             Object::Writer(pipe) => self.close_pipe(pipe, false),
             Object::Kqueue(kqueue) => self.close_kqueue(kqueue),
+            Object::Routing(socket) => drop(self.routing.remove(socket)),
         }
     }
 
@@ -120,6 +123,7 @@ pub(crate) fn with_socket<R>(
 ) -> Result<R, Errno> {
     with_file(kernel, lwp, fd, |kernel, file| match file.object {
         Object::Socket(socket) => call(kernel, file, socket),
+        Object::Routing(_) => Err(Errno::OPNOTSUPP),
         _ => Err(Errno::NOTSOCK),
     })
 }

@@ -264,10 +264,9 @@ impl CvHandle {
 const COMPLAINTS: usize = 64;
 
 /// Complains on the console about something that is not there, once.
-pub(crate) fn lacks(told: &mut Vec<String>, what: core::fmt::Arguments<'_>) {
-    let what = alloc::format!("{what}");
-    if told.len() < COMPLAINTS && !told.contains(&what) {
+pub(crate) fn lacks(told: &mut Vec<String>, what: &str) {
+    if told.len() < COMPLAINTS && !told.iter().any(|one| one == what) {
         console!("rump-lite has no {what}");
-        told.push(what);
+        told.push(what.into());
     }
 }

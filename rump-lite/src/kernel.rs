@@ -13,7 +13,9 @@ use crate::boot::Settings;
 use crate::file::Files;
 use crate::hypercall::{self, Cv, Mutex};
 use crate::kqueue::Kqueue;
+use crate::lwp;
 use crate::net::Stack;
+use crate::net::routing::RoutingSocket;
 use crate::pipe::Pipe;
 use crate::process::Processes;
 use crate::slab::Slab;
@@ -35,6 +37,7 @@ pub(crate) struct Kernel {
     pub(crate) sockets: Slab<Socket>,
     pub(crate) pipes: Slab<Pipe>,
     pub(crate) kqueues: Slab<Kqueue>,
+    pub(crate) routing: Slab<RoutingSocket>,
     pub(crate) net: Stack,
     /// What the console has been told to be absent.
     pub(crate) lacking: Vec<String>,
@@ -48,15 +51,19 @@ impl Kernel {
             sockets: Slab::default(),
             pipes: Slab::default(),
             kqueues: Slab::default(),
+            routing: Slab::default(),
             net: Stack::new(hypercall::now(), settings.memory_limit),
             lacking: Vec::new(),
             settings,
         }
     }
 
-    /// Notes that something is not there: on the console, and as the error given.
+    /// Notes that something is not there: on the console, for the thread to ask, and as
+    /// the error given.
     pub(crate) fn lacks(&mut self, what: core::fmt::Arguments<'_>, error: Errno) -> Errno {
-        hypercall::lacks(&mut self.lacking, what);
+        let what = alloc::format!("{what}");
+        hypercall::lacks(&mut self.lacking, &what);
+        lwp::note_lack(what);
         error
     }
 }

@@ -24,9 +24,9 @@
 //! # What is here and what is not
 //! TCP, UDP and ICMP over IPv4 and IPv6, on the loopback interface `lo0`, which has all of
 //! 127/8 and ::1, and on Ethernet interfaces whose other end is in the host (`vif0`, …), by
-//! the C interface `rump_vif.h`. These have addresses and an MTU, reach the hosts of their
-//! own nets, and no others: there are no routes. IP packets are not sent in fragments, nor
-//! put together. There are no local, raw or routing sockets, no urgent data, no control
+//! the C interface `rump_vif.h`. These have addresses and an MTU, and reach the hosts of
+//! their own nets, and others by the routes that were set. IP packets are not sent in
+//! fragments, nor put together. There are no local or raw sockets, no urgent data, no control
 //! messages, no file systems and no signals.
 //!
 //! # Linking

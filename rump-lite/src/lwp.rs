@@ -12,6 +12,8 @@ use crate::hypercall::{self, Cv};
 use crate::kernel::{self, Guard};
 use crate::process::{FIRST_PROCESS, Pid};
 use alloc::boxed::Box;
+use alloc::string::String;
+use core::cell::RefCell;
 use core::ffi::{c_int, c_void};
 use core::ptr::null_mut;
 use rump_abi as abi;
@@ -23,6 +25,51 @@ use rump_hyper::errno::Errno;
 pub(crate) struct Lwp {
     pub(crate) pid: Pid,
     pub(crate) cv: Cv,
+    lacked: RefCell<Lacked>,
+}
+
+/// What the last call that failed found to be absent.
+#[derive(Debug, Default)]
+struct Lacked {
+    what: Option<String>,
+    /// It was in the call that is under way.
+    now: bool,
+}
+
+/// Keeps for the calling thread what its call found to be absent.
+pub(crate) fn note_lack(what: String) {
+    if let Some(lwp) = current() {
+        let what = Some(what);
+        *lwp.lacked.borrow_mut() = Lacked { what, now: true };
+    }
+}
+
+/// A call of this thread's has failed. What an earlier one lacked is not why.
+pub(crate) fn note_failure() {
+    if let Some(lwp) = current() {
+        let mut lacked = lwp.lacked.borrow_mut();
+        if !core::mem::take(&mut lacked.now) {
+            lacked.what = None;
+        }
+    }
+}
+
+/// Writes what this thread's last call that failed found to be absent, as far as there is
+/// room, and tells how much that was; 0 if it failed for another reason.
+///
+/// # Safety
+/// So many bytes may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rump_lite_lacked(buf: *mut u8, room: usize) -> usize {
+    let Some(lwp) = current() else {
+        return 0;
+    };
+    let lacked = lwp.lacked.borrow();
+    let what = lacked.what.as_deref().unwrap_or_default();
+    let length = what.floor_char_boundary(room);
+    // SAFETY: no more than there is room, by contract.
+    unsafe { buf.copy_from_nonoverlapping(what.as_ptr(), length) };
+    length
 }
 
 type Raw = *mut rump_hyper::abi::Lwp;
@@ -41,7 +88,12 @@ fn create(kernel: &mut Guard, pid: Pid) -> Raw {
         .get_mut(pid)
         .expect("the process exists")
         .lwps += 1;
-    let raw = Box::into_raw(Box::new(Lwp { pid, cv: Cv::new() })).cast();
+    let raw = Box::into_raw(Box::new(Lwp {
+        pid,
+        cv: Cv::new(),
+        lacked: RefCell::default(),
+    }))
+    .cast();
     hypercall::lwp_op(lwp_op::CREATE, raw);
     raw
 }

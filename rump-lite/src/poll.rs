@@ -75,6 +75,15 @@ impl Kernel {
                     ..Readiness::default()
                 }
             }
+            Object::Routing(socket) => {
+                let read = self.routing[socket].answers.front().map_or(0, Vec::len);
+                Readiness {
+                    readable: read > 0,
+                    writable: true,
+                    read,
+                    ..Readiness::default()
+                }
+            }
             Object::Kqueue(kqueue) => {
                 let read = self.count_ready(kqueue, now);
                 Readiness {

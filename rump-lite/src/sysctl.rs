@@ -119,6 +119,13 @@ impl Kernel {
         if let Some((&abi::CTL_QUERY, parent)) = name.split_last() {
             return query(parent);
         }
+        if let [NET, abi::AF_ROUTE, 0, family, what, argument] = *name {
+            return match (what, argument) {
+                (abi::NET_RT_DUMP, _) => Ok(self.dump_routes(family)),
+                (abi::NET_RT_FLAGS, abi::RTF_LLDATA) => Ok(self.dump_neighbors(family)),
+                _ => Err(self.lacks(format_args!("list {what} of net.route"), Errno::OPNOTSUPP)),
+            };
+        }
         let Some(node) = NODES.iter().find(|node| node.number == name) else {
             let name = name
                 .iter()

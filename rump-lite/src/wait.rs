@@ -67,6 +67,10 @@ impl Kernel {
             Object::Reader(pipe) | Object::Writer(pipe) => {
                 self.pipes.get_mut(pipe).map(|pipe| &mut pipe.waiters)
             }
+            Object::Routing(socket) => self
+                .routing
+                .get_mut(socket)
+                .map(|socket| &mut socket.waiters),
             Object::Kqueue(kqueue) => self
                 .kqueues
                 .get_mut(kqueue)

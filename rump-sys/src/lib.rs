@@ -9,6 +9,7 @@
 //! - [`abi`]: constants and structures, proven against the headers of the tree in use;
 //! - [`syscalls`]: the system calls under the symbols that the tree has for them;
 //! - [`control`]: booting, and the calls that manage processes and lwps;
+//! - [`lite`]: what rump-lite tells beyond what NetBSD does;
 //! - [`vif`]: network interfaces whose other end is in the host.
 //!
 //! Where no tree is named and none is found, `rump-lite` is linked, the reference
@@ -39,6 +40,7 @@ pub mod control;
 #[cfg(any(rump_kernel = "none", rump_kernel = "image"))]
 mod fallback;
 pub mod kernel;
+pub mod lite;
 pub mod syscalls;
 pub mod vif;
 

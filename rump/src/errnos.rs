@@ -1,5 +1,7 @@
 // NetBSD's error numbers (`<sys/errno.h>`, errno(2)): the kind that std has for each,
-// as std maps the same error of its own platforms, and a text.
+// as std maps the same error of its own platforms, and a text. A protocol
+// that is not supported is Unsupported, though std has no kind for it; an address of another
+// family than the socket's is not, as in std.
 
 errnos! {
     EPERM PermissionDenied "operation not permitted";
@@ -44,10 +46,10 @@ errnos! {
     EMSGSIZE Other "message too long";
     EPROTOTYPE Other "wrong protocol type for socket";
     ENOPROTOOPT Other "protocol option not available";
-    EPROTONOSUPPORT Other "protocol not supported";
-    ESOCKTNOSUPPORT Other "socket type not supported";
+    EPROTONOSUPPORT Unsupported "protocol not supported";
+    ESOCKTNOSUPPORT Unsupported "socket type not supported";
     EOPNOTSUPP Unsupported "operation not supported";
-    EPFNOSUPPORT Other "protocol family not supported";
+    EPFNOSUPPORT Unsupported "protocol family not supported";
     EAFNOSUPPORT Other "address family not supported by protocol family";
     EADDRINUSE AddrInUse "address already in use";
     EADDRNOTAVAIL AddrNotAvailable "address not available";

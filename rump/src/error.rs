@@ -87,7 +87,9 @@ impl Errno {
 
     /// The number inside an error that a call of this crate returned.
     pub fn of(error: &io::Error) -> Option<Self> {
-        error.get_ref()?.downcast_ref().copied()
+        let inner = error.get_ref()?;
+        let lacking = || inner.downcast_ref().map(|lacking: &Lacking| lacking.errno);
+        inner.downcast_ref().copied().or_else(lacking)
     }
 }
 
@@ -117,9 +119,74 @@ impl From<Errno> for io::Error {
     }
 }
 
+/// The kernel that runs does not have what was asked for: rump-lite, which tells what.
+///
+/// It is the inner error of an [`io::Error`] of the kind
+/// [`Unsupported`](io::ErrorKind::Unsupported), whatever the number is.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # if !rump::kernel::available() { return Ok(()) }
+/// use rump::iface::Interface;
+/// use std::io;
+///
+/// let kernel = rump::Kernel::builder().boot()?;
+/// match Interface::create("lo7").map_err(io::Error::from) {
+///     Ok(interface) => println!("{interface}"),
+///     Err(error) if error.kind() == io::ErrorKind::Unsupported => println!("{error}"),
+///     Err(error) => return Err(error.into()),
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lacking {
+    what: String,
+    errno: Errno,
+}
+
+impl Lacking {
+    pub(crate) fn new(what: String, errno: Errno) -> Self {
+        Self { what, errno }
+    }
+
+    /// What is not there, "local sockets (AF_LOCAL)".
+    pub fn what(&self) -> &str {
+        &self.what
+    }
+
+    /// The number that the call returned.
+    pub fn errno(&self) -> Errno {
+        self.errno
+    }
+}
+
+impl fmt::Display for Lacking {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "rump-lite has no {}: {}", self.what, self.errno)
+    }
+}
+
+impl std::error::Error for Lacking {}
+
+impl From<Lacking> for io::Error {
+    fn from(lacking: Lacking) -> Self {
+        io::Error::new(io::ErrorKind::Unsupported, lacking)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_lacking_is_unsupported_whatever_its_number() {
+        let lacking = Lacking::new("answers".into(), Errno::EINVAL);
+        let error = io::Error::from(lacking);
+        assert_eq!(error.kind(), io::ErrorKind::Unsupported);
+        assert_eq!(Errno::of(&error), Some(Errno::EINVAL));
+        assert!(error.to_string().starts_with("rump-lite has no answers: "));
+    }
 
     #[test]
     fn the_table_is_complete_and_in_order() {

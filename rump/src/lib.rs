@@ -64,5 +64,5 @@ mod settings;
 mod sys;
 pub mod sysctl;
 
-pub use error::Errno;
+pub use error::{Errno, Lacking};
 pub use kernel::{Builder, Kernel};

@@ -119,6 +119,12 @@ pub fn kernel_name() -> &'static str {
     }
 }
 
+/// Whether the kernel leaves cutting up TCP's segments to its host, and says so among the
+/// capabilities of an interface: rump-lite sends none that are larger than the MTU.
+pub fn sends_large_segments() -> bool {
+    rump_sys::kernel::KIND != rump_sys::kernel::Kind::Lite
+}
+
 /// A trial that needs a kernel in the build.
 pub fn kernel_trial(
     name: impl Into<String>,

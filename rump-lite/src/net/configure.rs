@@ -2,83 +2,19 @@
 
 use super::LOOPBACK;
 use super::interface::{ADDRESSES, Interface};
+use super::sockaddr::{address, mask, number, put, sockaddr};
 use crate::kernel::Kernel;
 use alloc::vec::Vec;
 use core::ffi::c_int;
 use core::mem::{offset_of, size_of};
 use rump_abi as abi;
 use rump_hyper::errno::Errno;
-use smoltcp::wire::{IpAddress, IpCidr, Ipv4Address, Ipv6Address};
+use smoltcp::wire::{IpAddress, IpCidr};
 
 /// Behind the name, in all requests.
 const VALUE: usize = abi::IFNAMSIZ;
 /// Shorter packets an interface need not be able to send (RFC 791).
 const MTU: core::ops::RangeInclusive<usize> = 68..=65_535;
-
-fn number<const N: usize>(bytes: &[u8], at: usize) -> Result<[u8; N], Errno> {
-    let found = bytes.get(at..).and_then(|rest| rest.first_chunk());
-    found.copied().ok_or(Errno::INVAL)
-}
-
-fn put(bytes: &mut [u8], at: usize, value: &[u8]) -> Result<(), Errno> {
-    let room = bytes.get_mut(at..at + value.len()).ok_or(Errno::INVAL)?;
-    room.copy_from_slice(value);
-    Ok(())
-}
-
-/// The address in a `sockaddr`.
-fn address(bytes: &[u8], at: usize) -> Result<IpAddress, Errno> {
-    let [_, family] = number(bytes, at)?;
-    match c_int::from(family) {
-        abi::AF_INET => {
-            let address: [u8; 4] = number(bytes, at + offset_of!(abi::sockaddr_in, sin_addr))?;
-            Ok(IpAddress::Ipv4(Ipv4Address::from(address)))
-        }
-        abi::AF_INET6 => {
-            let address: [u8; 16] = number(bytes, at + offset_of!(abi::sockaddr_in6, sin6_addr))?;
-            Ok(IpAddress::Ipv6(Ipv6Address::from(address)))
-        }
-        _ => Err(Errno::AFNOSUPPORT),
-    }
-}
-
-/// A `sockaddr` without a port.
-fn sockaddr(address: IpAddress) -> Vec<u8> {
-    let (family, size, at) = match address {
-        IpAddress::Ipv4(_) => (
-            abi::AF_INET,
-            size_of::<abi::sockaddr_in>(),
-            offset_of!(abi::sockaddr_in, sin_addr),
-        ),
-        IpAddress::Ipv6(_) => (
-            abi::AF_INET6,
-            size_of::<abi::sockaddr_in6>(),
-            offset_of!(abi::sockaddr_in6, sin6_addr),
-        ),
-    };
-    let mut bytes = alloc::vec![0; size];
-    bytes[..2].copy_from_slice(&[size as u8, family as u8]);
-    match address {
-        IpAddress::Ipv4(address) => bytes[at..at + 4].copy_from_slice(&address.octets()),
-        IpAddress::Ipv6(address) => bytes[at..at + 16].copy_from_slice(&address.octets()),
-    }
-    bytes
-}
-
-/// The net mask of an address.
-fn mask(own: IpCidr) -> IpAddress {
-    let length = u32::from(own.prefix_len());
-    match own {
-        IpCidr::Ipv4(_) => {
-            let bits = u32::MAX.checked_shl(32 - length).unwrap_or(0);
-            IpAddress::Ipv4(Ipv4Address::from(bits))
-        }
-        IpCidr::Ipv6(_) => {
-            let bits = u128::MAX.checked_shl(128 - length).unwrap_or(0);
-            IpAddress::Ipv6(Ipv6Address::from(bits))
-        }
-    }
-}
 
 /// An address to be had, with a mask that has no holes.
 fn to_be_had(address: IpAddress, mask: IpAddress) -> Result<IpCidr, Errno> {
@@ -162,31 +98,6 @@ impl Interface {
         }
         Ok(())
     }
-
-    /// Its `AF_LINK` address.
-    fn link_address(&self, index: usize) -> Vec<u8> {
-        let address: &[u8] = match &self.vif {
-            Some(vif) => &vif.address,
-            None => &[],
-        };
-        let dl = offset_of!(abi::sockaddr_dl, sdl_addr);
-        let data = dl + offset_of!(abi::dl_addr, dl_data);
-        let mut bytes = alloc::vec![0; data];
-        bytes[1] = abi::AF_LINK as u8;
-        let place = offset_of!(abi::sockaddr_dl, sdl_index);
-        bytes[place..place + 2].copy_from_slice(&(index as u16).to_ne_bytes());
-        bytes[dl + offset_of!(abi::dl_addr, dl_type)] = if self.vif.is_some() {
-            abi::IFT_ETHER
-        } else {
-            abi::IFT_LOOP
-        };
-        bytes[dl + offset_of!(abi::dl_addr, dl_nlen)] = self.name.len() as u8;
-        bytes[dl + offset_of!(abi::dl_addr, dl_alen)] = address.len() as u8;
-        bytes.extend_from_slice(self.name.as_bytes());
-        bytes.extend_from_slice(address);
-        bytes[0] = bytes.len() as u8;
-        bytes
-    }
 }
 
 impl Kernel {
@@ -231,7 +142,10 @@ impl Kernel {
                 interface.add_address(to_be_had(new, mask)?)
             }
             abi::SIOCDIFADDR | abi::SIOCDIFADDR_IN6 => {
-                interface.remove_address(address(bytes, VALUE)?)
+                interface.remove_address(address(bytes, VALUE)?)?;
+                drop(interfaces);
+                self.net.forget_lost_routes();
+                Ok(())
             }
             abi::SIOCGIFALIAS => {
                 let own = interface.own(address(bytes, VALUE)?)?;
@@ -248,6 +162,13 @@ impl Kernel {
                 put(bytes, VALUE, &0i32.to_ne_bytes())
             }
             abi::SIOCGIFDATA => interface.write_data(bytes, offset_of!(abi::ifdatareq, ifdr_data)),
+            abi::SIOCSIFCAP => {
+                drop(interfaces);
+                Err(self.lacks(
+                    format_args!("capabilities of interfaces that can be set"),
+                    Errno::OPNOTSUPP,
+                ))
+            }
             abi::SIOCGIFCAP => put(bytes, VALUE, &[0; 16]),
             _ => {
                 drop(interfaces);

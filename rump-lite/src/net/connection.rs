@@ -8,6 +8,7 @@ use super::memory::{Buffer, Pool};
 use super::{Stack, Tuple};
 use crate::file::Object;
 use crate::kernel::Kernel;
+use crate::socket::options::Options;
 use crate::socket::{Protocol, Tcp};
 use crate::wait;
 use rump_hyper::errno::Errno;
@@ -73,9 +74,15 @@ pub(crate) struct Connection {
 
 impl Connection {
     #[allow(unsafe_code)]
-    fn new(memory: &mut Pool, tuple: Tuple, interface: usize, owner: Owner) -> Result<Self, Errno> {
-        let receive = memory.take()?;
-        let send = match memory.take() {
+    fn new(
+        memory: &mut Pool,
+        options: &Options,
+        tuple: Tuple,
+        interface: usize,
+        owner: Owner,
+    ) -> Result<Self, Errno> {
+        let receive = memory.take(options.receive_buffer)?;
+        let send = match memory.take(options.send_buffer) {
             Ok(send) => send,
             Err(errno) => {
                 memory.give(receive);
@@ -149,6 +156,14 @@ impl Connection {
         self.closing = true;
         if self.tcp().send_queue() == 0 {
             self.tcp_mut().close();
+        }
+    }
+
+    /// Its time in the list of timers has come: an orphan that heard nothing gives up.
+    pub(super) fn note_due(&mut self, now: Instant) {
+        self.timer = None;
+        if self.give_up.is_some_and(|end| end <= now) {
+            self.tcp_mut().abort();
         }
     }
 
@@ -230,6 +245,7 @@ impl Kernel {
         let interface = interface.interface;
         let mut connection = Connection::new(
             &mut self.net.memory,
+            &self.sockets[socket].options,
             tuple,
             interface,
             Owner::Socket(socket),
@@ -267,6 +283,7 @@ impl Kernel {
         }
         let connection = Connection::new(
             &mut self.net.memory,
+            &socket.options,
             tuple,
             interface,
             Owner::Listener(listener),
@@ -307,6 +324,10 @@ impl Kernel {
                 return;
             };
             let interface = &mut net.interfaces[connection.interface];
+            if connection.interface != super::LOOPBACK {
+                let to = connection.tuple.remote.addr;
+                interface.toward(to, net.routes.hop(connection.interface, to));
+            }
             if connection.closing {
                 connection.close();
             }
@@ -434,69 +455,5 @@ impl Kernel {
             }
             _ => false,
         }
-    }
-
-    /// Sends packets that wait for an address of a link's, where that is known now.
-    pub(super) fn retry_packets(&mut self) {
-        let net = &mut self.net;
-        for (_, interface) in net.interfaces.iter_mut() {
-            let later = interface.retry(net.now);
-            net.timers.set_interfaces(later);
-            net.outgoing |= interface.vif.is_some();
-        }
-    }
-
-    /// An address of a link's may be known now: whoever waited for it goes on.
-    pub(super) fn neighbors_changed(&mut self, interface: usize) {
-        self.retry_packets();
-        let waiting: alloc::vec::Vec<usize> = self
-            .net
-            .connections
-            .iter()
-            .filter(|(_, connection)| connection.interface == interface)
-            .map(|(id, _)| id)
-            .collect();
-        for id in waiting {
-            self.pump(id, Cause::Timer);
-        }
-    }
-
-    /// An interface goes: so do its connections.
-    pub(super) fn abandon_connections(&mut self, interface: usize) {
-        let lost: alloc::vec::Vec<usize> = self
-            .net
-            .connections
-            .iter()
-            .filter(|(_, connection)| connection.interface == interface)
-            .map(|(id, _)| id)
-            .collect();
-        for id in lost {
-            self.net.connections[id].tcp_mut().abort();
-            self.pump(id, Cause::Timer);
-            // A program may keep its socket; it has no use for an interface any more.
-            if let Some(connection) = self.net.connections.get_mut(id) {
-                connection.interface = super::LOOPBACK;
-            }
-        }
-    }
-
-    /// Does what the passing of time demands.
-    pub(crate) fn run_timers(&mut self, now: Instant) {
-        self.net.now = now;
-        while let Some(id) = self.net.timers.take_due(now) {
-            if id == super::timers::INTERFACES {
-                self.retry_packets();
-                continue;
-            }
-            let Some(connection) = self.net.connections.get_mut(id) else {
-                continue;
-            };
-            connection.timer = None;
-            if connection.give_up.is_some_and(|end| end <= now) {
-                connection.tcp_mut().abort();
-            }
-            self.pump(id, Cause::Timer);
-        }
-        self.run_network();
     }
 }

@@ -2,14 +2,16 @@
 
 use super::connection::Connection;
 use super::device::{Frame, Queue};
+use super::neighbors::Neighbors;
 use super::pending::Pending;
+use super::routes::Routes;
 use super::vif::Vif;
 use alloc::string::String;
 use alloc::vec::Vec;
 use smoltcp::iface::{Config, PollResult, SocketSet};
 use smoltcp::time::Instant;
 use smoltcp::wire::{
-    EthernetAddress, HardwareAddress, IpAddress, IpCidr, Ipv4Address, Ipv6Address,
+    EthernetAddress, HardwareAddress, IpAddress, IpCidr, IpVersion, Ipv4Address, Ipv6Address,
 };
 
 /// How many addresses an interface has at most: smoltcp's `iface-max-addr-count`.
@@ -22,6 +24,7 @@ pub(crate) struct Interface {
     pub(crate) device: Queue,
     ip: smoltcp::iface::Interface,
     pub(crate) addresses: Vec<IpCidr>,
+    pub(crate) neighbors: Neighbors,
     pub(crate) up: bool,
     pub(crate) mtu: usize,
     /// The host's end; none of `lo0`.
@@ -73,6 +76,7 @@ impl Interface {
             device,
             ip,
             addresses: Vec::new(),
+            neighbors: Neighbors::default(),
             up: false,
             mtu: 0,
             vif,
@@ -94,8 +98,9 @@ impl Interface {
         }
     }
 
-    /// Tells smoltcp.
+    /// Tells smoltcp, which then forgets its neighbours.
     pub(crate) fn addresses_changed(&mut self) {
+        self.neighbors.clear();
         let own = &self.addresses;
         self.ip.update_ip_addrs(|addresses| {
             addresses.clear();
@@ -108,6 +113,44 @@ impl Interface {
 
     pub(crate) fn has_address(&self, address: IpAddress) -> bool {
         self.addresses.iter().any(|own| own.address() == address)
+    }
+
+    /// Whether an address is in a net of this interface's.
+    pub(crate) fn is_on_link(&self, address: IpAddress) -> bool {
+        let mut own = self.addresses.iter();
+        self.vif.is_some() && own.any(|own| own.contains_addr(&address))
+    }
+
+    /// The own address for packets to one that may be in one of the nets.
+    pub(crate) fn source_for(&self, near: IpAddress) -> Option<IpAddress> {
+        let own = self.addresses.iter();
+        own.filter(|own| own.address().version() == near.version())
+            .max_by_key(|own| own.contains_addr(&near))
+            .map(IpCidr::address)
+    }
+
+    /// Tells smoltcp whom packets to an address outside of the nets go to, before it sends
+    /// one there.
+    pub(crate) fn toward(&mut self, to: IpAddress, hop: Option<IpAddress>) {
+        self.ip.routes_mut().update(|routes| {
+            routes.clear();
+            if let Some(hop) = hop {
+                // There is room for one.
+                let _ = routes.push(smoltcp::iface::Route {
+                    cidr: IpCidr::new(
+                        to,
+                        if hop.version() == IpVersion::Ipv4 {
+                            32
+                        } else {
+                            128
+                        },
+                    ),
+                    via_router: hop,
+                    preferred_until: None,
+                    expires_at: None,
+                });
+            }
+        });
     }
 
     /// Whether an address means all hosts on this link.
@@ -157,6 +200,8 @@ impl Interface {
     pub(crate) fn send(
         &mut self,
         now: Instant,
+        routes: &Routes,
+        number: usize,
         length: usize,
         write: impl FnOnce(&mut [u8]),
     ) -> Option<Instant> {
@@ -166,14 +211,31 @@ impl Interface {
         }
         let mut packet = alloc::vec![0; length];
         write(&mut packet);
-        super::packet::complete(&mut packet)?;
-        self.pending.push(now, packet);
+        let to = super::packet::complete(&mut packet)?;
+        self.pending.push(now, packet, to, routes.hop(number, to));
         self.retry(now)
     }
 
     /// Sends what waited, if it can be sent now; when to try again.
     pub(crate) fn retry(&mut self, now: Instant) -> Option<Instant> {
-        self.pending.retry(now, &mut self.ip, &mut self.device)
+        let mut pending = core::mem::take(&mut self.pending);
+        let later = pending.retry(now, self);
+        self.pending = pending;
+        later
+    }
+
+    /// Has smoltcp send what sockets of a set have to send, once each.
+    pub(super) fn send_waiting(&mut self, now: Instant, sockets: &mut SocketSet<'static>) {
+        self.ip.poll_egress(now, &mut self.device, sockets);
+    }
+
+    /// When those sockets have something to do again.
+    pub(super) fn waiting_at(
+        &mut self,
+        now: Instant,
+        sockets: &SocketSet<'static>,
+    ) -> Option<Instant> {
+        self.ip.poll_at(now, sockets)
     }
 
     /// When a connection has something to do again, if nothing arrives before.

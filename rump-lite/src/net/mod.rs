@@ -11,12 +11,17 @@
 pub(crate) mod configure;
 pub(crate) mod connection;
 pub(crate) mod device;
+mod events;
 pub(crate) mod interface;
 pub(crate) mod memory;
+mod neighbors;
 pub(crate) mod packet;
 mod pending;
 pub(crate) mod ports;
 mod route;
+pub(crate) mod routes;
+pub(crate) mod routing;
+mod sockaddr;
 pub(crate) mod time_wait;
 pub(crate) mod timers;
 mod udp;
@@ -35,6 +40,7 @@ use interface::Interface;
 use memory::Pool;
 use packet::Packet;
 use ports::Ports;
+use routes::Routes;
 use smoltcp::time::Instant;
 use smoltcp::wire::{IpAddress, IpEndpoint, Ipv4Address, Ipv6Address};
 use time_wait::TimeWait;
@@ -59,6 +65,7 @@ pub(crate) struct Stack {
     pub(crate) udp_ports: Ports,
     time_wait: TimeWait,
     pub(crate) timers: Timers,
+    pub(crate) routes: Routes,
     memory: Pool,
     /// Whether an interface may have frames for the host.
     pub(crate) outgoing: bool,
@@ -85,6 +92,7 @@ impl Stack {
             udp_ports: Ports::new(hypercall::random()),
             time_wait: TimeWait::default(),
             timers: Timers::new(),
+            routes: Routes::default(),
             memory: Pool::new(memory_limit),
             outgoing: false,
             now,
@@ -98,6 +106,16 @@ impl Stack {
     /// What an interface sends is taken to the host before the kernel is left.
     pub(crate) fn note_outgoing(&mut self, interface: usize) {
         self.outgoing |= interface != LOOPBACK;
+    }
+
+    /// smoltcp may answer this packet at once.
+    fn answer_by(&mut self, interface: usize, frame: &Frame) {
+        if interface != LOOPBACK
+            && let Some(from) = packet::sender(frame.bytes())
+        {
+            let hop = self.routes.hop(interface, from);
+            self.interfaces[interface].toward(from, hop);
+        }
     }
 
     /// Reads the clock. Every call that has to do with the network begins with it.
@@ -156,7 +174,7 @@ impl Kernel {
     /// Sends an IP packet of that length, which `write` fills but for checksums.
     fn send_packet(&mut self, interface: usize, length: usize, write: impl FnOnce(&mut [u8])) {
         let net = &mut self.net;
-        let later = net.interfaces[interface].send(net.now, length, write);
+        let later = net.interfaces[interface].send(net.now, &net.routes, interface, length, write);
         net.timers.set_interfaces(later);
         net.note_outgoing(interface);
     }
@@ -172,6 +190,7 @@ impl Kernel {
         if let Some(record) = &mut self.net.record {
             record.push(frame.bytes().into());
         }
+        self.net.answer_by(interface, &frame);
         match Packet::parse(frame.bytes()) {
             Some(Packet::Tcp { tuple, syn }) => self.receive_tcp(interface, frame, &tuple, syn),
             Some(Packet::Udp(datagram)) => {

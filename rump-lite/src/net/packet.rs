@@ -107,8 +107,13 @@ pub(crate) fn ends(packet: &[u8], verified: bool) -> Option<(IpProtocol, IpAddre
     right.then_some((header.protocol, from, to))
 }
 
-/// Writes the checksum of a packet of ours, above IP.
-pub(crate) fn complete(packet: &mut [u8]) -> Option<()> {
+/// The sender of a packet.
+pub(crate) fn sender(packet: &[u8]) -> Option<IpAddress> {
+    Header::parse(packet).map(|header| header.source)
+}
+
+/// Writes the checksum of a packet of ours, above IP; whom the packet is for.
+pub(crate) fn complete(packet: &mut [u8]) -> Option<IpAddress> {
     let header = Header::parse(packet)?;
     let payload = packet.get_mut(header.payload)?;
     let (from, to) = (header.source, header.destination);
@@ -128,7 +133,7 @@ pub(crate) fn complete(packet: &mut [u8]) -> Option<()> {
         }
         _ => {}
     }
-    Some(())
+    Some(to)
 }
 
 impl Packet {

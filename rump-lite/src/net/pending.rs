@@ -1,12 +1,13 @@
 //! Packets that are not of TCP on their way to a link: smoltcp sends each as soon as it
 //! knows the link's address of its receiver, which it asks for.
 
-use super::device::Queue;
+use super::interface::Interface;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
-use smoltcp::iface::{Interface, SocketHandle, SocketSet};
+use smoltcp::iface::{SocketHandle, SocketSet};
 use smoltcp::socket::raw::{PacketBuffer, PacketMetadata, Socket};
 use smoltcp::time::{Duration, Instant};
+use smoltcp::wire::IpAddress;
 
 /// So many may wait; the oldest give way.
 const MOST: usize = 64;
@@ -18,6 +19,9 @@ struct Packet {
     sockets: SocketSet<'static>,
     handle: SocketHandle,
     until: Instant,
+    to: IpAddress,
+    /// Whom it is given to, if that is somebody else.
+    hop: Option<IpAddress>,
 }
 
 #[derive(Default)]
@@ -25,7 +29,13 @@ pub(super) struct Pending(VecDeque<Packet>);
 
 impl Pending {
     /// Adds an IP packet, whole but for the checksum of its header.
-    pub(super) fn push(&mut self, now: Instant, bytes: Vec<u8>) {
+    pub(super) fn push(
+        &mut self,
+        now: Instant,
+        bytes: Vec<u8>,
+        to: IpAddress,
+        hop: Option<IpAddress>,
+    ) {
         let none = PacketBuffer::new(Vec::new(), Vec::new());
         let room = PacketBuffer::new(
             Vec::from([PacketMetadata::EMPTY]),
@@ -44,24 +54,25 @@ impl Pending {
             sockets,
             handle,
             until: now + PATIENCE,
+            to,
+            hop,
         });
     }
 
     /// Sends what can be sent; when to try again.
-    pub(super) fn retry(
-        &mut self,
-        now: Instant,
-        ip: &mut Interface,
-        device: &mut Queue,
-    ) -> Option<Instant> {
+    pub(super) fn retry(&mut self, now: Instant, link: &mut Interface) -> Option<Instant> {
         self.0.retain_mut(|packet| {
-            ip.poll_egress(now, device, &mut packet.sockets);
+            link.toward(packet.to, packet.hop);
+            link.send_waiting(now, &mut packet.sockets);
             let socket = packet.sockets.get::<Socket<'_>>(packet.handle);
             socket.send_queue() > 0 && packet.until > now
         });
         self.0
             .iter_mut()
-            .filter_map(|packet| ip.poll_at(now, &packet.sockets))
+            .filter_map(|packet| {
+                link.toward(packet.to, packet.hop);
+                link.waiting_at(now, &packet.sockets)
+            })
             .min()
             .map(|at| at.max(now + Duration::from_millis(10)))
     }

@@ -1,5 +1,6 @@
 //! Which interface leads to an address, and from which address packets to it come.
 
+use super::routes::Gateway;
 use super::{LOOPBACK, Stack, is_loopback, is_loopback_broadcast, localhost};
 use smoltcp::wire::{IpAddress, IpCidr};
 
@@ -58,14 +59,45 @@ impl Stack {
                     .iter()
                     .filter_map(move |own| Some((matching(own, link)?, way(number, own.address()))))
             })
-            .max_by_key(|(length, _)| *length)
-            .map(|(_, way)| way);
+            .max_by_key(|(length, _)| *length);
+        let best = match (best, self.set_way_to(address)) {
+            (Some((length, _)), Some((set, way))) if set > length => Some(way),
+            (Some((_, way)), _) => Some(way),
+            (None, set) => set.map(|(_, way)| way),
+        };
         // A group's members may be here.
         best.or_else(|| {
             address
                 .is_multicast()
                 .then(|| way(LOOPBACK, localhost(address)))
         })
+    }
+
+    /// The best way that was set, and how much of the address it is for.
+    fn set_way_to(&self, address: IpAddress) -> Option<(u8, Way)> {
+        if !address.is_unicast() {
+            return None;
+        }
+        let routes = self.routes.to(address);
+        let usable = routes.filter_map(|route| {
+            let link = self.interfaces.get(route.interface)?;
+            let near = match route.gateway {
+                Gateway::Router(router) => router,
+                Gateway::Link => address,
+            };
+            let source = link.source_for(near).filter(|_| link.up)?;
+            let interface = route.interface;
+            Some((route.net.prefix_len(), Way { interface, source }))
+        });
+        usable.max_by_key(|(length, _)| *length)
+    }
+
+    /// The interface on whose net an address is.
+    pub(crate) fn link_of(&self, address: IpAddress) -> Option<usize> {
+        let mut links = self.interfaces.iter();
+        links
+            .find(|(_, link)| link.is_on_link(address))
+            .map(|(number, _)| number)
     }
 
     /// The interface that sends from one address to another.

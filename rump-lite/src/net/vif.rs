@@ -9,7 +9,7 @@
 
 use super::device::Frame;
 use super::interface::Interface;
-use super::{LOOPBACK, Stack, is_loopback, packet};
+use super::{LOOPBACK, Stack, is_loopback, neighbors, packet};
 use crate::hypercall::{self, Cv};
 use crate::kernel::{self, Kernel};
 use alloc::collections::VecDeque;
@@ -21,7 +21,7 @@ use core::ffi::{c_char, c_int, c_void};
 use core::ptr::without_provenance_mut;
 use rump_hyper::errno::Errno;
 use rump_hyper::vif::abi;
-use smoltcp::wire::{EthernetFrame, EthernetProtocol, IpProtocol};
+use smoltcp::wire::{ArpPacket, EthernetAddress, EthernetFrame, EthernetProtocol, IpProtocol};
 
 /// `RUMP_VIF_RX_CSUM`, `RUMP_VIF_RX_LRO4`, `RUMP_VIF_RX_LRO6`: what is used of that which a
 /// host offers.
@@ -201,6 +201,18 @@ impl Kernel {
         const HEADER: usize = smoltcp::wire::ETHERNET_HEADER_LEN;
         match frame.ethertype() {
             EthernetProtocol::Arp => {
+                let own = &interface.addresses;
+                interface.neighbors.arp(now, own, frame.payload());
+                if let Some(answer) = neighbors::answer(own, vif.address, frame.payload()) {
+                    let (from, to) = (EthernetAddress(vif.address), frame.src_addr());
+                    interface.device.send(HEADER + answer.buffer_len(), |room| {
+                        let mut frame = EthernetFrame::new_unchecked(room);
+                        frame.set_src_addr(from);
+                        frame.set_dst_addr(to);
+                        frame.set_ethertype(EthernetProtocol::Arp);
+                        answer.emit(&mut ArpPacket::new_unchecked(frame.payload_mut()));
+                    });
+                }
                 let frame = interface.device.copy(bytes, HEADER);
                 interface.receive(now, frame, None);
                 self.net.note_outgoing(number);
@@ -219,6 +231,10 @@ impl Kernel {
                     || !(unicast || group && protocol != IpProtocol::Tcp)
                 {
                     return false;
+                }
+                interface.neighbors.heard(now, from, frame.src_addr());
+                if protocol == IpProtocol::Icmpv6 {
+                    interface.neighbors.icmpv6(now, ip);
                 }
                 let frame = interface.device.copy(bytes, HEADER);
                 self.receive(number, frame);
@@ -319,6 +335,7 @@ pub unsafe extern "C" fn rump_vif_destroy(vif: *mut abi::Vif) {
     }
     if number != LOOPBACK {
         kernel.net.interfaces.remove(number);
+        kernel.net.routes.retain(|route| route.interface != number);
     }
 }
 

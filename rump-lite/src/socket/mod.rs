@@ -1,9 +1,11 @@
 //! Sockets: what TCP and UDP have in common.
 
 pub(crate) mod address;
+mod listener;
 pub(crate) mod options;
 mod tcp;
 mod udp;
+mod value;
 
 pub(crate) use tcp::Tcp;
 pub(crate) use udp::{Datagram, Udp};
@@ -14,6 +16,7 @@ use crate::kernel::{Guard, Kernel};
 use crate::lwp::Lwp;
 use crate::net::ports;
 use crate::net::ports::{Bound, Ports};
+use crate::net::routing::RoutingSocket;
 use crate::poll::Readiness;
 use crate::process::Pid;
 use crate::user::{Reader, Writer};
@@ -109,13 +112,17 @@ impl Kernel {
                     self.lacks(format_args!("local sockets (AF_LOCAL)"), Errno::AFNOSUPPORT)
                 );
             }
-            abi::AF_ROUTE => {
+            abi::AF_ROUTE if kind == abi::SOCK_RAW => {
+                self.room_for(pid, 1)?;
+                let object = Object::Routing(self.routing.insert(RoutingSocket::default()));
+                return self.open(pid, object, nonblocking, close_on_exec);
+            }
+            _ => {
                 return Err(self.lacks(
-                    format_args!("routing sockets (AF_ROUTE)"),
+                    format_args!("sockets of address family {domain}"),
                     Errno::AFNOSUPPORT,
                 ));
             }
-            _ => return Err(Errno::AFNOSUPPORT),
         };
         let wanted = match (kind, protocol) {
             (abi::SOCK_STREAM, 0 | abi::IPPROTO_TCP) => Protocol::Tcp(Tcp::Closed),
@@ -126,8 +133,15 @@ impl Kernel {
                     Errno::PROTONOSUPPORT,
                 ));
             }
-            (abi::SOCK_STREAM | abi::SOCK_DGRAM, _) => return Err(Errno::PROTONOSUPPORT),
-            _ => return Err(Errno::PROTOTYPE),
+            (abi::SOCK_STREAM | abi::SOCK_DGRAM, _) => {
+                return Err(self.lacks(
+                    format_args!("protocol {protocol} for sockets of type {kind}"),
+                    Errno::PROTONOSUPPORT,
+                ));
+            }
+            _ => {
+                return Err(self.lacks(format_args!("sockets of type {kind}"), Errno::PROTOTYPE));
+            }
         };
         self.room_for(pid, 1)?;
         let mut socket = Socket::new(family, wanted, &self.settings);

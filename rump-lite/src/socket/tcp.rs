@@ -1,17 +1,16 @@
 //! TCP sockets.
 
 use super::address::{Name, destination};
+use super::listener::Listener;
 use super::{Protocol, Received, Socket};
-use crate::file::{File, Object};
+use crate::file::File;
 use crate::kernel::{Guard, Kernel};
 use crate::lwp::Lwp;
 use crate::net::Tuple;
-use crate::net::connection::{Cause, Owner};
-use crate::net::memory::BUFFER;
+use crate::net::connection::{Cause, Connection};
 use crate::poll::Readiness;
 use crate::user::{Reader, Writer};
 use crate::wait;
-use alloc::collections::VecDeque;
 use core::ffi::c_int;
 use rump_abi as abi;
 use rump_hyper::errno::Errno;
@@ -31,46 +30,11 @@ pub(crate) enum Tcp {
     Connected(usize),
 }
 
-/// Connections on their way to be accepted.
-#[derive(Debug)]
-pub(crate) struct Listener {
-    limit: usize,
-    /// In the making, the oldest first.
-    pub(crate) half_open: VecDeque<usize>,
-    pub(crate) ready: VecDeque<usize>,
-}
-
-impl Listener {
-    /// Whether no more may wait; half as many again as was asked for, as in BSD.
-    pub(crate) fn is_full(&self) -> bool {
-        self.ready.len() > self.limit * 3 / 2
-    }
-
-    /// The oldest that is still in the making, if there are too many: a flood of `SYN`s
-    /// pushes itself out, not those who come later.
-    pub(crate) fn surplus(&mut self) -> Option<usize> {
-        if self.half_open.len() > self.limit {
-            self.half_open.pop_front()
-        } else {
-            None
-        }
-    }
-
-    /// Whether that was one of those in the making.
-    pub(crate) fn forget_half_open(&mut self, connection: usize) -> bool {
-        match self.half_open.iter().position(|other| *other == connection) {
-            Some(place) => {
-                self.half_open.remove(place);
-                true
-            }
-            None => false,
-        }
-    }
-}
-
-/// How much a socket keeps to be sent.
-fn send_limit(socket: &Socket) -> usize {
-    socket.options.send_buffer.min(BUFFER)
+/// How much a socket keeps to be sent: `SO_SNDBUF`, as far as its connection was made with
+/// a buffer for so much.
+fn send_limit(socket: &Socket, connection: &Connection) -> usize {
+    let room = connection.tcp().send_capacity();
+    socket.options.send_buffer.min(room)
 }
 
 /// When a call with this timeout gives up.
@@ -107,7 +71,7 @@ impl Kernel {
                 }
                 let tcp = connection.tcp();
                 let read = tcp.recv_queue();
-                let limit = send_limit(socket);
+                let limit = send_limit(socket, connection);
                 let write = limit.saturating_sub(tcp.send_queue());
                 let read_end = socket.shut_read || connection.is_at_end();
                 let write_end = socket.shut_write || !tcp.may_send();
@@ -124,31 +88,6 @@ impl Kernel {
                 }
             }
         }
-    }
-
-    /// `listen(2)`.
-    pub(crate) fn listen(&mut self, socket: usize, backlog: c_int) -> Result<(), Errno> {
-        let entry = &mut self.sockets[socket];
-        let limit = backlog.clamp(0, abi::SOMAXCONN) as usize;
-        match &mut entry.protocol {
-            Protocol::Udp(_) => return Err(Errno::OPNOTSUPP),
-            Protocol::Tcp(Tcp::Connected(_)) => return Err(Errno::INVAL),
-            Protocol::Tcp(Tcp::Listening(listener)) => {
-                listener.limit = limit;
-                return Ok(());
-            }
-            Protocol::Tcp(Tcp::Closed) => {}
-        }
-        if entry.local.is_none() {
-            let any = IpEndpoint::new(entry.family.unspecified(), 0);
-            self.bind_to(socket, any)?;
-        }
-        self.sockets[socket].protocol = Protocol::Tcp(Tcp::Listening(Listener {
-            limit,
-            half_open: VecDeque::new(),
-            ready: VecDeque::new(),
-        }));
-        Ok(())
     }
 
     /// The end of a socket: its connections go on as orphans, if at all.
@@ -283,51 +222,6 @@ impl Guard {
         entry.shut_write = false;
     }
 
-    /// `accept(2)`: the new descriptor and the address of its peer.
-    pub(crate) fn accept(
-        &mut self,
-        lwp: &Lwp,
-        file: File,
-        socket: usize,
-        nonblocking: bool,
-        close_on_exec: bool,
-    ) -> Result<(c_int, IpEndpoint), Errno> {
-        loop {
-            let Protocol::Tcp(Tcp::Listening(listener)) = &mut self.sockets[socket].protocol else {
-                return Err(Errno::INVAL);
-            };
-            if !listener.ready.is_empty() {
-                break;
-            }
-            if file.nonblocking {
-                return Err(Errno::AGAIN);
-            }
-            self.wait_for(lwp, file.object, wait::READ, None);
-        }
-        self.room_for(lwp.pid, 1)?;
-        let Protocol::Tcp(Tcp::Listening(listener)) = &mut self.sockets[socket].protocol else {
-            return Err(Errno::INVAL);
-        };
-        let id = listener.ready.pop_front().ok_or(Errno::AGAIN)?;
-        if self.net.connections[id].is_closed() {
-            self.net.remove(id);
-            return Err(Errno::CONNABORTED);
-        }
-        let entry = &self.sockets[socket];
-        let mut new = Socket::new(
-            entry.family,
-            Protocol::Tcp(Tcp::Connected(id)),
-            &self.settings,
-        );
-        new.options = entry.options.clone();
-        let new = self.sockets.insert(new);
-        let connection = &mut self.net.connections[id];
-        connection.owner = Owner::Socket(new);
-        let peer = connection.tuple.remote;
-        let fd = self.open(lwp.pid, Object::Socket(new), nonblocking, close_on_exec)?;
-        Ok((fd, peer))
-    }
-
     pub(super) fn send_tcp(
         &mut self,
         lwp: &Lwp,
@@ -344,7 +238,7 @@ impl Guard {
                 return Err(Errno::PIPE);
             }
             let id = self.connection_of(socket)?;
-            let limit = send_limit(&self.sockets[socket]);
+            let limit = send_limit(&self.sockets[socket], &self.net.connections[id]);
             let connection = &mut self.net.connections[id];
             if connection.is_connecting() {
                 return Err(Errno::NOTCONN);

@@ -18,6 +18,7 @@ fn read(kernel: &mut Guard, lwp: &Lwp, file: File, out: &mut Writer<'_>) -> Resu
         Object::Socket(socket) => kernel.receive_from(lwp, file, socket, out, 0)?.length,
         Object::Reader(pipe) => kernel.read_pipe(lwp, file, pipe, out)?,
         Object::Writer(_) => return Err(Errno::BADF),
+        Object::Routing(socket) => kernel.read_routing(lwp, file, socket, out, 0)?.length,
         Object::Kqueue(_) => return Err(Errno::NXIO),
     };
     Ok(length as isize)
@@ -28,6 +29,7 @@ fn write(kernel: &mut Guard, lwp: &Lwp, file: File, from: &mut Reader<'_>) -> Re
         Object::Socket(socket) => kernel.send(lwp, file, socket, from, None, 0)?,
         Object::Writer(pipe) => kernel.write_pipe(lwp, file, pipe, from)?,
         Object::Reader(_) => return Err(Errno::BADF),
+        Object::Routing(socket) => kernel.write_routing(socket, from)?,
         Object::Kqueue(_) => return Err(Errno::NXIO),
     };
     Ok(length as isize)
@@ -140,7 +142,7 @@ pub unsafe extern "C" fn rump___sysimpl_fcntl(
                 let access = match file.object {
                     Object::Reader(_) => abi::O_RDONLY,
                     Object::Writer(_) => abi::O_WRONLY,
-                    Object::Socket(_) | Object::Kqueue(_) => abi::O_RDWR,
+                    Object::Socket(_) | Object::Routing(_) | Object::Kqueue(_) => abi::O_RDWR,
                 };
                 Ok(access | if file.nonblocking { abi::O_NONBLOCK } else { 0 })
             }

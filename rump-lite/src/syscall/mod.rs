@@ -41,6 +41,7 @@ fn call<R: Return>(call: impl FnOnce(&mut Guard, &Lwp) -> Result<R, Errno>) -> R
             result
         }
         Err(errno) => {
+            lwp::note_failure();
             hypercall::set_errno(errno.0);
             R::FAILED
         }

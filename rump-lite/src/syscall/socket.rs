@@ -2,7 +2,7 @@
 #![allow(missing_docs)]
 
 use super::call;
-use crate::file::with_socket;
+use crate::file::{Object, with_file, with_socket};
 use crate::kernel::Guard;
 use crate::lwp::Lwp;
 use crate::socket::Received;
@@ -259,10 +259,12 @@ fn send(
     to: Option<Name>,
     flags: c_int,
 ) -> Result<isize, Errno> {
-    with_socket(kernel, lwp, s, |kernel, file, socket| {
-        let sent = kernel.send(lwp, file, socket, &mut data, to, flags)?;
-        Ok(sent as isize)
-    })
+    let sent = with_file(kernel, lwp, s, |kernel, file| match file.object {
+        Object::Socket(socket) => kernel.send(lwp, file, socket, &mut data, to, flags),
+        Object::Routing(socket) => kernel.write_routing(socket, &mut data),
+        _ => Err(Errno::NOTSOCK),
+    })?;
+    Ok(sent as isize)
 }
 
 #[unsafe(no_mangle)]
@@ -315,10 +317,14 @@ fn receive(
     flags: c_int,
     address: impl FnOnce(&Guard, usize, Option<IpEndpoint>) -> Result<(), Errno>,
 ) -> Result<Received, Errno> {
-    with_socket(kernel, lwp, s, |kernel, file, socket| {
-        let received = kernel.receive_from(lwp, file, socket, &mut out, flags)?;
-        address(kernel, socket, received.from)?;
-        Ok(received)
+    with_file(kernel, lwp, s, |kernel, file| match file.object {
+        Object::Socket(socket) => {
+            let received = kernel.receive_from(lwp, file, socket, &mut out, flags)?;
+            address(kernel, socket, received.from)?;
+            Ok(received)
+        }
+        Object::Routing(socket) => kernel.read_routing(lwp, file, socket, &mut out, flags),
+        _ => Err(Errno::NOTSOCK),
     })
 }
 

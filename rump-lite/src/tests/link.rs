@@ -1,39 +1,72 @@
 //! Interfaces whose other end is in the host, which is the test here: frames of every kind
 //! of wrong, and many that come and go.
 
+use super::frames::{HERE, arp, ipv4, tcp, udp};
 use super::fuzz::Random;
-use super::{boot, lock};
+use super::{boot, bound, listener_at, lock};
 use crate::hypercall;
 use crate::net::vif::{rump_vif_create, rump_vif_destroy, rump_vif_receive};
 use core::ffi::c_void;
 use core::ptr::null_mut;
-use core::sync::atomic::{AtomicUsize, Ordering};
 use rump_abi as abi;
 use rump_hyper::vif::abi::{Config, DATA_VALID, NAME_SIZE, Offload, Ops, Rx, Tx, VERSION, Vif};
 use smoltcp::phy::ChecksumCapabilities;
-use smoltcp::wire::{Icmpv4Packet, Icmpv4Repr, IpProtocol, Ipv4Packet, Ipv4Repr};
+use smoltcp::wire::{
+    Icmpv4DstUnreachable, Icmpv4Packet, Icmpv4Repr, IpProtocol, Ipv4Address, Ipv4Repr, TcpControl,
+    TcpPacket,
+};
+use std::collections::VecDeque;
 use std::println;
+use std::sync::Mutex;
 use std::vec::Vec;
 
-const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
-const THEIRS: [u8; 6] = [2, 0, 0, 0, 0, 2];
+pub(super) const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
+pub(super) const THEIRS: [u8; 6] = [2, 0, 0, 0, 0, 2];
+const THERE: Ipv4Address = Ipv4Address::new(10, 9, 0, 2);
 
-/// Frames that the kernel has handed to the host.
-static SENT: AtomicUsize = AtomicUsize::new(0);
+/// How many frames the kernel has handed to the host, and the last of them.
+static SENT: Mutex<(usize, VecDeque<Vec<u8>>)> = Mutex::new((0, VecDeque::new()));
+/// How many of them are kept.
+const KEPT: usize = 1000;
 
-unsafe extern "C" fn transmit(_: *mut c_void, _: u32, _: *const Tx, count: u32) {
-    SENT.fetch_add(count as usize, Ordering::Relaxed);
+unsafe extern "C" fn transmit(_: *mut c_void, _: u32, frames: *const Tx, count: u32) {
+    let mut sent = SENT.lock().unwrap();
+    for index in 0..count as usize {
+        // SAFETY: so many frames of one part each, as rump-lite makes them, by the interface.
+        let bytes = unsafe {
+            let part = &*(*frames.add(index)).parts;
+            core::slice::from_raw_parts(part.base.cast::<u8>(), part.len)
+        };
+        sent.0 += 1;
+        sent.1.push_back(bytes.into());
+        if sent.1.len() > KEPT {
+            sent.1.pop_front();
+        }
+    }
+}
+
+/// How many frames the kernel has sent in all.
+pub(super) fn sent() -> usize {
+    SENT.lock().unwrap().0
+}
+
+/// The frames it has sent since it had sent so many, as far as they are kept.
+pub(super) fn sent_since(before: usize) -> Vec<Vec<u8>> {
+    let sent = SENT.lock().unwrap();
+    let new = sent.0 - before;
+    let old = sent.1.len().saturating_sub(new);
+    sent.1.iter().skip(old).cloned().collect()
 }
 
 unsafe extern "C" fn state(_: *mut c_void, _: u32, _: u32) {}
 
 static OPS: Ops = Ops { transmit, state };
 
-struct Link(*mut Vif);
+pub(super) struct Link(*mut Vif);
 
 impl Link {
     /// An interface with the address 10.9.0.1/24.
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let config = Config {
             version: VERSION,
             unit: -1,
@@ -59,7 +92,7 @@ impl Link {
         Self(vif)
     }
 
-    fn receive(&self, frame: &mut [u8], flags: u8) {
+    pub(super) fn receive(&self, frame: &mut [u8], flags: u8) {
         let rx = Rx {
             data: frame.as_mut_ptr(),
             len: frame.len() as u32,
@@ -85,36 +118,22 @@ impl Drop for Link {
 
 /// An echo request to the interface, in a frame.
 fn echo_request() -> Vec<u8> {
-    let sums = ChecksumCapabilities::default();
     let message = Icmpv4Repr::EchoRequest {
         ident: 1,
         seq_no: 2,
         data: b"are you there",
     };
-    let ip = Ipv4Repr {
-        src_addr: [10, 9, 0, 2].into(),
-        dst_addr: [10, 9, 0, 1].into(),
-        next_header: IpProtocol::Icmp,
-        payload_len: message.buffer_len(),
-        hop_limit: 64,
-    };
-    let mut frame = [MAC, THEIRS].concat();
-    frame.extend([8, 0]);
-    frame.resize(14 + ip.buffer_len() + message.buffer_len(), 0);
-    let mut packet = Ipv4Packet::new_unchecked(&mut frame[14..]);
-    ip.emit(&mut packet, &sums);
-    message.emit(
-        &mut Icmpv4Packet::new_unchecked(packet.payload_mut()),
-        &sums,
-    );
-    frame
+    ipv4(THERE, IpProtocol::Icmp, message.buffer_len(), |payload| {
+        let sums = ChecksumCapabilities::default();
+        message.emit(&mut Icmpv4Packet::new_unchecked(payload), &sums);
+    })
 }
 
 /// How many frames the kernel sends when it is given one.
 fn answers(link: &Link, frame: &[u8]) -> usize {
-    let before = SENT.load(Ordering::Relaxed);
+    let before = sent();
     link.receive(&mut frame.to_vec(), 0);
-    SENT.load(Ordering::Relaxed) - before
+    sent() - before
 }
 
 #[test]
@@ -140,6 +159,30 @@ fn echo_requests_are_answered_if_they_are_right() {
 }
 
 #[test]
+fn whoever_asks_for_the_address_is_answered() {
+    let _kernel = boot();
+    let link = Link::new();
+    for from in [THERE, Ipv4Address::new(172, 16, 0, 1)] {
+        let before = sent();
+        assert_eq!(answers(&link, &arp(from)), 1, "{from}");
+        let answer = &sent_since(before)[0];
+        // To whom, from whom, a reply, and whose address it tells.
+        assert_eq!((&answer[..6], &answer[6..12]), (&THEIRS[..], &MAC[..]));
+        assert_eq!(answer[20..22], [0, 2]);
+        assert_eq!(
+            (&answer[22..28], &answer[28..32]),
+            (&MAC[..], &HERE.octets()[..])
+        );
+        assert_eq!(answer[38..42], from.octets());
+    }
+    let mut nonsense = arp(Ipv4Address::BROADCAST);
+    assert_eq!(answers(&link, &nonsense), 0);
+    nonsense = arp(THERE);
+    nonsense[41] ^= 8;
+    assert_eq!(answers(&link, &nonsense), 0, "for another host");
+}
+
+#[test]
 fn malformed_frames_are_survived() {
     let _kernel = boot();
     let count = 200_000;
@@ -147,10 +190,7 @@ fn malformed_frames_are_survived() {
     println!("seed {seed:#x}");
     let mut random = Random(seed);
     let link = Link::new();
-    let mut arp = [[0xff; 6], THEIRS].concat();
-    arp.extend([8, 6, 0, 1, 8, 0, 6, 4, 0, 1]);
-    arp.extend(THEIRS);
-    arp.extend([10, 9, 0, 2, 0, 0, 0, 0, 0, 0, 10, 9, 0, 1]);
+    let arp = arp(THERE);
     // A neighbour solicitation, as far as it matters here: IPv6, ICMPv6, type 135.
     let mut solicitation = [MAC, THEIRS].concat();
     solicitation.extend([0x86, 0xdd, 0x60, 0, 0, 0, 0, 24, 58, 255]);
@@ -158,8 +198,49 @@ fn malformed_frames_are_survived() {
     solicitation.extend([0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, 0, 0, 1]);
     solicitation.extend([135, 0, 0, 0, 0, 0, 0, 0]);
     solicitation.extend([0; 16]);
-    let seeds = [echo_request(), arp.clone(), solicitation];
     assert_eq!(answers(&link, &arp), 1);
+    let (_listener, port) = listener_at(HERE);
+    let (datagrams, address) = bound(abi::AF_INET, abi::SOCK_DGRAM);
+    // A connection from there, so that segments meet one.
+    let before = sent();
+    link.receive(
+        &mut tcp((THERE, 5000), port, TcpControl::Syn, 1000, None, &[]),
+        0,
+    );
+    let answer = sent_since(before).pop().expect("an answer");
+    let number = TcpPacket::new_unchecked(&answer[34..]).seq_number() + 1;
+    let segment =
+        |control, data: &[u8]| tcp((THERE, 5000), port, control, 1001, Some(number), data);
+    // What says that a datagram of ours met nobody.
+    let quote = [address.port().to_be_bytes(), [0, 9], [0, 16], [0, 0]].concat();
+    let message = Icmpv4Repr::DstUnreachable {
+        reason: Icmpv4DstUnreachable::PortUnreachable,
+        header: Ipv4Repr {
+            src_addr: HERE,
+            dst_addr: THERE,
+            next_header: IpProtocol::Udp,
+            payload_len: 16,
+            hop_limit: 64,
+        },
+        data: &quote,
+    };
+    let unreachable = ipv4(THERE, IpProtocol::Icmp, message.buffer_len(), |payload| {
+        let sums = ChecksumCapabilities::default();
+        message.emit(&mut Icmpv4Packet::new_unchecked(payload), &sums);
+    });
+    let seeds = [
+        echo_request(),
+        arp.clone(),
+        solicitation,
+        tcp((THERE, 5001), port, TcpControl::Syn, 7, None, &[]),
+        segment(TcpControl::None, &[]),
+        segment(TcpControl::Psh, &[7; 300]),
+        segment(TcpControl::Fin, &[]),
+        segment(TcpControl::Rst, &[]),
+        udp(THERE, address.port(), b"datagram"),
+        udp(THERE, 9, b"nobody"),
+        unreachable,
+    ];
     for _ in 0..count {
         let mut frame = seeds[random.below(seeds.len())].clone();
         match random.below(4) {
@@ -177,7 +258,10 @@ fn malformed_frames_are_survived() {
         let flags = if random.below(2) == 0 { DATA_VALID } else { 0 };
         link.receive(&mut frame, flags);
     }
-    println!("{count} frames");
+    println!("{count} frames of {} kinds", seeds.len());
+    drop(datagrams);
+    // Frames that changed the neighbour's address are forgotten by another.
+    link.receive(&mut arp.clone(), 0);
     assert_eq!(answers(&link, &echo_request()), 1);
 }
 

@@ -5,10 +5,14 @@
 #![allow(unsafe_code)]
 
 mod absent;
+mod buffers;
+mod flood;
+mod frames;
 mod fuzz;
 mod leaks;
 mod link;
 mod loss;
+mod routing;
 
 use crate::kernel::{self, Guard};
 use crate::socket::address::{Family, Name, Room};
@@ -121,13 +125,40 @@ fn listener(family: c_int) -> (Fd, Address) {
     (socket, address)
 }
 
+/// A listener on this address, and its port.
+fn listener_at(address: smoltcp::wire::Ipv4Address) -> (Fd, u16) {
+    let socket = socket(abi::AF_INET, abi::SOCK_STREAM);
+    let mut bytes = [0; size_of::<Room>()];
+    let length = Family::Inet.write(IpEndpoint::new(address.into(), 0), &mut bytes) as u32;
+    let mut address = Address { bytes, length };
+    // SAFETY: the address is read, then written, for its length.
+    unsafe {
+        checked(rump___sysimpl_bind(
+            socket.0,
+            address.bytes.as_ptr().cast(),
+            address.length,
+        ));
+        checked(rump___sysimpl_listen(socket.0, 128));
+        checked(rump___sysimpl_getsockname(
+            socket.0,
+            address.bytes.as_mut_ptr().cast(),
+            &raw mut address.length,
+        ));
+    }
+    (socket, address.port())
+}
+
 fn connect(family: c_int, kind: c_int, address: &Address) -> Fd {
     let socket = socket(family, kind);
+    connected(&socket, address);
+    socket
+}
+
+fn connected(socket: &Fd, address: &Address) {
     // SAFETY: the address is read for its length.
     checked(unsafe {
         rump___sysimpl_connect(socket.0, address.bytes.as_ptr().cast(), address.length)
     });
-    socket
 }
 
 fn accept(listener: &Fd) -> Fd {

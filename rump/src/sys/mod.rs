@@ -15,7 +15,7 @@ pub(crate) mod socket;
 pub(crate) mod sysctl;
 pub(crate) mod vif;
 
-use crate::error::Errno;
+use crate::error::{Errno, Lacking};
 use crate::lwp;
 use std::ffi::c_int;
 use std::io;
@@ -47,10 +47,22 @@ pub(crate) fn call<R: Return>(call: impl FnOnce() -> R) -> io::Result<R> {
     lwp::enter()?;
     let result = call();
     if result.failed() {
-        Err(Errno::last().into())
+        Err(failure())
     } else {
         Ok(result)
     }
+}
+
+/// Why this thread's last system call failed, with what the kernel lacks if that is why.
+fn failure() -> io::Error {
+    let errno = Errno::last();
+    let mut what = [0; 128];
+    let length = rump_sys::lite::lacked(&mut what);
+    if length == 0 {
+        return errno.into();
+    }
+    let what = String::from_utf8_lossy(&what[..length]);
+    Lacking::new(what.into_owned(), errno).into()
 }
 
 /// The same, again as long as it is interrupted.

@@ -3,7 +3,6 @@
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # if !rump::kernel::available() { return Ok(()) }
-//! # if rump_sys::kernel::KIND != rump_sys::kernel::Kind::Netbsd { return Ok(()) }
 //! use rump::iface::route;
 //!
 //! # let _kernel = rump::Kernel::builder().boot()?;
