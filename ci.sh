@@ -29,9 +29,10 @@ step_fmt() { cargo fmt --all --check; }
 step_clippy() { cargo clippy --workspace --features async,npf --all-targets -- -D warnings; }
 step_nostd() {
     cargo check -p rump-hyper --no-default-features
+    cargo check -p rump-linux
     # On a target that has no std, where rustup has it.
     if rustc --print target-libdir --target x86_64-unknown-none | xargs test -d; then
-        cargo build -p rump-lite --target x86_64-unknown-none
+        cargo build -p rump-lite -p rump-linux --target x86_64-unknown-none
     else
         cargo check -p rump-lite
         echo "skipped: nostd::x86_64-unknown-none: rustup target add x86_64-unknown-none" | tee -a "$log"

@@ -45,6 +45,7 @@ constants! {
         SHUT_RDWR: c_int = 2;
         SOMAXCONN: c_int = 128;
         SCM_RIGHTS: c_int = 0x01;
+        SCM_TIMESTAMP: c_int = 0x08;
         MSG_EOR: c_int = 0x0008;
         SO_USELOOPBACK: c_int = 0x0040;
         SO_TIMESTAMP: c_int = 0x2000;
@@ -82,6 +83,7 @@ constants! {
         IPV6_V6ONLY: c_int = 27;
         IPV6_PORTRANGE: c_int = 14;
         IPV6_RECVPKTINFO: c_int = 36;
+        IPV6_PKTINFO: c_int = 46;
         IPV6_TCLASS: c_int = 61;
         IPV6CTL_DEFHLIM: c_int = 3;
     }

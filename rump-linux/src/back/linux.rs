@@ -1,0 +1,203 @@
+//! A host that is a Linux process.
+#![allow(unsafe_code)]
+
+use crate::errno::Errno;
+use crate::host::{Host, Slot};
+use crate::memory::{Fault, Memory};
+use crate::raw::general;
+use crate::wait::Waker;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::ffi::c_long;
+use core::ptr::{null, with_exposed_provenance_mut};
+use std::thread::JoinHandle;
+
+/// The Linux process that this is part of. The program's memory is the process's own,
+/// copied with `process_vm_readv(2)` and `process_vm_writev(2)`, which answer `EFAULT`
+/// where an access would fault.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LinuxHost;
+
+fn result(returned: c_long) -> Result<u64, Errno> {
+    u64::try_from(returned).map_err(|_| {
+        let number = std::io::Error::last_os_error().raw_os_error();
+        Errno(number.unwrap_or(libc::EIO) as u32)
+    })
+}
+
+/// Copies between a local buffer and an address of this process.
+fn copy(number: c_long, local: *mut u8, length: usize, address: u64) -> Result<(), Fault> {
+    if length == 0 {
+        return Ok(());
+    }
+    let local = libc::iovec {
+        iov_base: local.cast(),
+        iov_len: length,
+    };
+    let remote = libc::iovec {
+        iov_base: with_exposed_provenance_mut(address as usize),
+        iov_len: length,
+    };
+    // SAFETY: the local buffer is valid for its length by the callers below; the remote
+    // address is checked by the kernel. That the program lets a system call write there
+    // is what it asked for.
+    let copied = unsafe {
+        libc::syscall(
+            number,
+            c_long::from(libc::getpid()),
+            &raw const local,
+            1 as c_long,
+            &raw const remote,
+            1 as c_long,
+            0 as c_long,
+        )
+    };
+    if copied == length as c_long {
+        Ok(())
+    } else {
+        Err(Fault)
+    }
+}
+
+impl Memory for LinuxHost {
+    fn read(&self, address: u64, into: &mut [u8]) -> Result<(), Fault> {
+        copy(
+            libc::SYS_process_vm_readv,
+            into.as_mut_ptr(),
+            into.len(),
+            address,
+        )
+    }
+    fn write(&self, address: u64, from: &[u8]) -> Result<(), Fault> {
+        // The local side is only read.
+        copy(
+            libc::SYS_process_vm_writev,
+            from.as_ptr().cast_mut(),
+            from.len(),
+            address,
+        )
+    }
+}
+
+/// A descriptor of the host, closed at the end.
+struct Owned(i32);
+impl Drop for Owned {
+    fn drop(&mut self) {
+        // SAFETY: it is this one's own.
+        unsafe { libc::close(self.0) };
+    }
+}
+
+/// A thread that polls for a waiter, and the event that ends it.
+struct Watch {
+    stop: Owned,
+    thread: Option<JoinHandle<()>>,
+}
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let one = 1u64;
+        // SAFETY: eight bytes are read.
+        unsafe { libc::write(self.stop.0, (&raw const one).cast(), 8) };
+        if let Some(thread) = self.thread.take() {
+            // It has nothing to say, and does not panic.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Host for LinuxHost {
+    fn call(&self, number: u32, a: [u64; 6]) -> i64 {
+        // SAFETY: the program itself asked for this call, of which this process is part; it
+        // is not about descriptors or memory of the personality.
+        let returned =
+            unsafe { libc::syscall(c_long::from(number), a[0], a[1], a[2], a[3], a[4], a[5]) };
+        result(returned).map_or_else(|errno| -i64::from(errno.0), |value| value as i64)
+    }
+
+    fn reserve(&self, slot: Slot) -> Result<i32, Errno> {
+        // SAFETY: plain descriptors.
+        let blank = Owned(result(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) }.into())? as i32);
+        let taken = match slot {
+            Slot::Lowest(from) if blank.0 >= from => {
+                let number = blank.0;
+                core::mem::forget(blank);
+                return Ok(number);
+            }
+            // SAFETY: as above.
+            Slot::Lowest(from) => unsafe { libc::fcntl(blank.0, libc::F_DUPFD_CLOEXEC, from) },
+            Slot::Exactly(number) if number == blank.0 => {
+                core::mem::forget(blank);
+                return Ok(number);
+            }
+            // SAFETY: as above; what had the number was given up by the program.
+            Slot::Exactly(number) => unsafe { libc::dup3(blank.0, number, libc::O_CLOEXEC) },
+        };
+        result(taken.into()).map(|number| number as i32)
+    }
+
+    fn release(&self, number: i32) {
+        drop(Owned(number));
+    }
+
+    fn poll(&self, fds: &mut [general::pollfd], timeout: Option<u64>) -> Result<usize, Errno> {
+        let limit = timeout.map(|nanos| libc::timespec {
+            tv_sec: (nanos / 1_000_000_000) as i64,
+            tv_nsec: (nanos % 1_000_000_000) as i64,
+        });
+        let limit = limit.as_ref().map_or(null(), core::ptr::from_ref);
+        // SAFETY: the entries are borrowed, and have the layout of the C library's.
+        let ready =
+            unsafe { libc::ppoll(fds.as_mut_ptr().cast(), fds.len() as u64, limit, null()) };
+        result(ready.into()).map(|count| count as usize)
+    }
+
+    fn watch(&self, fds: &[general::pollfd], waker: Waker) -> Box<dyn Send> {
+        // SAFETY: a plain descriptor.
+        let stop = Owned(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) });
+        let mut fds: Vec<_> = fds.to_vec();
+        fds.push(general::pollfd {
+            fd: stop.0,
+            events: libc::POLLIN,
+            revents: 0,
+        });
+        let thread = std::thread::spawn(move || {
+            // One that cannot poll must not let the waiter wait forever.
+            let _ = LinuxHost.poll(&mut fds, None);
+            waker.wake();
+        });
+        Box::new(Watch {
+            stop,
+            thread: Some(thread),
+        })
+    }
+
+    fn now(&self, clock: u32) -> u64 {
+        let mut time = libc::timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        // SAFETY: one time is written.
+        unsafe { libc::clock_gettime(clock as i32, &raw mut time) };
+        time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+    }
+
+    fn mask(&self, mask: u64) -> u64 {
+        let mut old = 0u64;
+        // SAFETY: the kernel's masks have eight bytes.
+        unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigprocmask,
+                libc::SIG_SETMASK,
+                &raw const mask,
+                &raw mut old,
+                8,
+            )
+        };
+        old
+    }
+
+    fn broken_pipe(&self) {
+        // SAFETY: what a write to a closed pipe does.
+        unsafe { libc::raise(libc::SIGPIPE) };
+    }
+}

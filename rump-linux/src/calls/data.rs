@@ -1,0 +1,142 @@
+//! `read(2)` and `write(2)`, with vectors, and copies from one descriptor to another.
+
+use super::message::PIECE;
+use super::{Args, Outcome};
+use crate::errno::Errno;
+use crate::memory::{Buffers, get, put};
+use crate::object::{Description, Object};
+use crate::process::Process;
+use crate::raw::general;
+use alloc::sync::Arc;
+use alloc::vec;
+use rump_abi::{POLLIN, POLLOUT};
+
+impl Process {
+    fn read_from(&self, one: &Arc<Description>, buffers: &Buffers) -> Outcome {
+        match &one.object {
+            Object::Socket(socket) => {
+                if buffers.len() == 0 && socket.is_stream() {
+                    return Ok(0);
+                }
+                let (received, ..) = self.receive(one, socket, buffers, 0, 0)?;
+                Ok(received.length as i64)
+            }
+            Object::Pipe(fd) => {
+                let mut data = vec![0; buffers.len().min(PIECE) as usize];
+                let length = self.attempt(one, POLLIN, one.waits(), None, || {
+                    Ok(self.kernel.read(fd.number, &mut data)?)
+                })?;
+                buffers.write(&*self.host, 0, &data[..length])?;
+                Ok(length as i64)
+            }
+            Object::Event(event) => self.number(one, buffers, || event.take()),
+            Object::Timer(timer) => self.number(one, buffers, || timer.take(&*self.host)),
+            Object::Epoll(_) => Err(Errno::EINVAL),
+        }
+    }
+
+    /// Reads a number of eight bytes.
+    fn number(
+        &self,
+        one: &Arc<Description>,
+        buffers: &Buffers,
+        take: impl FnMut() -> Result<u64, Errno>,
+    ) -> Outcome {
+        if buffers.len() < 8 {
+            return Err(Errno::EINVAL);
+        }
+        let number = self.attempt(one, POLLIN, one.waits(), None, take)?;
+        buffers.write(&*self.host, 0, &number.to_ne_bytes())?;
+        Ok(8)
+    }
+
+    fn write_to(&self, one: &Arc<Description>, buffers: &Buffers) -> Outcome {
+        match &one.object {
+            Object::Socket(socket) => self.send(one, socket, buffers, &[], &[], 0),
+            Object::Pipe(fd) => {
+                let mut data = vec![0; buffers.len().min(PIECE) as usize];
+                let mut done = 0;
+                while done < buffers.len() {
+                    let part = &mut data[..(buffers.len() - done).min(PIECE) as usize];
+                    buffers.read(&*self.host, done, part)?;
+                    let once = self.attempt(one, POLLOUT, one.waits(), None, || {
+                        Ok(self.kernel.write(fd.number, part)?)
+                    });
+                    match once {
+                        Ok(length) => done += length as u64,
+                        Err(_) if done > 0 => break,
+                        Err(errno) => {
+                            if errno == Errno::EPIPE {
+                                self.host.broken_pipe();
+                            }
+                            return Err(errno);
+                        }
+                    }
+                }
+                Ok(done as i64)
+            }
+            Object::Event(event) => {
+                if buffers.len() < 8 {
+                    return Err(Errno::EINVAL);
+                }
+                let mut number = [0; 8];
+                buffers.read(&*self.host, 0, &mut number)?;
+                let number = u64::from_ne_bytes(number);
+                self.attempt(one, POLLOUT, one.waits(), None, || event.add(number))?;
+                Ok(8)
+            }
+            Object::Timer(_) | Object::Epoll(_) => Err(Errno::EINVAL),
+        }
+    }
+}
+
+pub(crate) fn read(process: &Process, args: &Args) -> Outcome {
+    let one = process.find(args[0])?;
+    process.read_from(&one, &Buffers::one(args[1], args[2])?)
+}
+
+pub(crate) fn write(process: &Process, args: &Args) -> Outcome {
+    let one = process.find(args[0])?;
+    process.write_to(&one, &Buffers::one(args[1], args[2])?)
+}
+
+fn vectors(process: &Process, args: &Args) -> Result<Buffers, Errno> {
+    Buffers::several(&*process.host, args[1], args[2], Errno::EINVAL)
+}
+
+pub(crate) fn readv(process: &Process, args: &Args) -> Outcome {
+    let one = process.find(args[0])?;
+    process.read_from(&one, &vectors(process, args)?)
+}
+
+pub(crate) fn writev(process: &Process, args: &Args) -> Outcome {
+    let one = process.find(args[0])?;
+    process.write_to(&one, &vectors(process, args)?)
+}
+
+/// `lseek(2)`, `pread(2)` and others that need a position.
+pub(crate) fn no_position(_: &Process, _: &Args) -> Outcome {
+    Err(Errno::ESPIPE)
+}
+
+/// `sendfile(2)` onto a descriptor of ours asks the program to copy itself: programs that
+/// use it fall back to `read(2)` and `write(2)`, as they do for files that cannot be mapped.
+pub(crate) fn sendfile(process: &Process, args: &Args) -> Outcome {
+    if process.owns(args[0] as i32) || process.owns(args[1] as i32) {
+        if args[2] != 0 {
+            // The position must be there even so.
+            let position: i64 = get(&*process.host, args[2])?;
+            put(&*process.host, args[2], &position)?;
+        }
+        return Err(Errno::EINVAL);
+    }
+    Ok(process.host.call(general::__NR_sendfile, *args))
+}
+
+/// `splice(2)`: as [`sendfile`].
+pub(crate) fn splice(process: &Process, args: &Args) -> Outcome {
+    if process.owns(args[0] as i32) || process.owns(args[2] as i32) {
+        return Err(Errno::EINVAL);
+    }
+    Ok(process.host.call(general::__NR_splice, *args))
+}

@@ -1,0 +1,335 @@
+//! Sending and receiving: `sendto(2)`, `sendmsg(2)`, `sendmmsg(2)` and their counterparts.
+
+use super::{Args, Outcome};
+use crate::errno::Errno;
+use crate::kernel::{Received, Room};
+use crate::memory::{Buffers, get, put};
+use crate::object::{Description, Socket};
+use crate::process::Process;
+use crate::raw::{general, lacking, net};
+use crate::translate::address::{LONGEST, to_linux, to_netbsd};
+use crate::translate::{control, flags};
+use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::mem::offset_of;
+use rump_abi::{POLLIN, POLLOUT};
+
+/// What is moved through this crate's memory at a time.
+pub(crate) const PIECE: u64 = 128 << 10;
+/// The longest message of UDP's with its headers.
+const LONGEST_MESSAGE: u64 = 65_535;
+/// The most control messages, in bytes.
+const MOST_CONTROL: usize = 4096;
+/// `sizeof(struct mmsghdr)`, and where its result stands.
+const MMSGHDR: u64 = size_of::<net::mmsghdr>() as u64;
+const MSG_LEN: u64 = offset_of!(net::mmsghdr, msg_len) as u64;
+
+/// A message as the program describes it.
+struct Message {
+    buffers: Buffers,
+    name: (u64, u32),
+    control: (u64, usize),
+}
+
+impl Message {
+    fn read(process: &Process, at: u64) -> Result<Self, Errno> {
+        let header: net::msghdr = get(&*process.host, at)?;
+        let name_length = header.msg_namelen;
+        if name_length < 0 {
+            return Err(Errno::EINVAL);
+        }
+        Ok(Self {
+            buffers: Buffers::several(
+                &*process.host,
+                header.msg_iov as u64,
+                header.msg_iovlen as u64,
+                Errno::EMSGSIZE,
+            )?,
+            name: (header.msg_name as u64, name_length as u32),
+            control: (header.msg_control as u64, header.msg_controllen),
+        })
+    }
+}
+
+impl Process {
+    /// Sends the program's bytes over a socket.
+    pub(crate) fn send(
+        &self,
+        one: &Arc<Description>,
+        socket: &Socket,
+        buffers: &Buffers,
+        name: &[u8],
+        control: &[u8],
+        flags: u32,
+    ) -> Outcome {
+        let options = flags::send(flags)?;
+        let waits = one.waits() && flags & net::MSG_DONTWAIT == 0;
+        let timeout = socket.state.lock().send_timeout;
+        let total = buffers.len();
+        if !socket.is_stream() && total > LONGEST_MESSAGE {
+            return Err(Errno::EMSGSIZE);
+        }
+        let mut piece = vec![0; total.min(PIECE) as usize];
+        let mut sent = 0;
+        let result = loop {
+            let part = &mut piece[..(total - sent).min(PIECE) as usize];
+            if let Err(fault) = buffers.read(&*self.host, sent, part) {
+                break Err(fault.into());
+            }
+            let once = self.attempt(one, POLLOUT, waits, timeout, || {
+                Ok(self
+                    .kernel
+                    .sendmsg(socket.fd.number, part, name, control, options)?)
+            });
+            match once {
+                Ok(length) => sent += length as u64,
+                Err(errno) => break Err(errno),
+            }
+            if sent == total || !socket.is_stream() {
+                break Ok(());
+            }
+        };
+        match result {
+            // What was sent counts.
+            Err(_) if sent > 0 => Ok(sent as i64),
+            Err(errno) => Err(self.send_error(socket, errno, flags)),
+            Ok(()) => Ok(sent as i64),
+        }
+    }
+
+    /// Linux's error for one of sending, and its signal.
+    fn send_error(&self, socket: &Socket, errno: Errno, flags: u32) -> Errno {
+        let errno = match errno {
+            Errno::ENOTCONN if socket.is_stream() => Errno::EPIPE,
+            Errno::ENOTCONN => Errno::EDESTADDRREQ,
+            // NetBSD's queue of an interface is full; Linux's sender would wait.
+            other => other,
+        };
+        if errno == Errno::EPIPE && flags & net::MSG_NOSIGNAL == 0 {
+            self.host.broken_pipe();
+        }
+        errno
+    }
+
+    /// The address of a message, for the kernel; streams have none.
+    fn destination(
+        &self,
+        socket: &Socket,
+        (address, length): (u64, u32),
+    ) -> Result<Vec<u8>, Errno> {
+        if address == 0 || length == 0 {
+            return Ok(Vec::new());
+        }
+        let name = self.take_name(address, length.into())?;
+        if socket.is_stream() {
+            return Ok(Vec::new());
+        }
+        let name = to_netbsd(&name, socket.domain)?;
+        // NetBSD sends over a connected socket only without an address.
+        let mut peer = [0; LONGEST];
+        let connected = socket.state.lock().connected;
+        if connected {
+            let length = self.kernel.getpeername(socket.fd.number, &mut peer);
+            if length.is_ok_and(|length| peer.get(1..length) == name.get(1..)) {
+                return Ok(Vec::new());
+            }
+        }
+        Ok(name)
+    }
+
+    /// Receives over a socket into the program's buffers: what the kernel said, with the
+    /// length that the program is told, the sender's address and the control messages.
+    pub(crate) fn receive(
+        &self,
+        one: &Arc<Description>,
+        socket: &Socket,
+        buffers: &Buffers,
+        control: usize,
+        flags: u32,
+    ) -> Result<(Received, Vec<u8>, Vec<u8>), Errno> {
+        let options = flags::receive(flags)?;
+        let waits = one.waits() && flags & net::MSG_DONTWAIT == 0;
+        let stream = socket.is_stream();
+        let (timeout, state) = {
+            let state = socket.state.lock();
+            (state.receive_timeout, (state.connected, state.listening))
+        };
+        if stream && (!state.0 || state.1) {
+            return Err(Errno::ENOTCONN);
+        }
+        let total = buffers.len();
+        let whole = flags & net::MSG_TRUNC != 0 && !stream;
+        let room = if whole {
+            LONGEST_MESSAGE
+        } else {
+            total.min(PIECE)
+        };
+        let mut data = vec![0; room as usize];
+        let mut name = vec![0; LONGEST];
+        let mut messages = vec![0; control];
+        let mut done = 0;
+        let mut received = Received::default();
+        loop {
+            let wanted = if whole {
+                room
+            } else {
+                (total - done).min(PIECE)
+            } as usize;
+            let once = self.attempt(one, POLLIN, waits, timeout, || {
+                let room = Room {
+                    data: &mut data[..wanted],
+                    name: &mut name,
+                    control: &mut messages,
+                };
+                Ok(self.kernel.recvmsg(socket.fd.number, room, options)?)
+            });
+            match once {
+                Ok(once) => received = once,
+                Err(_) if done > 0 => break,
+                Err(errno) => return Err(errno),
+            }
+            let copied = (received.length as u64).min(total - done) as usize;
+            if !(stream && flags & net::MSG_TRUNC != 0) {
+                buffers.write(&*self.host, done, &data[..copied])?;
+            }
+            done += if whole { received.length } else { copied } as u64;
+            let again = flags & net::MSG_WAITALL != 0
+                && flags & (net::MSG_PEEK | net::MSG_DONTWAIT) == 0
+                && one.waits();
+            if received.length == 0 || !stream || done >= total || !again {
+                break;
+            }
+        }
+        if whole && done > total {
+            received.flags |= rump_abi::MSG_TRUNC;
+        }
+        received.length = done as usize;
+        name.truncate(if stream { 0 } else { received.name });
+        messages.truncate(received.control);
+        Ok((received, name, messages))
+    }
+
+    fn send_message(&self, fd: u64, at: u64, flags: u32) -> Outcome {
+        let one = self.find(fd)?;
+        let socket = one.socket().ok_or(Errno::ENOTSOCK)?;
+        let message = Message::read(self, at)?;
+        let name = self.destination(socket, message.name)?;
+        let (address, length) = message.control;
+        if length > MOST_CONTROL {
+            return Err(Errno::ENOBUFS);
+        }
+        let mut bytes = vec![0; length];
+        self.host.read(address, &mut bytes)?;
+        let control = control::to_netbsd(&bytes)?;
+        self.send(&one, socket, &message.buffers, &name, &control, flags)
+    }
+
+    fn receive_message(&self, fd: u64, at: u64, flags: u32) -> Outcome {
+        let one = self.find(fd)?;
+        let socket = one.socket().ok_or(Errno::ENOTSOCK)?;
+        let message = Message::read(self, at)?;
+        let room = message.control.1.min(MOST_CONTROL);
+        let (received, name, control) =
+            self.receive(&one, socket, &message.buffers, room, flags)?;
+        let mut result = flags::received(received.flags);
+        let control = control::to_linux(&control);
+        let told = control.len().min(message.control.1);
+        if told < control.len() {
+            result |= net::MSG_CTRUNC;
+        }
+        self.host.write(message.control.0, &control[..told])?;
+        if message.name.0 != 0 {
+            let name = to_linux(&name);
+            let room = name.len().min(message.name.1 as usize);
+            self.host.write(message.name.0, &name[..room])?;
+            let place = at + offset_of!(net::msghdr, msg_namelen) as u64;
+            put(&*self.host, place, &(name.len() as i32))?;
+        }
+        let place = at + offset_of!(net::msghdr, msg_controllen) as u64;
+        put(&*self.host, place, &(told as u64))?;
+        let place = at + offset_of!(net::msghdr, msg_flags) as u64;
+        put(&*self.host, place, &result)?;
+        Ok(received.length as i64)
+    }
+
+    /// One message after the other; what was done before an error counts.
+    fn several(
+        &self,
+        [_, vector, count, ..]: &Args,
+        mut each: impl FnMut(u64, usize) -> Outcome,
+    ) -> Outcome {
+        let count = (*count as u32).min(1024) as usize;
+        let mut done = 0;
+        while done < count {
+            let at = vector
+                .checked_add(done as u64 * MMSGHDR)
+                .ok_or(Errno::EFAULT)?;
+            let once = each(at, done).and_then(|length| {
+                let place = at.checked_add(MSG_LEN).ok_or(Errno::EFAULT)?;
+                Ok(put(&*self.host, place, &(length as u32))?)
+            });
+            match once {
+                Ok(()) => done += 1,
+                Err(_) if done > 0 => break,
+                Err(errno) => return Err(errno),
+            }
+        }
+        Ok(done as i64)
+    }
+}
+
+pub(crate) fn sendto(process: &Process, args: &Args) -> Outcome {
+    let one = process.find(args[0])?;
+    let socket = one.socket().ok_or(Errno::ENOTSOCK)?;
+    let buffers = Buffers::one(args[1], args[2])?;
+    let name = process.destination(socket, (args[4], args[5] as u32))?;
+    process.send(&one, socket, &buffers, &name, &[], args[3] as u32)
+}
+
+pub(crate) fn recvfrom(process: &Process, args: &Args) -> Outcome {
+    let one = process.find(args[0])?;
+    let socket = one.socket().ok_or(Errno::ENOTSOCK)?;
+    let buffers = Buffers::one(args[1], args[2])?;
+    let (received, name, _) = process.receive(&one, socket, &buffers, 0, args[3] as u32)?;
+    if args[4] != 0 {
+        process.give_name(args[4], args[5], &name)?;
+    }
+    Ok(received.length as i64)
+}
+
+pub(crate) fn sendmsg(process: &Process, args: &Args) -> Outcome {
+    process.send_message(args[0], args[1], args[2] as u32)
+}
+
+pub(crate) fn recvmsg(process: &Process, args: &Args) -> Outcome {
+    process.receive_message(args[0], args[1], args[2] as u32)
+}
+
+pub(crate) fn sendmmsg(process: &Process, args: &Args) -> Outcome {
+    process.several(args, |at, _| {
+        process.send_message(args[0], at, args[3] as u32)
+    })
+}
+
+pub(crate) fn recvmmsg(process: &Process, args: &Args) -> Outcome {
+    let flags = args[3] as u32;
+    let deadline = match args[4] {
+        0 => None,
+        at => {
+            let limit: general::__kernel_timespec = get(&*process.host, at)?;
+            Some(process.now().saturating_add(super::poll::nanos(&limit)?))
+        }
+    };
+    process.several(args, |at, done| {
+        let mut flags = flags;
+        // Linux looks at the time between messages only.
+        if done > 0 && deadline.is_some_and(|deadline| process.now() >= deadline) {
+            return Err(Errno::EAGAIN);
+        }
+        if done > 0 && flags & lacking::MSG_WAITFORONE != 0 {
+            flags |= net::MSG_DONTWAIT;
+        }
+        process.receive_message(args[0], at, flags)
+    })
+}

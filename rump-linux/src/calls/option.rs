@@ -1,0 +1,216 @@
+//! `getsockopt(2)` and `setsockopt(2)`, after the table of options.
+
+use super::{Args, Outcome};
+use crate::errno::{Errno, Failure};
+use crate::memory::{get, put};
+use crate::object::Socket;
+use crate::process::Process;
+use crate::raw::{general, net};
+use crate::translate::options::{How, Own, find};
+use alloc::vec;
+use alloc::vec::Vec;
+use rump_abi as abi;
+
+/// The longest value that is looked at.
+const LONGEST: usize = 256;
+/// Linux's smallest buffers (`SOCK_MIN_SNDBUF` and `SOCK_MIN_RCVBUF`, halved as it doubles).
+const SMALLEST_BUFFER: i32 = 2304;
+/// What the stack's congestion control is called.
+const CONGESTION: &[u8] = b"reno\0";
+
+/// Whether there are options of this level on this socket.
+fn fits(socket: &Socket, level: u32) -> bool {
+    match level {
+        net::SOL_SOCKET | net::SOL_IP => true,
+        net::SOL_TCP => socket.is_stream(),
+        net::SOL_IPV6 => socket.domain == net::AF_INET6,
+        _ => false,
+    }
+}
+
+/// `misfit` is the answer where there are none of this level.
+fn lookup(socket: &Socket, level: u32, name: u32, misfit: Errno) -> Result<How, Errno> {
+    if !fits(socket, level) {
+        return Err(misfit);
+    }
+    let how = find(level, name).ok_or(Errno::ENOPROTOOPT)?;
+    // NetBSD has IPv4's options on IPv4's sockets only; they are kept for the others.
+    let foreign = level == net::SOL_IP && socket.domain == net::AF_INET6;
+    Ok(match how {
+        How::Int(..) | How::Bool(..) | How::Byte(..) if foreign => How::Kept(0),
+        other => other,
+    })
+}
+
+pub(crate) fn setsockopt(process: &Process, args: &Args) -> Outcome {
+    let one = process.find(args[0])?;
+    let socket = one.socket().ok_or(Errno::ENOTSOCK)?;
+    let (level, name) = (args[1] as u32, args[2] as u32);
+    let length = usize::try_from(args[4] as i32).map_err(|_| Errno::EINVAL)?;
+    let how = lookup(socket, level, name, Errno::ENOPROTOOPT)?;
+    let mut value = vec![0; length.min(LONGEST)];
+    process.host.read(args[3], &mut value)?;
+    let int = || {
+        let bytes = value.first_chunk().ok_or(Errno::EINVAL)?;
+        Ok::<_, Errno>(i32::from_ne_bytes(*bytes))
+    };
+    let fd = socket.fd.number;
+    let set = |level, name, value: &[u8]| process.kernel.setsockopt(fd, level, name, value);
+    match how {
+        How::Int(level, name) => set(level, name, &int()?.to_ne_bytes())?,
+        How::Bool(level, name) => set(level, name, &i32::from(int()? != 0).to_ne_bytes())?,
+        // IPv4's may be given in one byte.
+        How::Byte(level, name) => {
+            let number = match value[..] {
+                [byte] => byte.into(),
+                _ => int()?,
+            };
+            let default = if name == abi::IP_MULTICAST_TTL && number == -1 {
+                1
+            } else {
+                number
+            };
+            let byte = u8::try_from(default).map_err(|_| Errno::EINVAL)?;
+            set(level, name, &[byte])?;
+        }
+        How::Size(level, name) => set_size(process, fd, (level, name), int()?)?,
+        How::Same(level, name, size) => {
+            set(level, name, value.get(..size).ok_or(Errno::EINVAL)?)?;
+        }
+        How::Group(level, name) => set(level, name, &group(&value)?)?,
+        How::Kept(_) => {
+            let bytes = int()?.to_ne_bytes().to_vec();
+            socket.state.lock().kept.insert((level, name), bytes);
+        }
+        How::Told(_) => return Err(Errno::ENOPROTOOPT),
+        How::Own(Own::ReceiveTimeout) => {
+            let time = timeout(process, args)?;
+            socket.state.lock().receive_timeout = time;
+        }
+        How::Own(Own::SendTimeout) => {
+            let time = timeout(process, args)?;
+            socket.state.lock().send_timeout = time;
+        }
+        How::Own(Own::Congestion) => {
+            let asked = value.split(|byte| *byte == 0).next();
+            if asked != CONGESTION.split_last().map(|(_, name)| name) {
+                return Err(Errno::ENOENT);
+            }
+        }
+        How::Own(_) => return Err(Errno::ENOPROTOOPT),
+    }
+    Ok(0)
+}
+
+/// Linux takes the largest size that is allowed for one that is not; NetBSD refuses.
+fn set_size(process: &Process, fd: i32, (level, name): (i32, i32), size: i32) -> Result<(), Errno> {
+    let mut size = size.max(SMALLEST_BUFFER);
+    loop {
+        let set = process
+            .kernel
+            .setsockopt(fd, level, name, &size.to_ne_bytes());
+        match set {
+            Err(Failure(abi::ENOBUFS)) if size > SMALLEST_BUFFER => {
+                size = (size / 2).max(SMALLEST_BUFFER);
+            }
+            other => return Ok(other?),
+        }
+    }
+}
+
+/// `struct ip_mreq`, or `struct ip_mreqn` without an index.
+fn group(value: &[u8]) -> Result<[u8; 8], Errno> {
+    if value.get(8..12).is_some_and(|index| index != [0; 4]) {
+        // By index: NetBSD's has addresses only.
+        return Err(Errno::ENODEV);
+    }
+    value.first_chunk().copied().ok_or(Errno::EINVAL)
+}
+
+/// `SO_RCVTIMEO` and `SO_SNDTIMEO`; zero is no limit.
+fn timeout(process: &Process, args: &Args) -> Result<Option<u64>, Errno> {
+    if (args[4] as usize) < size_of::<general::timeval>() {
+        return Err(Errno::EINVAL);
+    }
+    let time: general::timeval = get(&*process.host, args[3])?;
+    if !(0..1_000_000).contains(&time.tv_usec) {
+        return Err(Errno::EDOM);
+    }
+    // A negative time is none at all.
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    let micros = seconds.saturating_mul(1_000_000) + time.tv_usec as u64;
+    Ok((micros > 0 && time.tv_sec >= 0).then(|| micros.saturating_mul(1000)))
+}
+
+pub(crate) fn getsockopt(process: &Process, args: &Args) -> Outcome {
+    let one = process.find(args[0])?;
+    let socket = one.socket().ok_or(Errno::ENOTSOCK)?;
+    let (level, name) = (args[1] as u32, args[2] as u32);
+    let room: i32 = get(&*process.host, args[4])?;
+    let room = usize::try_from(room).map_err(|_| Errno::EINVAL)?;
+    let misfit = match socket.domain {
+        net::AF_INET => Errno::EOPNOTSUPP,
+        _ => Errno::ENOPROTOOPT,
+    };
+    let how = lookup(socket, level, name, misfit)?;
+    let number = |level, name| -> Result<i32, Errno> {
+        let mut value = [0; 4];
+        let fd = socket.fd.number;
+        let length = process.kernel.getsockopt(fd, level, name, &mut value)?;
+        // Some are told in one byte.
+        Ok(if length == 1 {
+            value[0].into()
+        } else {
+            i32::from_ne_bytes(value)
+        })
+    };
+    let int = |number: i32| number.to_ne_bytes().to_vec();
+    let state = socket.state.lock().clone();
+    let value: Vec<u8> = match how {
+        How::Int(level, name) | How::Byte(level, name) => int(number(level, name)?),
+        How::Bool(level, name) => int((number(level, name)? != 0).into()),
+        How::Size(level, name) => int(number(level, name)?.saturating_mul(2)),
+        How::Same(level, name, size) => {
+            let mut value = vec![0; size];
+            process
+                .kernel
+                .getsockopt(socket.fd.number, level, name, &mut value)?;
+            if name == abi::SO_LINGER {
+                // NetBSD tells the flag's own bit.
+                let on = i32::from(value[..4] != [0; 4]);
+                value[..4].copy_from_slice(&on.to_ne_bytes());
+            }
+            value
+        }
+        How::Group(..) => return Err(Errno::ENOPROTOOPT),
+        How::Kept(default) => {
+            let kept = state.kept.get(&(level, name)).cloned();
+            kept.unwrap_or_else(|| int(default))
+        }
+        How::Told(number) => int(number),
+        How::Own(own) => match own {
+            Own::Error => int(process.take_error(socket)? as i32),
+            Own::Type => int(socket.kind as i32),
+            Own::Domain => int(socket.domain as i32),
+            Own::Protocol => int(socket.protocol as i32),
+            Own::Listening => int(state.listening.into()),
+            Own::ReceiveTimeout => time(state.receive_timeout),
+            Own::SendTimeout => time(state.send_timeout),
+            Own::Congestion => {
+                let mut name = CONGESTION.to_vec();
+                name.resize(16, 0);
+                name
+            }
+        },
+    };
+    let given = value.len().min(room);
+    process.host.write(args[3], &value[..given])?;
+    put(&*process.host, args[4], &(given as i32))?;
+    Ok(0)
+}
+
+fn time(timeout: Option<u64>) -> Vec<u8> {
+    let micros = timeout.unwrap_or(0) / 1000;
+    let parts = [micros / 1_000_000, micros % 1_000_000];
+    parts.iter().flat_map(|part| part.to_ne_bytes()).collect()
+}

@@ -1,0 +1,117 @@
+//! What a description is ready for, in the terms of Linux's `poll(2)`.
+
+use crate::errno::Errno;
+use crate::object::{Description, Object, Socket};
+use crate::process::Process;
+use crate::raw::general::{POLLERR, POLLHUP, POLLPRI};
+use crate::translate::flags::{IN, OUT, RDHUP};
+use rump_abi as abi;
+
+impl Process {
+    /// What it is ready for now, and the number of its last change where these are counted.
+    pub(crate) fn ready(&self, one: &Description) -> Result<(u32, u64), Errno> {
+        let bits = |read, write| if read { IN } else { 0 } | if write { OUT } else { 0 };
+        Ok(match &one.object {
+            Object::Socket(socket) => (self.socket_ready(socket)?, 0),
+            Object::Pipe(fd) => {
+                let found = self.polled(fd.number)?;
+                let hung_up = found & abi::POLLHUP != 0;
+                let writes = one.flags() & crate::raw::general::O_ACCMODE != 0;
+                let ready = if writes {
+                    bits(false, found & abi::POLLOUT != 0) | if hung_up { POLLERR } else { 0 }
+                } else {
+                    bits(found & abi::POLLIN != 0 && !hung_up, false)
+                        | if hung_up { POLLHUP } else { 0 }
+                };
+                (ready, 0)
+            }
+            Object::Event(event) => {
+                let (read, write, change) = event.ready();
+                (bits(read, write), change)
+            }
+            Object::Timer(timer) => {
+                let (due, change) = timer.ready(&*self.host);
+                (bits(due, false), change)
+            }
+            Object::Epoll(epoll) => (bits(self.epoll_is_ready(epoll)?, false), 0),
+        })
+    }
+
+    fn polled(&self, fd: i32) -> Result<i16, Errno> {
+        let mut entry = [abi::pollfd {
+            fd,
+            events: abi::POLLIN | abi::POLLOUT | abi::POLLPRI,
+            revents: 0,
+        }];
+        self.kernel.poll(&mut entry, 0)?;
+        Ok(entry[0].revents)
+    }
+
+    fn socket_ready(&self, socket: &Socket) -> Result<u32, Errno> {
+        let found = self.polled(socket.fd.number)?;
+        let state = socket.state.lock().clone();
+        let mut ready = 0;
+        if found & abi::POLLIN != 0 {
+            ready |= IN;
+        }
+        if found & abi::POLLPRI != 0 {
+            ready |= POLLPRI;
+        }
+        if state.listening {
+            return Ok(ready);
+        }
+        if socket.is_stream() && !state.connected {
+            return Ok(OUT | POLLHUP);
+        }
+        if found & abi::POLLOUT != 0 {
+            ready |= OUT;
+        }
+        // An error or an end makes a socket readable in NetBSD, too.
+        if found & abi::POLLIN != 0 {
+            let (read_ended, write_ended, error) = self.ends(socket)?;
+            if error {
+                ready |= POLLERR;
+            }
+            if read_ended && socket.is_stream() {
+                ready |= RDHUP;
+                if write_ended {
+                    ready |= POLLHUP | OUT;
+                }
+            }
+        }
+        Ok(ready)
+    }
+
+    /// Whether either direction has ended, and whether there is an error, asked without
+    /// taking anything away: by a kqueue, which tells all that at once.
+    fn ends(&self, socket: &Socket) -> Result<(bool, bool, bool), Errno> {
+        struct Closed<'a>(&'a Process, i32);
+        impl Drop for Closed<'_> {
+            fn drop(&mut self) {
+                self.0.kernel.close(self.1);
+            }
+        }
+        let kq = Closed(self, self.kernel.kqueue()?);
+        let change = |filter| abi::kevent {
+            ident: socket.fd.number as usize,
+            filter,
+            flags: abi::EV_ADD,
+            fflags: 0,
+            data: 0,
+            udata: 0,
+        };
+        let changes = [abi::EVFILT_READ, abi::EVFILT_WRITE].map(change);
+        let mut events = changes;
+        let count = self.kernel.kevent(kq.1, &changes, &mut events, Some(0))?;
+        let mut found = (false, false, false);
+        for event in &events[..count.min(2)] {
+            let ended = event.flags & abi::EV_EOF != 0;
+            match event.filter {
+                abi::EVFILT_READ => found.0 = ended,
+                _ => found.1 = ended,
+            }
+            found.2 |= ended && event.fflags != 0;
+        }
+        Ok(found)
+    }
+}

@@ -1,0 +1,71 @@
+//! What stands around: the system that the program runs on.
+
+use crate::errno::Errno;
+use crate::memory::Memory;
+use crate::raw::general::pollfd;
+use crate::wait::Waker;
+use alloc::boxed::Box;
+
+/// Which number a descriptor gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Slot {
+    /// The lowest that is free and not below this.
+    Lowest(i32),
+    /// This one, which is free or belongs to a descriptor of the host that is closed by it.
+    Exactly(i32),
+}
+
+/// The surrounding system. All numbers are Linux's.
+///
+/// The host owns the numbers of descriptors: one that is not in the process's table is the
+/// host's own, and calls on it are passed on. So a descriptor of the kernel's needs a
+/// number that the host gives to nobody else; a Linux process opens something harmless to
+/// [`reserve`](Self::reserve) it, an image keeps a set of bits.
+pub trait Host: Memory + Send + Sync {
+    /// A system call that is not about the kernel's descriptors, with what it returns:
+    /// negative errnos. A host that has no such thing answers `-ENOSYS`.
+    fn call(&self, number: u32, arguments: [u64; 6]) -> i64;
+
+    /// Takes a number for a descriptor.
+    ///
+    /// # Errors
+    /// `EMFILE`, or `EBADF` for one that is out of range.
+    fn reserve(&self, slot: Slot) -> Result<i32, Errno>;
+
+    /// Gives such a number back.
+    fn release(&self, number: i32);
+
+    /// `poll(2)` on descriptors of the host. `timeout` in nanoseconds; `None` is without
+    /// end.
+    ///
+    /// # Errors
+    /// `EINTR`.
+    fn poll(&self, fds: &mut [pollfd], timeout: Option<u64>) -> Result<usize, Errno>;
+
+    /// Wakes the waker once one of these descriptors of the host is ready, until the
+    /// result is dropped. It may wake too often.
+    fn watch(&self, fds: &[pollfd], waker: Waker) -> Box<dyn Send>;
+
+    /// The time of a clock (`CLOCK_MONOTONIC`, `CLOCK_REALTIME`…) in nanoseconds.
+    fn now(&self, clock: u32) -> u64;
+
+    /// This thread is about to wait: until [`awake`](Self::awake), whoever wants to
+    /// interrupt it wakes this waker. Not to be called in a signal handler.
+    fn asleep(&self, waker: &Waker) {
+        let _ = waker;
+    }
+
+    /// This thread waits no more; whether a signal interrupted it, which gives `EINTR`.
+    fn awake(&self) -> bool {
+        false
+    }
+
+    /// Sets the thread's signal mask for the time of a call (`ppoll(2)` and so on); the
+    /// old one.
+    fn mask(&self, mask: u64) -> u64 {
+        mask
+    }
+
+    /// The program wrote to a closed connection without `MSG_NOSIGNAL`: raise `SIGPIPE`.
+    fn broken_pipe(&self);
+}

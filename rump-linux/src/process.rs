@@ -1,0 +1,185 @@
+//! A process: its table of descriptors, and what its calls are about.
+
+use crate::errno::Errno;
+use crate::host::{Host, Slot};
+use crate::kernel::Kernel;
+use crate::object::{Description, Object};
+use crate::table;
+use crate::wait::Doorbell;
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use spin::{Mutex, RwLock};
+
+/// Who answers for a kind of descriptor.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Side {
+    /// The rump kernel.
+    #[default]
+    Kernel,
+    /// The surrounding system.
+    Host,
+}
+
+/// Which descriptors are whose.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rules {
+    /// Sockets of `AF_INET` and `AF_INET6`.
+    pub inet: Side,
+    /// Pipes.
+    pub pipes: Side,
+}
+
+#[derive(Clone)]
+pub(crate) struct Entry {
+    pub(crate) description: Arc<Description>,
+    pub(crate) close_on_exec: bool,
+}
+
+/// A Linux process, as far as its descriptors go. Dropping it closes what is open; the
+/// numbers stay reserved in the host, whose process usually ends with it.
+pub struct Process {
+    pub(crate) kernel: Arc<dyn Kernel>,
+    pub(crate) host: Arc<dyn Host>,
+    pub(crate) rules: Rules,
+    pub(crate) descriptors: RwLock<BTreeMap<i32, Entry>>,
+    pub(crate) bells: Mutex<Vec<Arc<Doorbell>>>,
+}
+
+impl Process {
+    /// A process without descriptors in the kernel.
+    pub fn new(kernel: Arc<dyn Kernel>, host: Arc<dyn Host>, rules: Rules) -> Self {
+        Self {
+            kernel,
+            host,
+            rules,
+            descriptors: RwLock::default(),
+            bells: Mutex::default(),
+        }
+    }
+
+    /// Makes a system call: its number, its arguments; the result, or a negative errno.
+    ///
+    /// # Examples
+    /// ```
+    /// # #[cfg(all(feature = "in-process", feature = "linux-host"))]
+    /// # {
+    /// use rump_linux::back::{in_process::InProcess, linux::LinuxHost};
+    /// use rump_linux::raw::{errno::EBADF, general::__NR_listen};
+    /// use rump_linux::{Process, Rules};
+    /// use std::sync::Arc;
+    ///
+    /// let process = Process::new(Arc::new(InProcess), Arc::new(LinuxHost), Rules::default());
+    /// // A descriptor that nobody has is the host's to refuse.
+    /// assert_eq!(process.call(__NR_listen, [9999, 1, 0, 0, 0, 0]), -i64::from(EBADF));
+    /// # }
+    /// ```
+    pub fn call(&self, number: u32, arguments: [u64; 6]) -> i64 {
+        let Some(row) = table::find(number) else {
+            return self.host.call(number, arguments);
+        };
+        let foreign = |at: usize| !self.owns(arguments[at] as i32);
+        if row.descriptor.is_some_and(foreign) {
+            return self.host.call(number, arguments);
+        }
+        match (row.handler)(self, &arguments) {
+            Ok(result) => result,
+            Err(errno) => -i64::from(errno.0),
+        }
+    }
+
+    /// Whether a descriptor is answered for here, and not by the host.
+    pub fn owns(&self, fd: i32) -> bool {
+        self.descriptors.read().contains_key(&fd)
+    }
+
+    /// How many descriptors are.
+    pub fn count(&self) -> usize {
+        self.descriptors.read().len()
+    }
+
+    /// The child of a `fork(2)`: the same descriptions under the same numbers.
+    pub fn fork(&self) -> Self {
+        Self {
+            kernel: self.kernel.clone(),
+            host: self.host.clone(),
+            rules: self.rules,
+            descriptors: RwLock::new(self.descriptors.read().clone()),
+            bells: Mutex::default(),
+        }
+    }
+
+    /// An `execve(2)` succeeded: closes what is to be closed then.
+    pub fn exec(&self) {
+        let closing: Vec<i32> = {
+            let table = self.descriptors.read();
+            let closes = table.iter().filter(|(_, entry)| entry.close_on_exec);
+            closes.map(|(fd, _)| *fd).collect()
+        };
+        for fd in closing {
+            // It may be gone meanwhile.
+            let _ = self.close(fd);
+        }
+    }
+
+    pub(crate) fn find(&self, fd: u64) -> Result<Arc<Description>, Errno> {
+        let table = self.descriptors.read();
+        table
+            .get(&(fd as i32))
+            .map(|entry| entry.description.clone())
+            .ok_or(Errno::EBADF)
+    }
+
+    /// Gives a new object a number.
+    pub(crate) fn open(
+        &self,
+        object: Object,
+        flags: u32,
+        close_on_exec: bool,
+    ) -> Result<i32, Errno> {
+        self.open_as(
+            Description::new(object, flags),
+            Slot::Lowest(0),
+            close_on_exec,
+        )
+    }
+
+    pub(crate) fn open_as(
+        &self,
+        description: Arc<Description>,
+        slot: Slot,
+        close_on_exec: bool,
+    ) -> Result<i32, Errno> {
+        let entry = Entry {
+            description,
+            close_on_exec,
+        };
+        // A number that is ours already stays reserved, and what had it is closed after
+        // the lock is open again.
+        let (fd, old) = match slot {
+            Slot::Exactly(fd) if self.owns(fd) => (fd, self.descriptors.write().insert(fd, entry)),
+            _ => {
+                let fd = self.host.reserve(slot)?;
+                (fd, self.descriptors.write().insert(fd, entry))
+            }
+        };
+        drop(old);
+        Ok(fd)
+    }
+
+    pub(crate) fn close(&self, fd: i32) -> Result<(), Errno> {
+        let entry = self.descriptors.write().remove(&fd).ok_or(Errno::EBADF)?;
+        self.host.release(fd);
+        drop(entry);
+        Ok(())
+    }
+}
+
+impl core::fmt::Debug for Process {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Process")
+            .field("rules", &self.rules)
+            .field("descriptors", &self.count())
+            .finish_non_exhaustive()
+    }
+}

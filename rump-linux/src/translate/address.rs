@@ -1,0 +1,84 @@
+//! Socket addresses. Linux's begin with a family of two bytes, NetBSD's with a length and a
+//! family of one byte each; what follows is the same.
+
+use crate::errno::Errno;
+use crate::raw::net;
+use alloc::vec::Vec;
+use rump_abi as abi;
+
+/// The longest address that a program may hand in (`struct sockaddr_storage`).
+pub(crate) const LONGEST: usize = 128;
+
+const V4: usize = size_of::<net::sockaddr_in>();
+const V6: usize = size_of::<net::sockaddr_in6>();
+/// `SIN6_LEN_RFC2133` of Linux: without the scope.
+const V6_SHORT: usize = 24;
+
+/// The family of an address of Linux's.
+pub(crate) fn family(address: &[u8]) -> Result<u32, Errno> {
+    let family = address.first_chunk().ok_or(Errno::EINVAL)?;
+    Ok(u16::from_ne_bytes(*family).into())
+}
+
+/// An address for a socket of this family (Linux's number).
+pub(crate) fn to_netbsd(address: &[u8], domain: u32) -> Result<Vec<u8>, Errno> {
+    let family = family(address)?;
+    let (shortest, length, number) = match domain {
+        net::AF_INET => (V4, V4, abi::AF_INET),
+        _ => (V6_SHORT, V6, abi::AF_INET6),
+    };
+    if address.len() < shortest {
+        return Err(Errno::EINVAL);
+    }
+    if family != domain {
+        return Err(Errno::EAFNOSUPPORT);
+    }
+    let mut bytes = address.to_vec();
+    bytes.resize(length, 0);
+    bytes[0] = length as u8;
+    bytes[1] = number as u8;
+    if domain == net::AF_INET {
+        bytes[8..].fill(0);
+    }
+    Ok(bytes)
+}
+
+/// An address of the kernel's; empty if it is none of these families.
+pub(crate) fn to_linux(address: &[u8]) -> Vec<u8> {
+    let (length, family) = match address.get(1).map(|family| i32::from(*family)) {
+        Some(abi::AF_INET) => (V4, net::AF_INET),
+        Some(abi::AF_INET6) => (V6, net::AF_INET6),
+        _ => return Vec::new(),
+    };
+    let mut bytes = address.to_vec();
+    bytes.resize(length, 0);
+    bytes[..2].copy_from_slice(&(family as u16).to_ne_bytes());
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_and_back() {
+        let v4 = [2, 0, 0, 80, 127, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0];
+        let netbsd = to_netbsd(&v4, net::AF_INET).unwrap();
+        assert_eq!((&netbsd[..4], netbsd.len()), (&[16, 2, 0, 80][..], 16));
+        assert_eq!(to_linux(&netbsd), v4);
+        let mut v6 = [0; 28];
+        v6[0] = 10;
+        v6[27] = 3;
+        let netbsd = to_netbsd(&v6, net::AF_INET6).unwrap();
+        assert_eq!(&netbsd[..2], &[28, 24]);
+        assert_eq!(to_linux(&netbsd), v6);
+    }
+
+    #[test]
+    fn wrong_ones() {
+        assert_eq!(to_netbsd(&[2], net::AF_INET), Err(Errno::EINVAL));
+        assert_eq!(to_netbsd(&[2, 0, 1], net::AF_INET), Err(Errno::EINVAL));
+        assert_eq!(to_netbsd(&[9; 16], net::AF_INET), Err(Errno::EAFNOSUPPORT));
+        assert!(to_linux(&[]).is_empty() && to_linux(&[5, 77, 1]).is_empty());
+    }
+}

@@ -1,0 +1,6 @@
+//! Linux's terms in NetBSD's, and back. Tables, and little else.
+
+pub(crate) mod address;
+pub(crate) mod control;
+pub(crate) mod flags;
+pub(crate) mod options;

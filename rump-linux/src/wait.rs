@@ -1,0 +1,238 @@
+//! Waiting in the kernel, with a doorbell for everything that is not the kernel's.
+
+use crate::errno::Errno;
+use crate::kernel::{Answer, Kernel};
+use crate::object::{Description, Object};
+use crate::process::Process;
+use crate::raw::general::{self, CLOCK_MONOTONIC};
+use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, Ordering};
+use rump_abi::{O_CLOEXEC, O_NONBLOCK, POLLIN, pollfd};
+use spin::Mutex;
+
+/// A pipe of the kernel's that a thread waits for beside what it really waits for.
+pub(crate) struct Doorbell {
+    kernel: Arc<dyn Kernel>,
+    pub(crate) read: i32,
+    write: i32,
+    rung: AtomicBool,
+}
+
+impl Doorbell {
+    pub(crate) fn new(kernel: &Arc<dyn Kernel>) -> Answer<Arc<Self>> {
+        let [read, write] = kernel.pipe2(O_NONBLOCK | O_CLOEXEC)?;
+        Ok(Arc::new(Self {
+            kernel: kernel.clone(),
+            read,
+            write,
+            rung: AtomicBool::new(false),
+        }))
+    }
+
+    pub(crate) fn ring(&self) {
+        if !self.rung.swap(true, Ordering::SeqCst) {
+            // A full pipe is a bell that rings already.
+            let _ = self.kernel.write(self.write, &[1]);
+        }
+    }
+
+    /// To be called before what might have rung is looked at: a ring after that is heard.
+    pub(crate) fn silence(&self) {
+        if self.rung.load(Ordering::SeqCst) {
+            // Empty if the one who rings is late; it is then heard once more.
+            let _ = self.kernel.read(self.read, &mut [0; 16]);
+            self.rung.store(false, Ordering::SeqCst);
+        }
+    }
+}
+
+impl Drop for Doorbell {
+    fn drop(&mut self) {
+        self.kernel.close(self.read);
+        self.kernel.close(self.write);
+    }
+}
+
+/// Wakes a thread that waits in a call. Makes a system call of the kernel.
+#[derive(Clone)]
+pub struct Waker(pub(crate) Arc<Doorbell>);
+
+impl Waker {
+    /// Has the thread look again at what it waits for.
+    pub fn wake(&self) {
+        self.0.ring();
+    }
+}
+
+impl core::fmt::Debug for Waker {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_tuple("Waker").field(&self.0.read).finish()
+    }
+}
+
+/// Who wants to hear of changes of an object.
+#[derive(Default)]
+pub(crate) struct Watchers(Mutex<Vec<Weak<Doorbell>>>);
+
+impl Watchers {
+    pub(crate) fn add(&self, bell: &Arc<Doorbell>) {
+        let mut list = self.0.lock();
+        list.retain(|other| other.strong_count() > 0);
+        list.push(Arc::downgrade(bell));
+    }
+
+    pub(crate) fn remove(&self, bell: &Arc<Doorbell>) {
+        let mut list = self.0.lock();
+        if let Some(at) = list
+            .iter()
+            .position(|other| other.as_ptr() == Arc::as_ptr(bell))
+        {
+            list.swap_remove(at);
+        }
+    }
+
+    pub(crate) fn ring(&self) {
+        let list = self.0.lock().clone();
+        list.iter()
+            .filter_map(Weak::upgrade)
+            .for_each(|bell| bell.ring());
+    }
+}
+
+/// What a thread waits for.
+#[derive(Default)]
+pub(crate) struct Wants {
+    /// Descriptions, with what is wanted of them in terms of the kernel's `poll(2)`.
+    pub(crate) ours: Vec<(Arc<Description>, i16)>,
+    /// Descriptors of the host.
+    pub(crate) host: Vec<general::pollfd>,
+    /// In nanoseconds of `CLOCK_MONOTONIC`.
+    pub(crate) deadline: Option<u64>,
+}
+
+impl Process {
+    /// The time that is now, for deadlines.
+    pub(crate) fn now(&self) -> u64 {
+        self.host.now(CLOCK_MONOTONIC)
+    }
+
+    /// Waits until `ready` has a result; `None` when the time is over.
+    pub(crate) fn wait<R>(
+        &self,
+        wants: &Wants,
+        mut ready: impl FnMut() -> Result<Option<R>, Errno>,
+    ) -> Result<Option<R>, Errno> {
+        if let Some(result) = ready()? {
+            return Ok(Some(result));
+        }
+        if wants
+            .deadline
+            .is_some_and(|deadline| self.now() >= deadline)
+        {
+            return Ok(None);
+        }
+        let spare = self.bells.lock().pop();
+        let bell = spare.map_or_else(|| Doorbell::new(&self.kernel), Ok)?;
+        for watchers in wants.ours.iter().filter_map(|(one, _)| one.watchers()) {
+            watchers.add(&bell);
+        }
+        let result = self.wait_for(&bell, wants, &mut ready);
+        for watchers in wants.ours.iter().filter_map(|(one, _)| one.watchers()) {
+            watchers.remove(&bell);
+        }
+        // One that somebody still holds might ring for what is over.
+        if Arc::strong_count(&bell) == 1 {
+            self.bells.lock().push(bell);
+        }
+        result
+    }
+
+    fn wait_for<R>(
+        &self,
+        bell: &Arc<Doorbell>,
+        wants: &Wants,
+        ready: &mut impl FnMut() -> Result<Option<R>, Errno>,
+    ) -> Result<Option<R>, Errno> {
+        let waker = Waker(bell.clone());
+        loop {
+            bell.silence();
+            let watch =
+                (!wants.host.is_empty()).then(|| self.host.watch(&wants.host, waker.clone()));
+            if let Some(result) = ready()? {
+                return Ok(Some(result));
+            }
+            let now = self.now();
+            if wants.deadline.is_some_and(|deadline| now >= deadline) {
+                return Ok(None);
+            }
+            let mut entries = Vec::from([pollfd {
+                fd: bell.read,
+                events: POLLIN,
+                revents: 0,
+            }]);
+            let mut next = wants.deadline;
+            for (one, events) in &wants.ours {
+                if let Some(fd) = one.kernel_fd() {
+                    entries.push(pollfd {
+                        fd,
+                        events: *events,
+                        revents: 0,
+                    });
+                }
+                next = next.into_iter().chain(self.expiry(one)).min();
+            }
+            // Rounded up, so that the time is over when the kernel says so.
+            let timeout = next.map_or(-1, |next| {
+                let millis = next.saturating_sub(now).div_ceil(1_000_000);
+                i32::try_from(millis).unwrap_or(i32::MAX)
+            });
+            self.host.asleep(&waker);
+            let polled = self.kernel.poll(&mut entries, timeout);
+            let interrupted = self.host.awake();
+            drop(watch);
+            if interrupted {
+                return ready()?.map(Some).ok_or(Errno::EINTR);
+            }
+            polled?;
+        }
+    }
+
+    /// When a timer in a description goes off next.
+    fn expiry(&self, one: &Description) -> Option<u64> {
+        match &one.object {
+            Object::Timer(timer) => timer.expiry(&*self.host),
+            Object::Epoll(epoll) => epoll
+                .members()
+                .iter()
+                .filter_map(|member| self.expiry(member))
+                .min(),
+            _ => None,
+        }
+    }
+
+    /// Makes an attempt after the other until one is not told to wait.
+    pub(crate) fn attempt<R>(
+        &self,
+        one: &Arc<Description>,
+        events: i16,
+        waits: bool,
+        timeout: Option<u64>,
+        mut attempt: impl FnMut() -> Result<R, Errno>,
+    ) -> Result<R, Errno> {
+        let first = attempt();
+        if !waits || !matches!(first, Err(Errno::EAGAIN)) {
+            return first;
+        }
+        let wants = Wants {
+            ours: Vec::from([(one.clone(), events)]),
+            host: Vec::new(),
+            deadline: timeout.map(|timeout| self.now().saturating_add(timeout)),
+        };
+        let done = self.wait(&wants, || match attempt() {
+            Err(Errno::EAGAIN) => Ok(None),
+            result => result.map(Some),
+        })?;
+        done.ok_or(Errno::EAGAIN)
+    }
+}
