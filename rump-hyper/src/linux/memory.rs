@@ -1,12 +1,19 @@
 //! Memory of the process.
 #![allow(unsafe_code)]
 
+use super::pages;
 use crate::errno::Errno;
 use core::ffi::c_void;
 use core::ptr::null_mut;
 use std::io::Error;
 
 pub(super) fn allocate(size: usize, align: usize) -> *mut u8 {
+    if size == pages::SIZE && align <= pages::SIZE {
+        let page = pages::allocate();
+        if !page.is_null() {
+            return page;
+        }
+    }
     let mut memory = null_mut();
     // SAFETY: a place for the address; the alignment is a power of two and at
     // least a pointer's.
@@ -20,9 +27,13 @@ pub(super) fn allocate(size: usize, align: usize) -> *mut u8 {
 
 /// # Safety
 /// The address came from `allocate` and is not used again.
-pub(super) unsafe fn release(memory: *mut u8, _size: usize) {
+pub(super) unsafe fn release(memory: *mut u8, size: usize) {
     // SAFETY: by contract.
-    unsafe { libc::free(memory.cast()) };
+    unsafe {
+        if size != pages::SIZE || !pages::release(memory) {
+            libc::free(memory.cast());
+        }
+    }
 }
 
 fn map_once(hint: *mut c_void, size: usize, execute: bool) -> Result<*mut c_void, Errno> {

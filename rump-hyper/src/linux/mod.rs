@@ -10,6 +10,7 @@ mod futex;
 mod mapping;
 mod memory;
 mod packet;
+mod pages;
 mod shm;
 mod shmif;
 mod signal;
