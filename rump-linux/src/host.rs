@@ -60,6 +60,15 @@ pub trait Host: Memory + Send + Sync {
         Box::new(())
     }
 
+    /// A file of the host's that `sendfile(2)` copies from.
+    ///
+    /// # Errors
+    /// `EBADF`; `EINVAL` from a host that has no such thing.
+    fn file(&self, fd: i32) -> Result<Box<dyn File>, Errno> {
+        let _ = fd;
+        Err(Errno::EINVAL)
+    }
+
     /// The time of a clock (`CLOCK_MONOTONIC`, `CLOCK_REALTIME`…) in nanoseconds.
     fn now(&self, clock: u32) -> u64;
 
@@ -82,6 +91,17 @@ pub trait Host: Memory + Send + Sync {
 
     /// The program wrote to a closed connection without `MSG_NOSIGNAL`: raise `SIGPIPE`.
     fn broken_pipe(&self);
+}
+
+/// A file of the host's, for reading.
+#[allow(clippy::missing_errors_doc)]
+pub trait File {
+    /// `pread(2)`. What has no position answers `ESPIPE`.
+    fn read_at(&self, position: u64, into: &mut [u8]) -> Result<usize, Errno>;
+    /// Where `read(2)` would begin.
+    fn position(&self) -> Result<u64, Errno>;
+    /// Sets that.
+    fn set_position(&self, position: u64) -> Result<(), Errno>;
 }
 
 /// Who knows which description a number stands for, in place of a [`Process`](crate::Process)'s

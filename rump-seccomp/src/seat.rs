@@ -14,9 +14,10 @@ use rump_linux::raw::errno::{EINTR, EIO, EPERM};
 use rump_linux::raw::general::*;
 use rump_linux::raw::ioctl::FIONBIO;
 use rump_linux::wait::Waker;
-use rump_linux::{Description, Errno, Fault, Host, Keeper, Memory, Process, Rules, table};
-use std::io;
+use rump_linux::{Description, Errno, Fault, File, Host, Keeper, Memory, Process, Rules, table};
+use std::io::{self, Seek as _, SeekFrom};
 use std::os::fd::AsFd as _;
+use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -266,6 +267,28 @@ impl Memory for Seated {
     }
 }
 
+fn errno(error: io::Error) -> Errno {
+    Errno(error.raw_os_error().unwrap_or(libc::EIO) as u32)
+}
+
+/// A copy of a descriptor of the program's, which has the same position.
+struct Copied(std::fs::File);
+
+impl File for Copied {
+    fn read_at(&self, position: u64, into: &mut [u8]) -> Result<usize, Errno> {
+        self.0.read_at(into, position).map_err(errno)
+    }
+
+    fn position(&self) -> Result<u64, Errno> {
+        (&self.0).stream_position().map_err(errno)
+    }
+
+    fn set_position(&self, position: u64) -> Result<(), Errno> {
+        let moved = (&self.0).seek(SeekFrom::Start(position));
+        moved.map(drop).map_err(errno)
+    }
+}
+
 impl Keeper for Seated {
     fn find(&self, fd: i32) -> Option<Arc<Description>> {
         let (found, client) = {
@@ -282,7 +305,6 @@ impl Keeper for Seated {
     }
 
     fn open(&self, description: Arc<Description>, close_on_exec: bool) -> Result<i32, Errno> {
-        let errno = |error: io::Error| Errno(error.raw_os_error().unwrap_or(libc::EIO) as u32);
         let (id, _) = self.client().ok_or(Errno::EIO)?;
         let (placeholder, theirs) = Placeholder::new(description).map_err(errno)?;
         self.shared
@@ -302,6 +324,11 @@ impl Host for Seated {
             call.passed_on = true;
         }
         0
+    }
+
+    fn file(&self, fd: i32) -> Result<Box<dyn File>, Errno> {
+        let (_, client) = self.client().ok_or(Errno::EIO)?;
+        Ok(Box::new(Copied(client.copy(fd).map_err(errno)?.into())))
     }
 
     fn now(&self, clock: u32) -> u64 {
