@@ -87,13 +87,14 @@ impl Placeholder {
     /// Makes the pair as ready as the kernel's socket.
     ///
     /// With `news`, the program hears of it even if it was ready before: edges of
-    /// `epoll(7)`. Without a caller, what takes the program's end is left for later.
+    /// `epoll(7)`. Without a caller, what takes the program's end is left for later. Returns
+    /// whether it cannot be written, which the watcher then waits for.
     pub(crate) fn follow(
         &self,
         watcher: &Watcher,
         news: bool,
         caller: Option<Caller<'_>>,
-    ) -> io::Result<()> {
+    ) -> io::Result<bool> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let ready = self.description.readable_and_writable();
         let ready = ready.map_err(|errno| io::Error::from_raw_os_error(errno.0 as i32))?;
@@ -119,11 +120,10 @@ impl Placeholder {
             if plug {
                 ignore_full(send(theirs.as_raw_fd(), &PLUG, quietly()))?;
                 state.plugged = true;
-                drop(state);
                 watcher.wait_to_write(self)?;
             }
         }
-        Ok(())
+        Ok(state.plugged)
     }
 
     /// Nothing more will come.

@@ -226,7 +226,7 @@ impl Seat {
         } else if STEADY.contains(&number) {
             Ok(())
         } else {
-            placeholder.follow(watcher, false, Some(caller))
+            placeholder.follow(watcher, false, Some(caller)).map(drop)
         }
     }
 }

@@ -121,7 +121,11 @@ impl Watcher {
 
     fn tell(&self, placeholder: &Placeholder, event: &abi::kevent) -> io::Result<()> {
         let reads = event.filter == abi::EVFILT_READ;
-        placeholder.follow(self, reads, None)?;
+        let plugged = placeholder.follow(self, reads, None)?;
+        if !reads && plugged {
+            // The program was quicker, and has filled it again.
+            self.wait_to_write(placeholder)?;
+        }
         if reads && event.flags & abi::EV_EOF != 0 {
             placeholder.end()?;
         }
