@@ -4,6 +4,7 @@
 //! `run`, which returns the exit status.
 
 mod doctor;
+mod run;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -19,6 +20,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Doctor(doctor::Arguments),
+    Run(run::Arguments),
     /// What `doctor` asks in a process of its own.
     #[command(hide = true)]
     DoctorAsk {
@@ -29,6 +31,7 @@ enum Command {
 fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Doctor(arguments) => doctor::run(&arguments),
+        Command::Run(arguments) => run::run(&arguments),
         Command::DoctorAsk { question } => doctor::answer(question),
     }
 }

@@ -4,8 +4,8 @@
 //!   NetBSD's connected sockets send to their peer alone.
 //! - **`connect(2)` of a stream to `AF_UNSPEC`** is refused once it was connected: NetBSD
 //!   cannot use the socket again.
-//! - **`sendfile(2)` and `splice(2)`** on descriptors of the kernel answer `EINVAL`, as they
-//!   do for files that cannot be mapped.
+//! - **`splice(2)`** on descriptors of the kernel answers `EINVAL`, as it does for what
+//!   cannot be spliced; so does **`sendfile(2)`** to what is no socket.
 //! - **Errors of datagrams** (`IP_RECVERR`) have no queue; `MSG_ERRQUEUE` finds it empty.
 //! - **`poll(2)` with no events** is not woken by the end of a connection: NetBSD's shows it
 //!   as something to read.

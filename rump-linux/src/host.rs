@@ -2,9 +2,11 @@
 
 use crate::errno::Errno;
 use crate::memory::Memory;
+use crate::object::Description;
 use crate::raw::general::pollfd;
 use crate::wait::Waker;
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 
 /// Which number a descriptor gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,25 +28,46 @@ pub trait Host: Memory + Send + Sync {
     /// negative errnos. A host that has no such thing answers `-ENOSYS`.
     fn call(&self, number: u32, arguments: [u64; 6]) -> i64;
 
-    /// Takes a number for a descriptor.
+    /// Takes a number for a descriptor. Not asked where there is a [`Keeper`].
     ///
     /// # Errors
     /// `EMFILE`, or `EBADF` for one that is out of range.
-    fn reserve(&self, slot: Slot) -> Result<i32, Errno>;
+    fn reserve(&self, slot: Slot) -> Result<i32, Errno> {
+        let _ = slot;
+        Err(Errno::EMFILE)
+    }
 
     /// Gives such a number back.
-    fn release(&self, number: i32);
+    fn release(&self, number: i32) {
+        let _ = number;
+    }
 
     /// `poll(2)` on descriptors of the host. `timeout` in nanoseconds; `None` is without
-    /// end.
+    /// end. Not asked where there is a [`Keeper`].
     ///
     /// # Errors
     /// `EINTR`.
-    fn poll(&self, fds: &mut [pollfd], timeout: Option<u64>) -> Result<usize, Errno>;
+    fn poll(&self, fds: &mut [pollfd], timeout: Option<u64>) -> Result<usize, Errno> {
+        let _ = (fds, timeout);
+        Err(Errno::ENOSYS)
+    }
 
     /// Wakes the waker once one of these descriptors of the host is ready, until the
-    /// result is dropped. It may wake too often.
-    fn watch(&self, fds: &[pollfd], waker: Waker) -> Box<dyn Send>;
+    /// result is dropped. It may wake too often. Not asked where there is a [`Keeper`].
+    fn watch(&self, fds: &[pollfd], waker: Waker) -> Box<dyn Send> {
+        let _ = fds;
+        waker.wake();
+        Box::new(())
+    }
+
+    /// A file of the host's that `sendfile(2)` copies from.
+    ///
+    /// # Errors
+    /// `EBADF`; `EINVAL` from a host that has no such thing.
+    fn file(&self, fd: i32) -> Result<Box<dyn File>, Errno> {
+        let _ = fd;
+        Err(Errno::EINVAL)
+    }
 
     /// The time of a clock (`CLOCK_MONOTONIC`, `CLOCK_REALTIME`…) in nanoseconds.
     fn now(&self, clock: u32) -> u64;
@@ -68,4 +91,34 @@ pub trait Host: Memory + Send + Sync {
 
     /// The program wrote to a closed connection without `MSG_NOSIGNAL`: raise `SIGPIPE`.
     fn broken_pipe(&self);
+}
+
+/// A file of the host's, for reading.
+#[allow(clippy::missing_errors_doc)]
+pub trait File {
+    /// `pread(2)`. What has no position answers `ESPIPE`.
+    fn read_at(&self, position: u64, into: &mut [u8]) -> Result<usize, Errno>;
+    /// Where `read(2)` would begin.
+    fn position(&self) -> Result<u64, Errno>;
+    /// Sets that.
+    fn set_position(&self, position: u64) -> Result<(), Errno>;
+}
+
+/// Who knows which description a number stands for, in place of a [`Process`](crate::Process)'s
+/// own table.
+///
+/// A runner that stands outside of its programs leaves the numbers to Linux: a placeholder in
+/// the program stands for a description, and Linux duplicates, inherits, passes and closes
+/// it. Such a runner routes no calls here that are about numbers alone (`close(2)`,
+/// `dup(2)`, `F_DUPFD`, `F_GETFD`), and none that wait for descriptors (`poll(2)`,
+/// `epoll(7)`).
+pub trait Keeper: Send + Sync {
+    /// What a number stands for; `None` is a descriptor of the host, or none at all.
+    fn find(&self, fd: i32) -> Option<Arc<Description>>;
+
+    /// Gives a new description a number: the lowest that is free.
+    ///
+    /// # Errors
+    /// `EMFILE`, or another of the host's. The description is closed with its last reference.
+    fn open(&self, description: Arc<Description>, close_on_exec: bool) -> Result<i32, Errno>;
 }

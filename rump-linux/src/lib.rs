@@ -51,9 +51,10 @@ mod translate;
 pub mod wait;
 
 pub use errno::{Errno, Failure};
-pub use host::{Host, Slot};
+pub use host::{File, Host, Keeper, Slot};
 pub use kernel::Kernel;
 pub use memory::{Fault, Memory};
+pub use object::Description;
 pub use process::{Process, Rules, Side};
 
 /// Linux's numbers and structures.

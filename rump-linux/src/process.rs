@@ -1,7 +1,7 @@
 //! A process: its table of descriptors, and what its calls are about.
 
 use crate::errno::Errno;
-use crate::host::{Host, Slot};
+use crate::host::{Host, Keeper, Slot};
 use crate::kernel::Kernel;
 use crate::object::{Description, Object};
 use crate::table;
@@ -42,7 +42,9 @@ pub struct Process {
     pub(crate) kernel: Arc<dyn Kernel>,
     pub(crate) host: Arc<dyn Host>,
     pub(crate) rules: Rules,
+    /// Empty where there is a keeper.
     pub(crate) descriptors: RwLock<BTreeMap<i32, Entry>>,
+    keeper: Option<Arc<dyn Keeper>>,
     pub(crate) bells: Mutex<Vec<Arc<Doorbell>>>,
 }
 
@@ -54,7 +56,22 @@ impl Process {
             host,
             rules,
             descriptors: RwLock::default(),
+            keeper: None,
             bells: Mutex::default(),
+        }
+    }
+
+    /// One whose descriptors somebody else keeps. It may then stand for several processes,
+    /// one at a time.
+    pub fn kept(
+        kernel: Arc<dyn Kernel>,
+        host: Arc<dyn Host>,
+        rules: Rules,
+        keeper: Arc<dyn Keeper>,
+    ) -> Self {
+        Self {
+            keeper: Some(keeper),
+            ..Self::new(kernel, host, rules)
         }
     }
 
@@ -90,6 +107,9 @@ impl Process {
 
     /// Whether a descriptor is answered for here, and not by the host.
     pub fn owns(&self, fd: i32) -> bool {
+        if let Some(keeper) = &self.keeper {
+            return keeper.find(fd).is_some();
+        }
         self.descriptors.read().contains_key(&fd)
     }
 
@@ -105,6 +125,7 @@ impl Process {
             host: self.host.clone(),
             rules: self.rules,
             descriptors: RwLock::new(self.descriptors.read().clone()),
+            keeper: self.keeper.clone(),
             bells: Mutex::default(),
         }
     }
@@ -123,6 +144,9 @@ impl Process {
     }
 
     pub(crate) fn find(&self, fd: u64) -> Result<Arc<Description>, Errno> {
+        if let Some(keeper) = &self.keeper {
+            return keeper.find(fd as i32).ok_or(Errno::EBADF);
+        }
         let table = self.descriptors.read();
         table
             .get(&(fd as i32))
@@ -150,6 +174,9 @@ impl Process {
         slot: Slot,
         close_on_exec: bool,
     ) -> Result<i32, Errno> {
+        if let Some(keeper) = &self.keeper {
+            return keeper.open(description, close_on_exec);
+        }
         let entry = Entry {
             description,
             close_on_exec,

@@ -133,10 +133,7 @@ pub const SCENARIOS: &[(&str, Scenario)] = &[
     ("lseek", |s| positions(s, __NR_lseek)),
     ("pread64", |s| positions(s, __NR_pread64)),
     ("pwrite64", |s| positions(s, __NR_pwrite64)),
-    ("sendfile", |s| {
-        let bad = u64::MAX;
-        vec![s.call(__NR_sendfile, [bad, bad, 0, 1])]
-    }),
+    ("sendfile", send_file),
     ("splice", |s| {
         let bad = u64::MAX;
         vec![s.call(__NR_splice, [bad, 0, bad, 0, 1, 0])]
@@ -239,6 +236,37 @@ pub const SCENARIOS: &[(&str, Scenario)] = &[
     ("timerfd_settime", timers),
     ("timerfd_gettime", timers),
 ];
+
+fn send_file(s: &System) -> Vec<i64> {
+    use std::io::{Seek, Write};
+    use std::os::fd::AsRawFd;
+    let mut file = std::fs::File::from(
+        nix::sys::memfd::memfd_create(c"x", nix::sys::memfd::MFdFlags::MFD_CLOEXEC).unwrap(),
+    );
+    file.write_all(b"0123456789").unwrap();
+    file.seek(std::io::SeekFrom::Start(2)).unwrap();
+    let from = file.as_raw_fd() as u64;
+    let [a, b, c] = s.pair();
+    let (bad, mut place, mut before) = (u64::MAX, 5i64, -1i64);
+    let mut seen = vec![
+        s.call(__NR_sendfile, [bad, bad, 0, 1]),
+        s.call(__NR_sendfile, [b, bad, 0, 1]),
+        s.call(__NR_sendfile, [b, from, 0, 3]),
+        file.stream_position().unwrap() as i64,
+        s.call(__NR_sendfile, [b, from, at(&mut place), 100]),
+        place,
+        s.call(__NR_sendfile, [b, from, at(&mut place), 100]),
+        s.call(__NR_sendfile, [b, from, at(&mut before), 1]),
+        s.call(__NR_sendfile, [b, from, 16, 1]),
+        s.call(__NR_sendfile, [b, c, 0, 1]),
+        file.stream_position().unwrap() as i64,
+    ];
+    let (length, data) = s.receive(c, 8, net::MSG_WAITALL);
+    seen.push(length);
+    seen.extend(data.iter().map(|byte| i64::from(*byte)));
+    s.close_all(&[a, b, c]);
+    seen
+}
 
 fn socket(s: &System) -> Vec<i64> {
     let mut seen = Vec::new();

@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 use crate::errno::Errno;
-use crate::host::{Host, Slot};
+use crate::host::{File, Host, Slot};
 use crate::memory::{Fault, Memory};
 use crate::raw::general;
 use crate::wait::Waker;
@@ -105,7 +105,33 @@ impl Drop for Watch {
     }
 }
 
+/// A descriptor of the program's, which it keeps.
+struct Borrowed(i32);
+
+impl File for Borrowed {
+    fn read_at(&self, position: u64, into: &mut [u8]) -> Result<usize, Errno> {
+        let position = i64::try_from(position).map_err(|_| Errno::EINVAL)?;
+        // SAFETY: the room is given with its length.
+        let read = unsafe { libc::pread(self.0, into.as_mut_ptr().cast(), into.len(), position) };
+        result(read as c_long).map(|length| length as usize)
+    }
+
+    fn position(&self) -> Result<u64, Errno> {
+        // SAFETY: numbers.
+        result(unsafe { libc::lseek(self.0, 0, libc::SEEK_CUR) })
+    }
+
+    fn set_position(&self, position: u64) -> Result<(), Errno> {
+        // SAFETY: numbers.
+        result(unsafe { libc::lseek(self.0, position as i64, libc::SEEK_SET) }).map(drop)
+    }
+}
+
 impl Host for LinuxHost {
+    fn file(&self, fd: i32) -> Result<Box<dyn File>, Errno> {
+        Ok(Box::new(Borrowed(fd)))
+    }
+
     fn call(&self, number: u32, a: [u64; 6]) -> i64 {
         // SAFETY: the program itself asked for this call, of which this process is part; it
         // is not about descriptors or memory of the personality.

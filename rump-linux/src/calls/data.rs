@@ -3,8 +3,9 @@
 use super::message::PIECE;
 use super::{Args, Outcome};
 use crate::errno::Errno;
-use crate::memory::{Buffers, get, put};
-use crate::object::{Description, Object};
+use crate::host::File;
+use crate::memory::{Buffers, MOST, get, put};
+use crate::object::{Description, Object, Socket};
 use crate::process::Process;
 use crate::raw::general;
 use alloc::sync::Arc;
@@ -119,21 +120,77 @@ pub(crate) fn no_position(_: &Process, _: &Args) -> Outcome {
     Err(Errno::ESPIPE)
 }
 
-/// `sendfile(2)` onto a descriptor of ours asks the program to copy itself: programs that
-/// use it fall back to `read(2)` and `write(2)`, as they do for files that cannot be mapped.
+/// `sendfile(2)`: from a file of the host's to a socket of the kernel's. From a descriptor of
+/// the kernel's there is nothing to map, which is `EINVAL` in Linux, too.
 pub(crate) fn sendfile(process: &Process, args: &Args) -> Outcome {
-    if process.owns(args[0] as i32) || process.owns(args[1] as i32) {
-        if args[2] != 0 {
-            // The position must be there even so.
-            let position: i64 = get(&*process.host, args[2])?;
-            put(&*process.host, args[2], &position)?;
-        }
+    let [to, from, place, count, ..] = *args;
+    if process.owns(from as i32) {
         return Err(Errno::EINVAL);
     }
-    Ok(process.host.call(general::__NR_sendfile, *args))
+    if !process.owns(to as i32) {
+        return Ok(process.host.call(general::__NR_sendfile, *args));
+    }
+    let one = process.find(to)?;
+    let socket = one.socket().ok_or(Errno::EINVAL)?;
+    let file = process.host.file(from as i32)?;
+    let start = match place {
+        0 => file.position().map_err(no_file)?,
+        place => {
+            let start: i64 = get(&*process.host, place)?;
+            u64::try_from(start).map_err(|_| Errno::EINVAL)?
+        }
+    };
+    let result = process.copy_file(&one, socket, &*file, start, count.min(MOST));
+    let done = *result.as_ref().unwrap_or(&0) as u64;
+    match place {
+        0 => file.set_position(start + done)?,
+        place => put(&*process.host, place, &((start + done) as i64))?,
+    }
+    result
 }
 
-/// `splice(2)`: as [`sendfile`].
+/// What cannot be positioned cannot be mapped.
+fn no_file(errno: Errno) -> Errno {
+    if errno == Errno::ESPIPE {
+        Errno::EINVAL
+    } else {
+        errno
+    }
+}
+
+impl Process {
+    fn copy_file(
+        &self,
+        one: &Arc<Description>,
+        socket: &Socket,
+        file: &dyn File,
+        start: u64,
+        count: u64,
+    ) -> Outcome {
+        let mut piece = vec![0; count.min(PIECE) as usize];
+        let mut done = 0;
+        while done < count {
+            let room = &mut piece[..(count - done).min(PIECE) as usize];
+            let copied = file.read_at(start + done, room).and_then(|length| {
+                let part = &room[..length];
+                if part.is_empty() {
+                    return Ok(0);
+                }
+                self.send_part(one, socket, part)
+            });
+            match copied {
+                Ok(0) => break,
+                Ok(length) => done += length as u64,
+                Err(_) if done > 0 => break,
+                Err(errno) => return Err(no_file(errno)),
+            }
+        }
+        Ok(done as i64)
+    }
+}
+
+/// `splice(2)`, for which programs fall back to `read(2)` and `write(2)`, as they do for
+/// files that cannot be mapped.
 pub(crate) fn splice(process: &Process, args: &Args) -> Outcome {
     if process.owns(args[0] as i32) || process.owns(args[2] as i32) {
         return Err(Errno::EINVAL);

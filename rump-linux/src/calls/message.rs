@@ -98,6 +98,23 @@ impl Process {
         }
     }
 
+    /// Sends bytes of this crate's over a socket, as far as there is room.
+    pub(crate) fn send_part(
+        &self,
+        one: &Arc<Description>,
+        socket: &Socket,
+        part: &[u8],
+    ) -> Result<usize, Errno> {
+        let options = flags::send(0)?;
+        let timeout = socket.state.lock().send_timeout;
+        self.attempt(one, POLLOUT, one.waits(), timeout, || {
+            Ok(self
+                .kernel
+                .sendmsg(socket.fd.number, part, &[], &[], options)?)
+        })
+        .map_err(|errno| self.send_error(socket, errno, 0))
+    }
+
     /// Linux's error for one of sending, and its signal.
     fn send_error(&self, socket: &Socket, errno: Errno, flags: u32) -> Errno {
         let errno = match errno {

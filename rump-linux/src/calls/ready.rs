@@ -1,11 +1,60 @@
 //! What a description is ready for, in the terms of Linux's `poll(2)`.
 
 use crate::errno::Errno;
+use crate::kernel::Kernel;
 use crate::object::{Description, Object, Socket};
 use crate::process::Process;
 use crate::raw::general::{POLLERR, POLLHUP, POLLPRI};
 use crate::translate::flags::{IN, OUT, RDHUP};
 use rump_abi as abi;
+
+fn polled(kernel: &dyn Kernel, fd: i32) -> Result<i16, Errno> {
+    let mut entry = [abi::pollfd {
+        fd,
+        events: abi::POLLIN | abi::POLLOUT | abi::POLLPRI,
+        revents: 0,
+    }];
+    kernel.poll(&mut entry, 0)?;
+    Ok(entry[0].revents)
+}
+
+impl Socket {
+    /// What it is ready for, ends and errors aside, and whether there may be such.
+    fn open_ready(&self) -> Result<(u32, bool), Errno> {
+        let found = polled(&*self.fd.kernel, self.fd.number)?;
+        let state = self.state.lock().clone();
+        let mut ready = 0;
+        if found & abi::POLLIN != 0 {
+            ready |= IN;
+        }
+        if found & abi::POLLPRI != 0 {
+            ready |= POLLPRI;
+        }
+        if state.listening {
+            return Ok((ready, false));
+        }
+        if self.is_stream() && !state.connected {
+            return Ok((OUT | POLLHUP, false));
+        }
+        if found & abi::POLLOUT != 0 {
+            ready |= OUT;
+        }
+        // An error or an end makes a socket readable in NetBSD, too.
+        Ok((ready, found & abi::POLLIN != 0))
+    }
+}
+
+impl Description {
+    /// Whether a socket can be read and written now, as `POLLIN` and `POLLOUT` of Linux:
+    /// one question to the kernel. Nothing of what is no socket.
+    ///
+    /// # Errors
+    /// The kernel's; it is going down.
+    pub fn readable_and_writable(&self) -> Result<u32, Errno> {
+        let ready = self.socket().map_or(Ok((0, false)), Socket::open_ready)?.0;
+        Ok(ready & (IN | OUT))
+    }
+}
 
 impl Process {
     /// What it is ready for now, and the number of its last change where these are counted.
@@ -38,36 +87,12 @@ impl Process {
     }
 
     fn polled(&self, fd: i32) -> Result<i16, Errno> {
-        let mut entry = [abi::pollfd {
-            fd,
-            events: abi::POLLIN | abi::POLLOUT | abi::POLLPRI,
-            revents: 0,
-        }];
-        self.kernel.poll(&mut entry, 0)?;
-        Ok(entry[0].revents)
+        polled(&*self.kernel, fd)
     }
 
     fn socket_ready(&self, socket: &Socket) -> Result<u32, Errno> {
-        let found = self.polled(socket.fd.number)?;
-        let state = socket.state.lock().clone();
-        let mut ready = 0;
-        if found & abi::POLLIN != 0 {
-            ready |= IN;
-        }
-        if found & abi::POLLPRI != 0 {
-            ready |= POLLPRI;
-        }
-        if state.listening {
-            return Ok(ready);
-        }
-        if socket.is_stream() && !state.connected {
-            return Ok(OUT | POLLHUP);
-        }
-        if found & abi::POLLOUT != 0 {
-            ready |= OUT;
-        }
-        // An error or an end makes a socket readable in NetBSD, too.
-        if found & abi::POLLIN != 0 {
+        let (mut ready, ended) = socket.open_ready()?;
+        if ended {
             let (read_ended, write_ended, error) = self.ends(socket)?;
             if error {
                 ready |= POLLERR;

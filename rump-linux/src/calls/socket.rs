@@ -141,15 +141,12 @@ pub(crate) fn accept4(process: &Process, args: &Args) -> Outcome {
             ..State::default()
         }),
     };
-    let fd = open(process, accepted, flags)?;
+    // First what may fail for the program's fault: a number that was given out once is known
+    // to other threads.
     if args[1] != 0 {
-        let given = process.give_name(args[1], args[2], &name[..length.min(LONGEST)]);
-        if let Err(errno) = given {
-            process.close(fd as i32)?;
-            return Err(errno);
-        }
+        process.give_name(args[1], args[2], &name[..length.min(LONGEST)])?;
     }
-    Ok(fd)
+    open(process, accepted, flags)
 }
 
 pub(crate) fn connect(process: &Process, args: &Args) -> Outcome {
@@ -174,8 +171,10 @@ pub(crate) fn connect(process: &Process, args: &Args) -> Outcome {
         return Err(Errno::EISCONN);
     }
     if state.connecting {
-        // The second call learns what became of the first.
+        // The second call learns what became of the first, or waits in its place: it may be
+        // the same, started again after a signal.
         return match finished(process, socket) {
+            None if one.waits() => wait_connected(process, &one, socket, state.send_timeout),
             None => Err(Errno::EALREADY),
             Some(result) => result,
         };

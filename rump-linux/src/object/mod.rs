@@ -21,7 +21,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 /// A descriptor of the kernel's, closed at the end.
 pub(crate) struct KernelFd {
-    kernel: Arc<dyn Kernel>,
+    pub(crate) kernel: Arc<dyn Kernel>,
     pub(crate) number: i32,
 }
 
@@ -41,7 +41,7 @@ impl Drop for KernelFd {
 }
 
 /// An open file description.
-pub(crate) struct Description {
+pub struct Description {
     pub(crate) object: Object,
     /// Linux's status flags: `O_NONBLOCK` and the access mode.
     flags: AtomicU32,
@@ -64,7 +64,8 @@ impl Description {
         })
     }
 
-    pub(crate) fn flags(&self) -> u32 {
+    /// Linux's status flags (`F_GETFL`).
+    pub fn flags(&self) -> u32 {
         self.flags.load(Ordering::Relaxed)
     }
 
@@ -83,8 +84,8 @@ impl Description {
         }
     }
 
-    /// What the kernel can poll of it.
-    pub(crate) fn kernel_fd(&self) -> Option<i32> {
+    /// The kernel's descriptor that can be polled for it, if there is one.
+    pub fn kernel_fd(&self) -> Option<i32> {
         match &self.object {
             Object::Socket(socket) => Some(socket.fd.number),
             Object::Pipe(fd) => Some(fd.number),
@@ -100,5 +101,13 @@ impl Description {
             Object::Timer(timer) => Some(&timer.watchers),
             _ => None,
         }
+    }
+}
+
+impl core::fmt::Debug for Description {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Description")
+            .field("kernel_fd", &self.kernel_fd())
+            .finish_non_exhaustive()
     }
 }

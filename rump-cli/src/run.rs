@@ -1,0 +1,75 @@
+//! `rump run`: an unmodified Linux program on the kernel, which lives in this process.
+//!
+//! The program and all that it starts are clients of this process
+//! ([`rump_seccomp`]), which stays until the last of them is gone.
+
+mod processes;
+mod setup;
+
+use processes::{Processes, Signals};
+use rump_linux::back::in_process::InProcess;
+use rump_seccomp::Supervisor;
+use std::error::Error;
+use std::ffi::{OsStr, OsString};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+/// Run a Linux program with its internet sockets on NetBSD's network stack
+///
+/// The kernel lives in this process; the program and everything that it starts are its
+/// clients, also after they have forked, executed others or become daemons. They see the
+/// host's files and processes, and the kernel's network alone: 127.0.0.1 is the kernel's
+/// own, and /etc/resolv.conf must name a server that can be reached from there. The status
+/// is the program's; 128 and the signal's number if a signal ended it; 127 if it could not
+/// be run.
+#[derive(clap::Args, Debug)]
+pub struct Arguments {
+    #[command(flatten)]
+    setup: setup::Setup,
+    /// Say which kernel runs, and what is left of the program's at the end
+    #[arg(long)]
+    verbose: bool,
+    /// The program, which is looked for in PATH, and its arguments
+    #[arg(trailing_var_arg = true, required = true, value_name = "PROGRAM")]
+    program: Vec<OsString>,
+}
+
+/// Runs the program.
+pub fn run(arguments: &Arguments) -> ExitCode {
+    match supervise(arguments) {
+        Ok(status) => ExitCode::from(status),
+        Err(error) => {
+            eprintln!("rump run: {error}");
+            ExitCode::from(127)
+        }
+    }
+}
+
+/// Gives the thread an lwp of its own.
+fn enter() {
+    // Without one it is slower, not wrong.
+    let _ = rump::process::id();
+}
+
+fn supervise(arguments: &Arguments) -> Result<u8, Box<dyn Error>> {
+    // Before there are other threads: all of them leave signals to this one.
+    let signals = Signals::take()?;
+    let running = arguments.setup.boot()?;
+    if arguments.verbose {
+        eprintln!("rump run: the kernel is {}", running.kernel.identity()?);
+    }
+    let (program, rest) = arguments.program.split_first().ok_or("no program")?;
+    let rest: Vec<&OsStr> = rest.iter().map(OsString::as_os_str).collect();
+    processes::adopt_orphans()?;
+    let supervisor = Supervisor::new(Arc::new(InProcess), enter)?;
+    let (child, programs) = supervisor.spawn(program, &rest)?;
+    processes::raise_descriptors()?;
+    let status = Processes::new(child.pid()).wait(&signals, &programs)?;
+    if let Some(error) = child.exec_error() {
+        return Err(format!("{}: {error}", program.display()).into());
+    }
+    if arguments.verbose {
+        eprintln!("rump run: {} sockets are left", supervisor.count());
+    }
+    Ok(status)
+}

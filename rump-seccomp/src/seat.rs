@@ -1,0 +1,374 @@
+//! A *seat*: a thread that answers one call after the other.
+//!
+//! Seats take calls from whoever has one; each has a [`Process`] of the personality, which
+//! stands for the program's thread that it serves at the moment. When the last seat that was
+//! free gets a call, another is set up, so that calls that wait keep none from being
+//! answered.
+
+use crate::client::Client;
+use crate::interruptions::{Cause, End, Waiting};
+use crate::listener::{Answer, Listener, Notification};
+use crate::placeholder::{Caller, Placeholder};
+use crate::supervisor::Shared;
+use rump_linux::raw::errno::{EINTR, EIO, EPERM};
+use rump_linux::raw::general::*;
+use rump_linux::raw::ioctl::FIONBIO;
+use rump_linux::wait::Waker;
+use rump_linux::{Description, Errno, Fault, File, Host, Keeper, Memory, Process, Rules, table};
+use std::io::{self, Seek as _, SeekFrom};
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::FileExt as _;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// How many seats that are free are kept.
+const SPARE: usize = 4;
+/// `ERESTARTSYS` of Linux's `<linux/errno.h>`: a thread for which a signal waits makes of it
+/// `EINTR`, or the call again, on its way out.
+const ERESTARTSYS: i64 = 512;
+
+/// Calls that change nothing of what a socket is ready for.
+const STEADY: &[u32] = &[
+    __NR_bind,
+    __NR_getsockname,
+    __NR_getpeername,
+    __NR_setsockopt,
+    __NR_fcntl,
+    __NR_ioctl,
+];
+
+/// What the seats of a listener share.
+pub(crate) struct Seats {
+    shared: Arc<Shared>,
+    listener: Arc<Listener>,
+    free: AtomicUsize,
+}
+
+impl Seats {
+    /// Sets the first one up.
+    pub(crate) fn start(shared: Arc<Shared>, listener: Arc<Listener>) -> io::Result<()> {
+        Arc::new(Self {
+            shared,
+            listener,
+            free: AtomicUsize::new(0),
+        })
+        .add()
+    }
+
+    fn add(self: Arc<Self>) -> io::Result<()> {
+        self.free.fetch_add(1, Ordering::AcqRel);
+        let seats = self.clone();
+        let made = std::thread::Builder::new()
+            .name("rump-seat".into())
+            .spawn(move || {
+                (seats.shared.enter)();
+                seats.serve();
+            });
+        if made.is_err() {
+            self.free.fetch_sub(1, Ordering::AcqRel);
+        }
+        made.map(drop)
+    }
+
+    fn serve(self: Arc<Self>) {
+        let seat = Seat::new(self.shared.clone(), self.listener.clone());
+        loop {
+            let notification = match self.listener.receive() {
+                Ok(Some(notification)) => notification,
+                Ok(None) => return,
+                Err(error) => {
+                    tracing::error!(%error, "no more calls of programs are answered");
+                    return;
+                }
+            };
+            if self.free.fetch_sub(1, Ordering::AcqRel) == 1
+                && let Err(error) = self.clone().add()
+            {
+                tracing::warn!(%error, "calls wait for each other: no more threads");
+            }
+            let answer = seat.answer(&notification);
+            self.listener.answer(notification.id, answer);
+            if self.free.fetch_add(1, Ordering::AcqRel) >= SPARE {
+                self.free.fetch_sub(1, Ordering::AcqRel);
+                return;
+            }
+        }
+    }
+}
+
+/// One of them.
+struct Seat {
+    seated: Arc<Seated>,
+    process: Process,
+}
+
+/// What the personality sees of the thread that is served.
+struct Seated {
+    shared: Arc<Shared>,
+    listener: Arc<Listener>,
+    call: Mutex<Option<Call>>,
+}
+
+/// The call that is being answered.
+#[derive(Clone)]
+struct Call {
+    id: u64,
+    client: Arc<Client>,
+    /// What was found for a descriptor.
+    found: Option<(i32, Arc<Placeholder>)>,
+    /// The call is Linux's.
+    passed_on: bool,
+    /// While it waits.
+    end: Option<Arc<End>>,
+    /// Why it was interrupted.
+    cause: Option<Cause>,
+}
+
+impl Seat {
+    fn new(shared: Arc<Shared>, listener: Arc<Listener>) -> Self {
+        let seated = Arc::new(Seated {
+            shared: shared.clone(),
+            listener,
+            call: Mutex::default(),
+        });
+        let process = Process::kept(
+            shared.kernel.clone(),
+            seated.clone(),
+            Rules::default(),
+            seated.clone(),
+        );
+        Self { seated, process }
+    }
+
+    fn answer(&self, notification: &Notification) -> Answer {
+        let number = notification.number;
+        let Some(row) = table::find(number) else {
+            return Answer::GoOn;
+        };
+        let fd = notification.arguments[0] as i32;
+        let by_descriptor = row.descriptor.is_some() || number == __NR_sendfile;
+        let Ok((client, found)) = self.find(notification.tid, by_descriptor.then_some(fd)) else {
+            // The host's network must not be what is left.
+            let errno = if number == __NR_socket { EPERM } else { EIO };
+            tracing::error!(tid = notification.tid, "not allowed to trace the program");
+            return Answer::Return(-i64::from(errno));
+        };
+        if row.descriptor.is_some() && found.is_none() {
+            return Answer::GoOn;
+        }
+        *self.seated.call() = Some(Call {
+            id: notification.id,
+            client: client.clone(),
+            found: found.clone().map(|placeholder| (fd, placeholder)),
+            passed_on: false,
+            end: None,
+            cause: None,
+        });
+        let result = self.process.call(number, notification.arguments);
+        let call = self.seated.call().take();
+        if call.as_ref().is_none_or(|call| call.passed_on) {
+            return Answer::GoOn;
+        }
+        let caller = Caller {
+            client: &client,
+            fd,
+        };
+        if let Some(placeholder) = found
+            && let Err(error) = self.after(&placeholder, number, result, caller)
+        {
+            tracing::error!(%error, "a placeholder does not follow");
+        }
+        let sets_flags = number == __NR_fcntl
+            || number == __NR_ioctl && notification.arguments[1] as u32 == FIONBIO;
+        if sets_flags && result == 0 {
+            // Linux has the flag, too, and is asked for it.
+            return Answer::GoOn;
+        }
+        match call.and_then(|call| call.cause) {
+            Some(Cause::Signal) if result == -i64::from(EINTR) => Answer::Return(-ERESTARTSYS),
+            _ => Answer::Return(result),
+        }
+    }
+
+    /// The thread, and what its descriptor stands for, if it is one of ours.
+    fn find(
+        &self,
+        tid: i32,
+        fd: Option<i32>,
+    ) -> io::Result<(Arc<Client>, Option<Arc<Placeholder>>)> {
+        let shared = &self.seated.shared;
+        let mut client = shared.clients.get(tid)?;
+        let Some(fd) = fd else {
+            return Ok((client, None));
+        };
+        let mut socket = client.socket(fd);
+        if socket.is_err() {
+            // No such descriptor, or what is known is a former thread's.
+            client = shared.clients.get_anew(tid)?;
+            socket = client.socket(fd);
+        }
+        let inode = socket.ok().flatten();
+        let found = inode.and_then(|inode| shared.placeholders.get(inode));
+        Ok((client, found))
+    }
+
+    /// What a call has changed for those who wait.
+    fn after(
+        &self,
+        placeholder: &Placeholder,
+        number: u32,
+        result: i64,
+        caller: Caller<'_>,
+    ) -> io::Result<()> {
+        let watcher = &self.seated.shared.watcher;
+        if number == __NR_listen && result == 0 {
+            watcher.add_listening(placeholder)
+        } else if STEADY.contains(&number) {
+            Ok(())
+        } else {
+            placeholder.follow(watcher, false, Some(caller)).map(drop)
+        }
+    }
+}
+
+impl Seated {
+    fn call(&self) -> MutexGuard<'_, Option<Call>> {
+        self.call.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whose memory it is, and the number of the notification.
+    fn client(&self) -> Option<(u64, Arc<Client>)> {
+        let call = self.call();
+        call.as_ref().map(|call| (call.id, call.client.clone()))
+    }
+}
+
+impl Memory for Seated {
+    fn read(&self, address: u64, into: &mut [u8]) -> Result<(), Fault> {
+        let (id, client) = self.client().ok_or(Fault)?;
+        client.read(address, into)?;
+        // It was the thread's memory only if the thread still waits.
+        if self.listener.waits(id) {
+            Ok(())
+        } else {
+            Err(Fault)
+        }
+    }
+
+    fn write(&self, address: u64, from: &[u8]) -> Result<(), Fault> {
+        let (id, client) = self.client().ok_or(Fault)?;
+        if from.is_empty() {
+            return Ok(());
+        }
+        if !self.listener.waits(id) {
+            return Err(Fault);
+        }
+        client.write(address, from)
+    }
+}
+
+fn errno(error: io::Error) -> Errno {
+    Errno(error.raw_os_error().unwrap_or(libc::EIO) as u32)
+}
+
+/// A copy of a descriptor of the program's, which has the same position.
+struct Copied(std::fs::File);
+
+impl File for Copied {
+    fn read_at(&self, position: u64, into: &mut [u8]) -> Result<usize, Errno> {
+        self.0.read_at(into, position).map_err(errno)
+    }
+
+    fn position(&self) -> Result<u64, Errno> {
+        (&self.0).stream_position().map_err(errno)
+    }
+
+    fn set_position(&self, position: u64) -> Result<(), Errno> {
+        let moved = (&self.0).seek(SeekFrom::Start(position));
+        moved.map(drop).map_err(errno)
+    }
+}
+
+impl Keeper for Seated {
+    fn find(&self, fd: i32) -> Option<Arc<Description>> {
+        let (found, client) = {
+            let call = self.call();
+            let call = call.as_ref()?;
+            (call.found.clone(), call.client.clone())
+        };
+        if let Some((_, placeholder)) = found.filter(|(known, _)| *known == fd) {
+            return Some(placeholder.description.clone());
+        }
+        let inode = client.socket(fd).ok()??;
+        let placeholder = self.shared.placeholders.get(inode)?;
+        Some(placeholder.description.clone())
+    }
+
+    fn open(&self, description: Arc<Description>, close_on_exec: bool) -> Result<i32, Errno> {
+        let (id, _) = self.client().ok_or(Errno::EIO)?;
+        let (placeholder, theirs) = Placeholder::new(description).map_err(errno)?;
+        self.shared
+            .placeholders
+            .insert(&placeholder)
+            .map_err(errno)?;
+        self.shared.watcher.add(&placeholder).map_err(errno)?;
+        // Dropping the program's end, if it does not arrive, closes everything.
+        let added = self.listener.add(id, theirs.as_fd(), close_on_exec);
+        added.map_err(errno)
+    }
+}
+
+impl Host for Seated {
+    fn call(&self, _number: u32, _arguments: [u64; 6]) -> i64 {
+        if let Some(call) = self.call().as_mut() {
+            call.passed_on = true;
+        }
+        0
+    }
+
+    fn file(&self, fd: i32) -> Result<Box<dyn File>, Errno> {
+        let (_, client) = self.client().ok_or(Errno::EIO)?;
+        Ok(Box::new(Copied(client.copy(fd).map_err(errno)?.into())))
+    }
+
+    fn now(&self, clock: u32) -> u64 {
+        let clock = nix::time::ClockId::from_raw(clock as i32);
+        let time = nix::time::clock_gettime(clock);
+        time.map_or(0, |time| {
+            time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64
+        })
+    }
+
+    fn asleep(&self, waker: &Waker) {
+        let mut call = self.call();
+        let Some(call) = call.as_mut() else { return };
+        let end = Arc::new(End::default());
+        call.end = Some(end.clone());
+        self.shared.interruptions.add(Arc::new(Waiting {
+            listener: self.listener.clone(),
+            id: call.id,
+            client: call.client.clone(),
+            waker: waker.clone(),
+            end,
+        }));
+    }
+
+    fn awake(&self) -> bool {
+        let mut call = self.call();
+        let Some(call) = call.as_mut() else {
+            return false;
+        };
+        let Some(end) = call.end.take() else {
+            return false;
+        };
+        self.shared.interruptions.remove(&end);
+        call.cause = end.cause();
+        call.cause.is_some()
+    }
+
+    fn broken_pipe(&self) {
+        if let Some((_, client)) = self.client() {
+            client.signal(libc::SIGPIPE);
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! What holds the parts together.
+
+use crate::client::Clients;
+use crate::interruptions::Interruptions;
+use crate::launch::{Child, launch};
+use crate::listener::Listener;
+use crate::placeholders::Placeholders;
+use crate::seat::Seats;
+use crate::watcher::Watcher;
+use rump_linux::Kernel;
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+/// What all threads share.
+pub(crate) struct Shared {
+    pub(crate) kernel: Arc<dyn Kernel>,
+    pub(crate) placeholders: Arc<Placeholders>,
+    pub(crate) watcher: Arc<Watcher>,
+    pub(crate) interruptions: Arc<Interruptions>,
+    pub(crate) clients: Clients,
+    /// Run by each thread before it calls the kernel.
+    pub(crate) enter: fn(),
+}
+
+/// Answers the calls of programs.
+pub struct Supervisor(Arc<Shared>);
+
+/// The programs that descend from one that was started.
+pub struct Programs(Arc<Listener>);
+
+impl Supervisor {
+    /// One for this kernel. `enter` is run by each thread before it calls the kernel: it may
+    /// give the thread an lwp of its own.
+    ///
+    /// # Errors
+    /// Of making threads and descriptors, here and in the kernel.
+    pub fn new(kernel: Arc<dyn Kernel>, enter: fn()) -> io::Result<Self> {
+        let placeholders = Placeholders::new()?;
+        let watcher = Watcher::new(&kernel, &placeholders, enter)?;
+        Ok(Self(Arc::new(Shared {
+            kernel,
+            placeholders,
+            watcher,
+            interruptions: Interruptions::new(enter)?,
+            clients: Clients::default(),
+            enter,
+        })))
+    }
+
+    /// Starts a program, which is looked for in `PATH`, with these arguments and this
+    /// process's environment, directory and descriptors.
+    ///
+    /// It runs without privileges of files that it executes (`PR_SET_NO_NEW_PRIVS`). That it
+    /// cannot be executed shows by its status, 127, and by [`Child::exec_error`].
+    ///
+    /// # Errors
+    /// Of `fork(2)`; `seccomp(2)`: `EBUSY` if this process itself runs under a supervisor,
+    /// `EINVAL` if Linux is older than 5.9; `pidfd_getfd(2)`: `EPERM` if this process may not
+    /// trace its children.
+    pub fn spawn(&self, program: &OsStr, arguments: &[&OsStr]) -> io::Result<(Child, Programs)> {
+        let (child, listener) = launch(program, arguments)?;
+        Ok((child, self.serve(listener)?))
+    }
+
+    /// Answers what comes to the listener of a filter that was installed elsewhere.
+    fn serve(&self, listener: OwnedFd) -> io::Result<Programs> {
+        let listener = Arc::new(Listener::new(listener));
+        Seats::start(self.0.clone(), listener.clone())?;
+        Ok(Programs(listener))
+    }
+
+    /// How many sockets of the kernel's are open.
+    pub fn count(&self) -> usize {
+        self.0.placeholders.count()
+    }
+}
+
+impl std::fmt::Debug for Supervisor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Supervisor").field(&self.count()).finish()
+    }
+}
+
+/// `poll(2)` of it says `POLLHUP` when the last of them is gone, whatever it is asked for.
+impl AsFd for Programs {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl std::fmt::Debug for Programs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Programs").field(&self.0).finish()
+    }
+}
