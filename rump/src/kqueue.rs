@@ -9,10 +9,10 @@
 //! events ([`Filter::User`]) came with NetBSD 10; in kernels that are compiled from an
 //! older tree, a component of ours (`netbsd-src/kern/libevuser`) adds them.
 //!
-//! Known to be weak: NetBSD 7 looks at what may be active without the lock that closing a
-//! descriptor takes (8 has it). A program that closes sockets while another thread waits
-//! for them in [`Kqueue::wait`] can crash in that kernel; so can one with the
-//! [global reactor](crate::reactor::Reactor::global).
+//! NetBSD 7 looks at what may be active without the lock that closing a descriptor takes (8
+//! has it): programs that closed sockets while another thread waited for them crashed in that
+//! kernel. Another component (`netbsd-src/kern/libkqueue`) keeps them apart there. A kernel that
+//! upstream's build installed (`RUMP_PREFIX`) does not have it.
 
 use crate::descriptor::{AsDescriptor, BorrowedDescriptor, OwnedDescriptor};
 use crate::error::Errno;

@@ -12,10 +12,9 @@
  *
  * f_event is called for a change, whose flags and mark are in the knote then;
  * without a mark it is the scan that asks, about to hand the event out.  The
- * kernel lock, with which kqueue calls it, serialises the state here.  In NetBSD
- * 8 the lock of the descriptor table also keeps the scan from a knote between
- * the change and its f_event; in 7 the scan may come first and do what the
- * change asks for: the event is reported then, once.
+ * kernel lock, with which kqueue calls it, serialises the state here.  The scan
+ * does not come between the change and its f_event: in NetBSD 8 the lock of the
+ * descriptor table keeps it away, in 7 that of the component kqueue.
  */
 
 #include <sys/param.h>
