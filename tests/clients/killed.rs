@@ -39,9 +39,17 @@ fn lowest_descriptor() -> std::io::Result<i32> {
     Ok(UdpSocket::bind("127.0.0.1:0")?.as_descriptor().as_raw())
 }
 
-/// Each of this process's threads that calls the kernel has an lwp.
-fn threads() -> std::io::Result<usize> {
-    Ok(std::fs::read_dir("/proc/self/task")?.count())
+/// The names of this process's threads; each that calls the kernel has an lwp.
+fn threads() -> std::io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for thread in std::fs::read_dir("/proc/self/task")? {
+        // It may have ended meanwhile.
+        if let Ok(name) = std::fs::read_to_string(thread?.path().join("comm")) {
+            names.push(name.trim().into());
+        }
+    }
+    names.sort();
+    Ok(names)
 }
 
 fn enter() {
