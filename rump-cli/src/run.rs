@@ -13,6 +13,10 @@ use std::error::Error;
 use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// How long what programs sent last may take to arrive.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Run a Linux program with its internet sockets on NetBSD's network stack
 ///
@@ -65,11 +69,12 @@ fn supervise(arguments: &Arguments) -> Result<u8, Box<dyn Error>> {
     let (child, programs) = supervisor.spawn(program, &rest)?;
     processes::raise_descriptors()?;
     let status = Processes::new(child.pid()).wait(&signals, &programs)?;
+    let left = supervisor.wait_closed(PATIENCE);
     if let Some(error) = child.exec_error() {
         return Err(format!("{}: {error}", program.display()).into());
     }
     if arguments.verbose {
-        eprintln!("rump run: {} sockets are left", supervisor.count());
+        eprintln!("rump run: {left} sockets are left");
     }
     Ok(status)
 }

@@ -37,6 +37,9 @@ const STEADY: &[u32] = &[
     __NR_ioctl,
 ];
 
+/// Calls whose results depend on what was closed before.
+const SETTLED: &[u32] = &[__NR_socket, __NR_bind, __NR_listen, __NR_connect];
+
 /// What the seats of a listener share.
 pub(crate) struct Seats {
     shared: Arc<Shared>,
@@ -155,6 +158,11 @@ impl Seat {
         };
         if row.descriptor.is_some() && found.is_none() {
             return Answer::GoOn;
+        }
+        if SETTLED.contains(&number)
+            && let Err(error) = self.seated.shared.placeholders.settle()
+        {
+            tracing::error!(%error, "sockets of programs are not closed");
         }
         *self.seated.call() = Some(Call {
             id: notification.id,

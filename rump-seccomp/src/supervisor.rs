@@ -12,6 +12,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What all threads share.
 pub(crate) struct Shared {
@@ -37,7 +38,7 @@ impl Supervisor {
     /// # Errors
     /// Of making threads and descriptors, here and in the kernel.
     pub fn new(kernel: Arc<dyn Kernel>, enter: fn()) -> io::Result<Self> {
-        let placeholders = Placeholders::new()?;
+        let placeholders = Placeholders::new(enter)?;
         let watcher = Watcher::new(&kernel, &placeholders, enter)?;
         Ok(Self(Arc::new(Shared {
             kernel,
@@ -71,9 +72,15 @@ impl Supervisor {
         Ok(Programs(listener))
     }
 
-    /// How many sockets of the kernel's are open.
+    /// How many sockets of the kernel's are open, or still have something to send.
     pub fn count(&self) -> usize {
         self.0.placeholders.count()
+    }
+
+    /// Waits until there are no more of them, at most so long; how many are left. To be
+    /// called before the kernel ends: what programs sent last may not have arrived.
+    pub fn wait_closed(&self, limit: Duration) -> usize {
+        self.0.placeholders.wait(limit)
     }
 }
 

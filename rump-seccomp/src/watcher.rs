@@ -121,13 +121,14 @@ impl Watcher {
 
     fn tell(&self, placeholder: &Placeholder, event: &abi::kevent) -> io::Result<()> {
         let reads = event.filter == abi::EVFILT_READ;
+        if reads && event.flags & abi::EV_EOF != 0 {
+            // First, so that all of it is told at once.
+            placeholder.end()?;
+        }
         let plugged = placeholder.follow(self, reads, None)?;
         if !reads && plugged {
             // The program was quicker, and has filled it again.
             self.wait_to_write(placeholder)?;
-        }
-        if reads && event.flags & abi::EV_EOF != 0 {
-            placeholder.end()?;
         }
         Ok(())
     }

@@ -4,6 +4,7 @@ use super::KernelFd;
 use crate::raw::net::SOCK_STREAM;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use rump_abi as abi;
 use spin::Mutex;
 
 /// Numbers are Linux's.
@@ -30,7 +31,40 @@ pub(crate) struct State {
 }
 
 impl Socket {
+    /// Ends a stream in order: what was sent so far is the last. Whether some of that has
+    /// not arrived yet, so that the socket is still needed.
+    fn finish(&self) -> bool {
+        if !self.is_stream() || !self.state.lock().connected {
+            return false;
+        }
+        let kernel = &self.fd.kernel;
+        let mut linger = [0; 8];
+        let told = kernel.getsockopt(self.fd.number, abi::SOL_SOCKET, abi::SO_LINGER, &mut linger);
+        let [on, _, _, _, seconds @ ..] = linger;
+        if told.is_ok() && on != 0 && seconds == [0; 4] {
+            // It is to be broken off.
+            return false;
+        }
+        let mut count = [0; 4];
+        let asked = kernel.ioctl(self.fd.number, abi::FIONWRITE, &mut count);
+        let waits = asked.is_ok() && i32::from_ne_bytes(count) > 0;
+        // Again and again, which changes nothing; a connection that is over says so.
+        waits && kernel.shutdown(self.fd.number, abi::SHUT_WR).is_ok()
+    }
+
     pub(crate) fn is_stream(&self) -> bool {
         self.kind == SOCK_STREAM
+    }
+}
+
+impl super::Description {
+    /// To be called when nobody has it open any more: ends a connection in order, and says
+    /// whether something that was sent has not arrived yet. The description is to be kept for
+    /// as long as it says so.
+    ///
+    /// Dropping it earlier leaves the rest to the kernel, which is good enough as long as the
+    /// kernel goes on.
+    pub fn finish(&self) -> bool {
+        self.socket().is_some_and(Socket::finish)
     }
 }

@@ -1,0 +1,166 @@
+//! The runner: the command `rump run`.
+
+use libtest_mimic::Failed;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// A command that is being put together.
+pub struct Runner(Command);
+
+/// What a run came to.
+#[derive(Debug)]
+pub struct Told {
+    pub status: i32,
+    pub output: String,
+    pub errors: String,
+}
+
+/// A run that goes on, and ends with this.
+pub struct Running {
+    child: Child,
+    output: BufReader<ChildStdout>,
+    seen: String,
+}
+
+impl Runner {
+    pub fn new() -> Self {
+        let mut command = Command::new("timeout");
+        // A test that hangs must not be left behind.
+        command.args(["--foreground", "-k", "5", "100"]);
+        command.arg(Self::path()).args(["run", "--verbose"]);
+        command.stdin(Stdio::null());
+        Self(command)
+    }
+
+    fn path() -> std::path::PathBuf {
+        let test = std::env::current_exe().unwrap_or_default();
+        let profile = test.ancestors().nth(2).map(|folder| folder.join("rump"));
+        let program = profile.unwrap_or_default();
+        assert!(
+            program.is_file(),
+            "{} is not there: cargo test --workspace builds it; cargo build -p rump-cli does",
+            program.display()
+        );
+        program
+    }
+
+    /// With an interface to Linux, which has the address 10.N.0.1/24, the kernel 10.N.0.2.
+    pub fn outside(mut self, net: &Net) -> Self {
+        self.0.args(["--tap", &net.tap, "--address"]);
+        self.0.arg(format!("{}/24", net.kernel));
+        self
+    }
+
+    pub fn arguments<S: AsRef<OsStr>>(mut self, program: impl IntoIterator<Item = S>) -> Self {
+        self.0.arg("--").args(program);
+        self
+    }
+
+    pub fn more(mut self, argument: impl AsRef<OsStr>) -> Self {
+        self.0.arg(argument);
+        self
+    }
+
+    /// This very program, in a role.
+    pub fn role(mut self, role: &str) -> Self {
+        self.0.env("RUMP_TEST_ROLE", role);
+        let program = std::env::current_exe().unwrap_or_default();
+        self.arguments([program])
+    }
+
+    pub fn output(mut self) -> Result<Told, Failed> {
+        let output = self.0.output()?;
+        Ok(Told {
+            status: output.status.code().unwrap_or(-1),
+            output: String::from_utf8_lossy(&output.stdout).into(),
+            errors: String::from_utf8_lossy(&output.stderr).into(),
+        })
+    }
+
+    pub fn start(mut self) -> Result<Running, Failed> {
+        self.0.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = self.0.spawn()?;
+        let output = BufReader::new(child.stdout.take().ok_or("no output")?);
+        Ok(Running {
+            child,
+            output,
+            seen: String::new(),
+        })
+    }
+}
+
+impl Running {
+    /// Waits for a line that contains this.
+    pub fn expect(&mut self, words: &str) -> Result<(), Failed> {
+        loop {
+            let mut line = String::new();
+            if self.output.read_line(&mut line)? == 0 {
+                let mut errors = String::new();
+                let stderr = self.child.stderr.take();
+                stderr.ok_or("no errors")?.read_to_string(&mut errors)?;
+                return Err(format!("no {words} in: {}{errors}", self.seen).into());
+            }
+            self.seen.push_str(&line);
+            if line.contains(words) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// timeout(1) passes it on to the runner.
+    pub fn signal(&self, signal: Signal) -> Result<(), Failed> {
+        Ok(kill(Pid::from_raw(self.child.id() as i32), signal)?)
+    }
+
+    /// Waits for it.
+    pub fn end(mut self) -> Result<Told, Failed> {
+        let mut output = std::mem::take(&mut self.seen);
+        self.output.read_to_string(&mut output)?;
+        let mut errors = String::new();
+        if let Some(mut stderr) = self.child.stderr.take() {
+            stderr.read_to_string(&mut errors)?;
+        }
+        let status = self.child.wait()?.code().unwrap_or(-1);
+        Ok(Told {
+            status,
+            output,
+            errors,
+        })
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.signal(Signal::SIGTERM);
+        let _ = self.child.wait();
+    }
+}
+
+/// A TAP interface between Linux and a kernel.
+pub struct Net {
+    tap: String,
+    pub linux: String,
+    pub kernel: String,
+}
+
+impl Net {
+    pub fn new() -> Result<Self, Failed> {
+        static LAST: AtomicU8 = AtomicU8::new(30);
+        let number = LAST.fetch_add(1, Ordering::Relaxed);
+        let net = Self {
+            tap: format!("run{number}"),
+            linux: format!("10.{number}.0.1"),
+            kernel: format!("10.{number}.0.2"),
+        };
+        let Self { tap, linux, .. } = &net;
+        super::netns::ip(&format!("tuntap add {tap} mode tap"))?;
+        super::netns::ip(&format!("address add {linux}/24 dev {tap}"))?;
+        super::netns::ip(&format!("link set {tap} up"))?;
+        Ok(net)
+    }
+}

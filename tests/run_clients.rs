@@ -1,0 +1,141 @@
+//! `rump run`: programs that know nothing of it, as clients of a kernel in the runner.
+//!
+//! What a Linux program can do with a socket and its descriptor is done by roles of this
+//! very program, over lo0 of the kernel; programs of Debian's talk to Linux over a TAP
+//! interface.
+
+mod common;
+#[path = "clients/killed.rs"]
+mod killed;
+#[path = "clients/programs.rs"]
+mod programs;
+#[path = "clients/roles.rs"]
+mod roles;
+#[path = "clients/runner.rs"]
+mod runner;
+
+use common::{Outcome, netns};
+use libtest_mimic::{Arguments, Trial};
+use runner::Runner;
+use std::process::Command;
+
+fn main() {
+    if let Some(role) = std::env::var_os("RUMP_TEST_ROLE") {
+        return roles::play(&role.to_string_lossy());
+    }
+    // Before there are threads.
+    let namespace = netns::enter().map_err(|reason| &*reason.leak());
+    let mut trials = vec![
+        common::kernel_trial("clients::status", status),
+        common::kernel_trial("clients::signals_are_passed_on", passed_on),
+        common::kernel_trial("clients::killed_in_a_call", killed::test),
+    ];
+    for role in roles::ROLES {
+        trials.push(common::kernel_trial(
+            format!("clients::{}", role.0),
+            move || play(role.0),
+        ));
+    }
+    trials.push(static_program());
+    for (name, test) in programs::TESTS {
+        trials.push(program(namespace, name, *test));
+    }
+    // Each test has a runner or two of its own; more of them only wait for each other.
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = arguments.test_threads.or(Some(2));
+    libtest_mimic::run(&arguments, trials).exit()
+}
+
+/// A trial with a program of Debian's, which its name begins with.
+fn program(
+    namespace: Result<(), &'static str>,
+    name: &'static str,
+    test: fn() -> Outcome,
+) -> Trial {
+    let (program, _) = name.split_once("::").unwrap_or((name, ""));
+    let reason = match namespace {
+        _ if !rump::kernel::available() => Some("no rump kernel in this build"),
+        Err(reason) => Some(reason),
+        Ok(()) if Command::new(program).arg("-h").output().is_err() => {
+            Some(&*format!("no {program}").leak())
+        }
+        Ok(()) => None,
+    };
+    let name = format!("root::{name}");
+    common::trial_if(
+        reason.is_none(),
+        "root",
+        reason.unwrap_or_default(),
+        name,
+        test,
+    )
+}
+
+/// A role has a runner of its own and is its first program.
+fn play(role: &str) -> Outcome {
+    let told = Runner::new().role(role).output()?;
+    assert_eq!(told.status, 0, "{told:?}");
+    assert!(
+        told.errors.contains("0 sockets are left"),
+        "what the program has not closed: {told:?}"
+    );
+    Ok(())
+}
+
+fn status() -> Outcome {
+    let of = |script: &str| {
+        let told = Runner::new().arguments(["sh", "-c", script]).output();
+        told.map(|told| told.status)
+    };
+    assert_eq!(of("exit 0")?, 0);
+    assert_eq!(of("exit 77")?, 77);
+    assert_eq!(of("kill -KILL $$")?, 128 + 9);
+    // A daemon of its own session goes on when the first program has ended.
+    let told = Runner::new()
+        .arguments(["sh", "-c", "setsid sh -c 'sleep 0.3; echo done' & exit 3"])
+        .output()?;
+    assert_eq!((told.status, told.output.trim()), (3, "done"));
+    let told = Runner::new().arguments(["/nonexistent/program"]).output()?;
+    assert_eq!(told.status, 127);
+    assert!(
+        told.errors
+            .contains("/nonexistent/program: No such file or directory"),
+        "{told:?}"
+    );
+    Ok(())
+}
+
+fn passed_on() -> Outcome {
+    let script = "trap 'exit 5' TERM; echo ready; while :; do sleep 0.05; done";
+    let mut running = Runner::new().arguments(["sh", "-c", script]).start()?;
+    running.expect("ready")?;
+    running.signal(nix::sys::signal::Signal::SIGTERM)?;
+    assert_eq!(running.end()?.status, 5);
+    Ok(())
+}
+
+/// No library of the program's takes part.
+fn static_program() -> Trial {
+    let name = "clients::static_program";
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/static.c");
+    let program = concat!(env!("CARGO_TARGET_TMPDIR"), "/run_clients_static");
+    let compiled = Command::new("cc")
+        .args(["-static", "-O1", "-o", program, source])
+        .output();
+    let possible = compiled.is_ok_and(|output| output.status.success());
+    if !possible {
+        return common::trial_if(
+            false,
+            "cc",
+            "no C compiler with a static C library",
+            name,
+            || Ok(()),
+        );
+    }
+    common::kernel_trial(name, move || {
+        let told = Runner::new().arguments([program]).output()?;
+        assert_eq!(told.status, 0, "{told:?}");
+        assert_eq!(told.output.trim(), "hello, and the end");
+        Ok(())
+    })
+}
