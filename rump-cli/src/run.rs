@@ -3,8 +3,8 @@
 //! The program and all that it starts are clients of this process
 //! ([`rump_seccomp`]), which stays until the last of them is gone.
 
+mod in_process;
 mod processes;
-mod setup;
 
 use processes::{Processes, Signals};
 use rump_linux::back::in_process::InProcess;
@@ -29,7 +29,12 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[derive(clap::Args, Debug)]
 pub struct Arguments {
     #[command(flatten)]
-    setup: setup::Setup,
+    setup: rump_run::Setup,
+    /// Put the kernel into the program's own process, which is faster: for dynamic programs
+    /// that do not fork with open sockets, execute others or end by signals, and that make
+    /// system calls through the C library. Names are resolved by the host
+    #[arg(long)]
+    in_process: bool,
     /// Say which kernel runs, and what is left of the program's at the end
     #[arg(long)]
     verbose: bool,
@@ -40,7 +45,12 @@ pub struct Arguments {
 
 /// Runs the program.
 pub fn run(arguments: &Arguments) -> ExitCode {
-    match supervise(arguments) {
+    let done = if arguments.in_process {
+        in_process::run(arguments).map(|never| match never {})
+    } else {
+        supervise(arguments)
+    };
+    match done {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
             eprintln!("rump run: {error}");

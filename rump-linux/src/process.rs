@@ -45,6 +45,8 @@ pub struct Process {
     /// Empty where there is a keeper.
     pub(crate) descriptors: RwLock<BTreeMap<i32, Entry>>,
     keeper: Option<Arc<dyn Keeper>>,
+    /// What is closed, and has not arrived yet.
+    ending: Mutex<Vec<Arc<Description>>>,
     pub(crate) bells: Mutex<Vec<Arc<Doorbell>>>,
 }
 
@@ -57,6 +59,7 @@ impl Process {
             rules,
             descriptors: RwLock::default(),
             keeper: None,
+            ending: Mutex::default(),
             bells: Mutex::default(),
         }
     }
@@ -126,6 +129,7 @@ impl Process {
             rules: self.rules,
             descriptors: RwLock::new(self.descriptors.read().clone()),
             keeper: self.keeper.clone(),
+            ending: Mutex::default(),
             bells: Mutex::default(),
         }
     }
@@ -197,8 +201,38 @@ impl Process {
     pub(crate) fn close(&self, fd: i32) -> Result<(), Errno> {
         let entry = self.descriptors.write().remove(&fd).ok_or(Errno::EBADF)?;
         self.host.release(fd);
-        drop(entry);
+        self.let_go(entry.description);
         Ok(())
+    }
+
+    /// Nobody has it open under this number any more.
+    fn let_go(&self, description: Arc<Description>) {
+        self.finish();
+        if Arc::strong_count(&description) == 1 && description.finish() {
+            self.ending.lock().push(description);
+        }
+    }
+
+    /// Drops those of which all has arrived; how many are left.
+    fn finish(&self) -> usize {
+        // Without the lock: what is dropped is closed by the kernel.
+        let mut ending = core::mem::take(&mut *self.ending.lock());
+        ending.retain(|one| one.finish());
+        let mut left = self.ending.lock();
+        left.append(&mut ending);
+        left.len()
+    }
+
+    /// The process ends: closes what is open. How many connections are left whose data has
+    /// not all arrived; whoever is about to end the kernel, too, calls again until there are
+    /// none.
+    pub fn end(&self) -> usize {
+        let open: Vec<i32> = self.descriptors.read().keys().copied().collect();
+        for fd in open {
+            // It may be gone meanwhile.
+            let _ = self.close(fd);
+        }
+        self.finish()
     }
 }
 

@@ -1,0 +1,55 @@
+//! The fast mode: the program gets a library that has a kernel in it.
+
+use super::Arguments;
+use std::convert::Infallible;
+use std::env;
+use std::error::Error;
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
+use std::process::Command;
+
+/// What the library is called, and the variable that says where it is.
+const LIBRARY: &str = "librump_preload.so";
+const PLACE: &str = "RUMP_PRELOAD";
+
+/// Becomes the program.
+pub fn run(arguments: &Arguments) -> Result<Infallible, Box<dyn Error>> {
+    let (program, rest) = arguments.program.split_first().ok_or("no program")?;
+    let library = library()?;
+    if arguments.verbose {
+        eprintln!("rump run: the library is {}", library.display());
+    }
+    let mut preloaded = library.into_os_string();
+    if let Some(others) = env::var_os("LD_PRELOAD").filter(|others| !others.is_empty()) {
+        preloaded.push(":");
+        preloaded.push(others);
+    }
+    let error = Command::new(program)
+        .args(rest)
+        .env("LD_PRELOAD", preloaded)
+        .env(rump_run::VARIABLE, arguments.setup.to_string())
+        .exec();
+    Err(format!("{}: {error}", program.display()).into())
+}
+
+/// Beside this command, where `cargo build` puts it, or where the variable says.
+fn library() -> Result<PathBuf, Box<dyn Error>> {
+    if let Some(place) = env::var_os(PLACE) {
+        let place = PathBuf::from(place);
+        if place.is_file() {
+            return Ok(place);
+        }
+        return Err(format!("{PLACE}: there is no file {}", place.display()).into());
+    }
+    let command = env::current_exe()?;
+    let beside = command.with_file_name(LIBRARY);
+    if beside.is_file() {
+        return Ok(beside);
+    }
+    Err(format!(
+        "--in-process needs {LIBRARY} beside {}: build it with `cargo build -p rump-preload`, \
+         with the same profile, or name it with {PLACE}",
+        command.display()
+    )
+    .into())
+}

@@ -1,0 +1,87 @@
+//! Who answers a call: the kernel, or Linux.
+#![allow(unsafe_code)]
+
+use crate::inside::{Inside, is_inside};
+use crate::{kernel, owned};
+use rump_linux::raw::net::{AF_INET, AF_INET6};
+use std::arch::asm;
+
+/// A call about one descriptor, the first argument.
+pub(crate) fn about_descriptor(number: u32, arguments: [u64; 6]) -> i64 {
+    if owned::contains(arguments[0] as i32) {
+        kernels(number, arguments)
+    } else {
+        linuxs(number, arguments)
+    }
+}
+
+/// A call about descriptors that only the personality finds among the arguments.
+pub(crate) fn about_some(number: u32, arguments: [u64; 6]) -> i64 {
+    if owned::any() {
+        kernels(number, arguments)
+    } else {
+        linuxs(number, arguments)
+    }
+}
+
+/// A call that makes a descriptor of the personality's own, to which sockets of the kernel's
+/// may be added: the kernel has to run.
+pub(crate) fn makes(number: u32, arguments: [u64; 6]) -> i64 {
+    if is_inside() || !kernel::runs() {
+        linuxs(number, arguments)
+    } else {
+        kernels(number, arguments)
+    }
+}
+
+/// `socket(2)`.
+pub(crate) fn makes_socket(number: u32, arguments: [u64; 6]) -> i64 {
+    if [AF_INET, AF_INET6].contains(&(arguments[0] as u32)) {
+        makes(number, arguments)
+    } else {
+        linuxs(number, arguments)
+    }
+}
+
+fn kernels(number: u32, arguments: [u64; 6]) -> i64 {
+    if is_inside() {
+        return linuxs(number, arguments);
+    }
+    let _inside = Inside::enter();
+    match kernel::process() {
+        Ok(process) => process.call(number, arguments),
+        Err(errno) => -i64::from(errno.0),
+    }
+}
+
+/// Makes a system call of Linux's: its result, or a negative errno.
+pub(crate) fn linuxs(number: u32, [a, b, c, d, e, f]: [u64; 6]) -> i64 {
+    let result;
+    // SAFETY: the program asked for this call; Linux keeps all registers but these.
+    unsafe {
+        asm!(
+            "syscall",
+            inlateout("rax") i64::from(number) => result,
+            in("rdi") a,
+            in("rsi") b,
+            in("rdx") c,
+            in("r10") d,
+            in("r8") e,
+            in("r9") f,
+            lateout("rcx") _,
+            lateout("r11") _,
+            options(nostack),
+        );
+    }
+    result
+}
+
+/// What a function of the C library returns for it.
+pub(crate) fn returned(result: i64) -> i64 {
+    if !(-4095..0).contains(&result) {
+        return result;
+    }
+    // SAFETY: the thread's own.
+    unsafe { *libc::__errno_location() = -result as i32 };
+    -1
+}

@@ -1,0 +1,60 @@
+//! The process as the personality's host: what [`LinuxHost`] is, and a note of each number.
+
+use crate::owned;
+use rump_linux::back::linux::LinuxHost;
+use rump_linux::raw::general::pollfd;
+use rump_linux::wait::Waker;
+use rump_linux::{Errno, Fault, Host, Memory, Slot};
+
+/// The process that this library is loaded into.
+pub(crate) struct Loaded;
+
+impl Memory for Loaded {
+    fn read(&self, address: u64, into: &mut [u8]) -> Result<(), Fault> {
+        LinuxHost.read(address, into)
+    }
+    fn write(&self, address: u64, from: &[u8]) -> Result<(), Fault> {
+        LinuxHost.write(address, from)
+    }
+}
+
+impl Host for Loaded {
+    fn call(&self, number: u32, arguments: [u64; 6]) -> i64 {
+        LinuxHost.call(number, arguments)
+    }
+
+    fn reserve(&self, slot: Slot) -> Result<i32, Errno> {
+        let number = LinuxHost.reserve(slot)?;
+        if owned::add(number) {
+            return Ok(number);
+        }
+        LinuxHost.release(number);
+        Err(Errno::EMFILE)
+    }
+
+    fn release(&self, number: i32) {
+        // First the note: once Linux has the number back, it may be another's.
+        owned::remove(number);
+        LinuxHost.release(number);
+    }
+
+    fn poll(&self, fds: &mut [pollfd], timeout: Option<u64>) -> Result<usize, Errno> {
+        LinuxHost.poll(fds, timeout)
+    }
+
+    fn watch(&self, fds: &[pollfd], waker: Waker) -> Box<dyn Send> {
+        LinuxHost.watch(fds, waker)
+    }
+
+    fn now(&self, clock: u32) -> u64 {
+        LinuxHost.now(clock)
+    }
+
+    fn mask(&self, mask: u64) -> u64 {
+        LinuxHost.mask(mask)
+    }
+
+    fn broken_pipe(&self) {
+        LinuxHost.broken_pipe();
+    }
+}

@@ -1,0 +1,98 @@
+//! The kernel of this process, which boots when it is first needed.
+#![allow(unsafe_code)]
+
+use crate::host::Loaded;
+use crate::inside::Inside;
+use crate::owned;
+use rump_linux::back::in_process::InProcess;
+use rump_linux::{Errno, Process, Rules, Side};
+use rump_run::{Running, Setup};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+/// How long the end of the program waits for what was sent to arrive, while it does.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// How long the last segments, which nobody waits for, take to leave.
+const LAST: Duration = Duration::from_millis(5);
+
+struct Booted {
+    process: Process,
+    _running: Running,
+}
+
+static BOOTED: OnceLock<Option<Booted>> = OnceLock::new();
+/// This is a child of the process that the kernel runs in.
+static IS_CHILD: AtomicBool = AtomicBool::new(false);
+
+/// Whether it does run; boots it if it was not tried before.
+pub(crate) fn runs() -> bool {
+    if IS_CHILD.load(Ordering::Relaxed) {
+        return false;
+    }
+    if let Some(booted) = BOOTED.get() {
+        return booted.is_some();
+    }
+    let _inside = Inside::enter();
+    BOOTED.get_or_init(boot).is_some()
+}
+
+fn boot() -> Option<Booted> {
+    let booted = Setup::of_environment().and_then(|setup| setup.boot());
+    let running = match booted {
+        Ok(running) => running,
+        Err(error) => {
+            eprintln!("rump: the kernel does not run: {error}");
+            // Not the host's network instead.
+            std::process::exit(127);
+        }
+    };
+    let rules = Rules {
+        inet: Side::Kernel,
+        pipes: Side::Host,
+    };
+    // SAFETY: functions that take nothing, for the end of the process and for the child.
+    unsafe {
+        libc::atexit(end);
+        libc::pthread_atfork(None, None, Some(forked));
+    }
+    Some(Booted {
+        process: Process::new(Arc::new(InProcess), Arc::new(Loaded), rules),
+        _running: running,
+    })
+}
+
+/// The process of the personality, for a thread that is about to make a call in it.
+pub(crate) fn process() -> Result<&'static Process, Errno> {
+    if IS_CHILD.load(Ordering::Relaxed) {
+        static TOLD: AtomicBool = AtomicBool::new(false);
+        if !TOLD.swap(true, Ordering::Relaxed) {
+            eprintln!(
+                "rump: a child cannot use its parent's sockets with --in-process; leave it out"
+            );
+        }
+        return Err(Errno::EIO);
+    }
+    // An lwp of the thread's own; without one the calls are slower, not wrong.
+    let _ = rump::process::id();
+    let booted = BOOTED.get().and_then(Option::as_ref);
+    booted.map(|booted| &booted.process).ok_or(Errno::EIO)
+}
+
+extern "C" fn forked() {
+    IS_CHILD.store(true, Ordering::Relaxed);
+}
+
+/// The program ends: its connections do, too, but not before what was sent has arrived.
+extern "C" fn end() {
+    if IS_CHILD.load(Ordering::Relaxed) || !owned::was_used() {
+        return;
+    }
+    let _inside = Inside::enter();
+    let Ok(process) = process() else { return };
+    let limit = Instant::now() + PATIENCE;
+    while process.end() > 0 && Instant::now() < limit {
+        std::thread::sleep(LAST);
+    }
+    std::thread::sleep(LAST);
+}

@@ -1,0 +1,26 @@
+//! A dynamic Linux program with the kernel in its own process, by `LD_PRELOAD`.
+//!
+//! The library stands in front of the C library's functions that make system calls about
+//! descriptors ([`symbols`]). Those about sockets of the internet families are answered by
+//! [`rump_linux`] over the kernel that is linked to this library; all others go on to Linux.
+//! The kernel boots when the program first needs it, with the interface that the variable
+//! `RUMP_RUN` describes ([`rump_run::Setup`]).
+//!
+//! # What it cannot do
+//! - **Static programs**, and those that make system calls without the C library, go past it.
+//!   So do the C library's own: names are resolved on the host's network, and streams of
+//!   `fdopen(3)` do not work on sockets.
+//! - A child of **`fork(2)`** has no kernel: calls about its parent's sockets fail with `EIO`.
+//! - Programs that are executed afterwards boot a kernel of their own, for which the interface
+//!   must be free.
+//! - Connections of a program that a signal ends, or `_exit(2)`, end without a word.
+//!
+//! `rump run` without `--in-process` can do all of that.
+
+mod answer;
+mod host;
+mod inside;
+mod kernel;
+mod owned;
+mod symbols;
+mod threads;

@@ -1,0 +1,65 @@
+//! Threads that the kernel makes are not the program's.
+#![allow(unsafe_code)]
+
+use crate::inside::{is_inside, stay};
+use libc::{c_int, c_void, pthread_attr_t, pthread_t};
+use std::mem::transmute;
+use std::sync::OnceLock;
+
+type Start = extern "C" fn(*mut c_void) -> *mut c_void;
+type Create =
+    unsafe extern "C" fn(*mut pthread_t, *const pthread_attr_t, Start, *mut c_void) -> c_int;
+
+/// The C library's own.
+fn create() -> Option<Create> {
+    static CREATE: OnceLock<Option<Create>> = OnceLock::new();
+    *CREATE.get_or_init(|| {
+        // SAFETY: the name ends with a null byte; what it finds is the function that this
+        // library's stands in front of.
+        unsafe {
+            let found = libc::dlsym(libc::RTLD_NEXT, c"pthread_create".as_ptr());
+            transmute::<*mut c_void, Option<Create>>(found)
+        }
+    })
+}
+
+/// What a thread of the kernel's begins with.
+struct Begin {
+    start: Start,
+    argument: *mut c_void,
+}
+
+extern "C" fn begin(begin: *mut c_void) -> *mut c_void {
+    // SAFETY: made by `pthread_create` below, and given to this thread alone.
+    let begin = unsafe { Box::from_raw(begin.cast::<Begin>()) };
+    stay();
+    (begin.start)(begin.argument)
+}
+
+/// pthread_create(3)
+///
+/// # Safety
+/// As the C library's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pthread_create(
+    thread: *mut pthread_t,
+    attributes: *const pthread_attr_t,
+    start: Start,
+    argument: *mut c_void,
+) -> c_int {
+    let Some(create) = create() else {
+        return libc::EAGAIN;
+    };
+    if !is_inside() {
+        // SAFETY: handed on.
+        return unsafe { create(thread, attributes, start, argument) };
+    }
+    let first = Box::into_raw(Box::new(Begin { start, argument }));
+    // SAFETY: the caller's, and what the new thread begins with.
+    let result = unsafe { create(thread, attributes, begin, first.cast()) };
+    if result != 0 {
+        // SAFETY: no thread has got it.
+        drop(unsafe { Box::from_raw(first) });
+    }
+    result
+}
