@@ -2,9 +2,23 @@
 #![allow(unsafe_code)]
 
 use crate::inside::{Inside, is_inside};
-use crate::{kernel, owned};
+use crate::{kernel, owned, signals};
+use rump_linux::raw::errno::EINTR;
+use rump_linux::raw::general::*;
 use rump_linux::raw::net::{AF_INET, AF_INET6};
 use std::arch::asm;
+
+/// Calls that a handler ends in any case; signal(7). So does it those with a timeout, which
+/// are not told from others here.
+const NEVER_AGAIN: &[u32] = &[
+    __NR_poll,
+    __NR_ppoll,
+    __NR_select,
+    __NR_pselect6,
+    __NR_epoll_wait,
+    __NR_epoll_pwait,
+    __NR_epoll_pwait2,
+];
 
 /// A call about one descriptor, the first argument.
 pub(crate) fn about_descriptor(number: u32, arguments: [u64; 6]) -> i64 {
@@ -48,9 +62,16 @@ fn kernels(number: u32, arguments: [u64; 6]) -> i64 {
         return linuxs(number, arguments);
     }
     let _inside = Inside::enter();
-    match kernel::process() {
-        Ok(process) => process.call(number, arguments),
-        Err(errno) => -i64::from(errno.0),
+    let process = match kernel::process() {
+        Ok(process) => process,
+        Err(errno) => return -i64::from(errno.0),
+    };
+    loop {
+        let result = process.call(number, arguments);
+        let again = signals::take_restart() && !NEVER_AGAIN.contains(&number);
+        if !(again && result == -i64::from(EINTR)) {
+            return result;
+        }
     }
 }
 

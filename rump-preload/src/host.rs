@@ -1,6 +1,6 @@
-//! The process as the personality's host: what [`LinuxHost`] is, and a note of each number.
+//! The process as the personality's host: mostly what [`LinuxHost`] is.
 
-use crate::owned;
+use crate::{guarded, owned, signals};
 use rump_linux::back::linux::LinuxHost;
 use rump_linux::raw::general::pollfd;
 use rump_linux::wait::Waker;
@@ -11,10 +11,10 @@ pub(crate) struct Loaded;
 
 impl Memory for Loaded {
     fn read(&self, address: u64, into: &mut [u8]) -> Result<(), Fault> {
-        LinuxHost.read(address, into)
+        guarded::read(address, into)
     }
     fn write(&self, address: u64, from: &[u8]) -> Result<(), Fault> {
-        LinuxHost.write(address, from)
+        guarded::write(address, from)
     }
 }
 
@@ -48,6 +48,14 @@ impl Host for Loaded {
 
     fn now(&self, clock: u32) -> u64 {
         LinuxHost.now(clock)
+    }
+
+    fn asleep(&self, waker: &Waker) {
+        signals::asleep(waker);
+    }
+
+    fn awake(&self) -> bool {
+        signals::awake()
     }
 
     fn mask(&self, mask: u64) -> u64 {

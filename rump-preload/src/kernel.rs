@@ -3,7 +3,7 @@
 
 use crate::host::Loaded;
 use crate::inside::Inside;
-use crate::owned;
+use crate::{owned, signals};
 use rump_linux::back::in_process::InProcess;
 use rump_linux::{Errno, Process, Rules, Side};
 use rump_run::{Running, Setup};
@@ -38,7 +38,10 @@ pub(crate) fn runs() -> bool {
 }
 
 fn boot() -> Option<Booted> {
-    let booted = Setup::of_environment().and_then(|setup| setup.boot());
+    let booted = signals::start()
+        .map_err(Into::into)
+        .and_then(|()| Setup::of_environment())
+        .and_then(|setup| setup.boot());
     let running = match booted {
         Ok(running) => running,
         Err(error) => {

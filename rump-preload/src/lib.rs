@@ -18,9 +18,11 @@
 //! `rump run` without `--in-process` can do all of that.
 
 mod answer;
+mod guarded;
 mod host;
 mod inside;
 mod kernel;
 mod owned;
+mod signals;
 mod symbols;
 mod threads;
