@@ -5,7 +5,6 @@
 
 mod destination;
 mod processes;
-mod setup;
 
 use destination::Destination;
 use processes::{Processes, Signals};
@@ -32,7 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[derive(clap::Args, Debug)]
 pub struct Arguments {
     #[command(flatten)]
-    setup: setup::Setup,
+    setup: rump_run::Setup,
     /// Leave what goes to this net or port to the host's network; may be repeated. ":53" has
     /// names resolved there, which else takes a name server that the kernel can reach
     #[arg(long, value_name = "NET|ADDRESS|:PORT")]
