@@ -54,7 +54,7 @@ pub use errno::{Errno, Failure};
 pub use host::{File, Host, Keeper, Slot};
 pub use kernel::Kernel;
 pub use memory::{Fault, Memory};
-pub use object::Description;
+pub use object::{Description, SocketKind};
 pub use process::{Process, Rules, Side};
 
 /// Linux's numbers and structures.

@@ -6,7 +6,7 @@ use crate::inside::Inside;
 use crate::{owned, signals};
 use rump_linux::back::in_process::InProcess;
 use rump_linux::{Errno, Process, Rules, Side};
-use rump_run::{Running, Setup};
+use rump_run::{Running, Setup, VARIABLE};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -40,7 +40,7 @@ pub(crate) fn runs() -> bool {
 fn boot() -> Option<Booted> {
     let booted = signals::start()
         .map_err(Into::into)
-        .and_then(|()| Setup::of_environment())
+        .and_then(|()| setup())
         .and_then(|setup| setup.boot());
     let running = match booted {
         Ok(running) => running,
@@ -63,6 +63,14 @@ fn boot() -> Option<Booted> {
         process: Process::new(Arc::new(InProcess), Arc::new(Loaded), rules),
         _running: running,
     })
+}
+
+/// What the runner hands on; without it, a kernel with nothing but lo0.
+fn setup() -> Result<Setup, Box<dyn std::error::Error>> {
+    match std::env::var(VARIABLE) {
+        Ok(value) => Setup::from_variable(&value),
+        Err(_) => Ok(Setup::default()),
+    }
 }
 
 /// The process of the personality, for a thread that is about to make a call in it.

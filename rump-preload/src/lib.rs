@@ -4,7 +4,7 @@
 //! descriptors ([`symbols`]). Those about sockets of the internet families are answered by
 //! [`rump_linux`] over the kernel that is linked to this library; all others go on to Linux.
 //! The kernel boots when the program first needs it, with the interface that the variable
-//! `RUMP_RUN` describes ([`rump_run::Setup`]).
+//! `RUMP_RUN_SETUP` describes ([`rump_run::Setup`]).
 //!
 //! # What it cannot do
 //! - **Static programs**, and those that make system calls without the C library, go past it.

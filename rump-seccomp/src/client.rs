@@ -67,6 +67,15 @@ impl Client {
         Ok(inode())
     }
 
+    /// The flags of its descriptor: of the file, and `O_CLOEXEC`, proc_pid_fdinfo(5).
+    pub(crate) fn flags(&self, fd: i32) -> io::Result<u32> {
+        let info = std::fs::read_to_string(format!("/proc/{}/fdinfo/{fd}", self.tid))?;
+        let flags = info.lines().find_map(|line| line.strip_prefix("flags:"));
+        flags
+            .and_then(|octal| u32::from_str_radix(octal.trim(), 8).ok())
+            .ok_or_else(|| io::ErrorKind::InvalidData.into())
+    }
+
     /// The process that it is a thread of: its number and a descriptor of it.
     fn process(&self) -> io::Result<&(i32, OwnedFd)> {
         if let Some(process) = self.process.get() {

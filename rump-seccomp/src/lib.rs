@@ -43,6 +43,7 @@
 //! seccomp(2), seccomp_unotify(2), pidfd_getfd(2), process_vm_readv(2), unix(7)
 
 mod client;
+mod destination;
 mod filter;
 mod interruptions;
 mod launch;

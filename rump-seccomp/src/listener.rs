@@ -143,16 +143,41 @@ impl Listener {
 
     /// Gives the caller a copy of a descriptor, under the lowest number that is free.
     pub(crate) fn add(&self, id: u64, fd: BorrowedFd<'_>, close_on_exec: bool) -> io::Result<i32> {
+        self.give(id, fd, 0, 0, close_on_exec)
+    }
+
+    /// Gives the caller a copy in the place of the descriptor that has this number.
+    pub(crate) fn replace(
+        &self,
+        id: u64,
+        fd: BorrowedFd<'_>,
+        number: i32,
+        close_on_exec: bool,
+    ) -> io::Result<()> {
+        let flags = libc::SECCOMP_ADDFD_FLAG_SETFD as u32;
+        self.give(id, fd, number as u32, flags, close_on_exec)
+            .map(drop)
+    }
+
+    fn give(
+        &self,
+        id: u64,
+        fd: BorrowedFd<'_>,
+        newfd: u32,
+        flags: u32,
+        close_on_exec: bool,
+    ) -> io::Result<i32> {
+        let newfd_flags = if close_on_exec {
+            libc::O_CLOEXEC as u32
+        } else {
+            0
+        };
         let adding = libc::seccomp_notif_addfd {
             id,
-            flags: 0,
+            flags,
             srcfd: fd.as_raw_fd() as u32,
-            newfd: 0,
-            newfd_flags: if close_on_exec {
-                libc::O_CLOEXEC as u32
-            } else {
-                0
-            },
+            newfd,
+            newfd_flags,
         };
         // SAFETY: one such structure is read; its size is part of the request.
         let number = unsafe {

@@ -6,6 +6,7 @@
 //! answered.
 
 use crate::client::Client;
+use crate::destination;
 use crate::interruptions::{Cause, End, Waiting};
 use crate::listener::{Answer, Listener, Notification};
 use crate::placeholder::{Caller, Placeholder};
@@ -164,6 +165,11 @@ impl Seat {
         {
             tracing::error!(%error, "sockets of programs are not closed");
         }
+        if let Some(placeholder) = &found
+            && let Some(answer) = self.divert(notification, &client, placeholder)
+        {
+            return answer;
+        }
         *self.seated.call() = Some(Call {
             id: notification.id,
             client: client.clone(),
@@ -196,6 +202,37 @@ impl Seat {
             Some(Cause::Signal) if result == -i64::from(EINTR) => Answer::Return(-ERESTARTSYS),
             _ => Answer::Return(result),
         }
+    }
+
+    /// Leaves a call to Linux if its destination is the host's.
+    fn divert(
+        &self,
+        notification: &Notification,
+        client: &Client,
+        placeholder: &Placeholder,
+    ) -> Option<Answer> {
+        let Notification {
+            id,
+            number,
+            arguments,
+            ..
+        } = notification;
+        let is_hosts = self.seated.shared.is_hosts.as_ref()?;
+        let kind = placeholder.description.socket_kind()?;
+        if kind.is_connected_stream {
+            return None;
+        }
+        let to = destination::of(client, *number, arguments)?;
+        if !is_hosts(to) {
+            return None;
+        }
+        let fd = arguments[0] as i32;
+        let listener = &self.seated.listener;
+        let diverted = destination::divert(listener, *id, client, fd, &placeholder.description);
+        Some(match diverted {
+            Ok(()) => Answer::GoOn,
+            Err(errno) => Answer::Return(-i64::from(errno.0)),
+        })
     }
 
     /// The thread, and what its descriptor stands for, if it is one of ours.

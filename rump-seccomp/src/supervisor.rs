@@ -1,6 +1,7 @@
 //! What holds the parts together.
 
 use crate::client::Clients;
+use crate::destination::IsHosts;
 use crate::interruptions::Interruptions;
 use crate::launch::{Child, launch};
 use crate::listener::Listener;
@@ -10,6 +11,7 @@ use crate::watcher::Watcher;
 use rump_linux::Kernel;
 use std::ffi::OsStr;
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +23,8 @@ pub(crate) struct Shared {
     pub(crate) watcher: Arc<Watcher>,
     pub(crate) interruptions: Arc<Interruptions>,
     pub(crate) clients: Clients,
+    /// Which destinations are the host's; none if there is no such function.
+    pub(crate) is_hosts: Option<Box<IsHosts>>,
     /// Run by each thread before it calls the kernel.
     pub(crate) enter: fn(),
 }
@@ -46,8 +50,22 @@ impl Supervisor {
             watcher,
             interruptions: Interruptions::new(enter)?,
             clients: Clients::default(),
+            is_hosts: None,
             enter,
         })))
+    }
+
+    /// Leaves what programs connect or send to some destinations to the host's network: to
+    /// name servers, for example. Before the first program is started; later it has no effect.
+    #[must_use]
+    pub fn to_host(
+        mut self,
+        is_hosts: impl Fn(SocketAddr) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        if let Some(shared) = Arc::get_mut(&mut self.0) {
+            shared.is_hosts = Some(Box::new(is_hosts));
+        }
+        self
     }
 
     /// Starts a program, which is looked for in `PATH`, with these arguments and this

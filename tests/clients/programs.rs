@@ -5,7 +5,7 @@ use super::runner::{Net, Runner};
 use libtest_mimic::Failed;
 use nix::sys::signal::Signal;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread::{self, JoinHandle};
@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 /// The name of each begins with the program's.
 pub const TESTS: &[Test] = &[
     ("curl::gets_a_page", curl),
+    ("curl::goes_to_the_host", to_host),
     ("wget::gets_a_page", wget),
     ("python3::is_a_client", python_client),
     ("python3::is_a_server", python_server),
@@ -77,6 +78,50 @@ fn curl() -> Outcome {
         .arguments(["curl", "-sS", "--noproxy", "*", "-m", "20", &nobody])
         .output()?;
     assert_eq!(told.status, 7, "refused: {told:?}");
+    Ok(())
+}
+
+/// By whom a server of Linux's is asked shows whose network was used.
+fn to_host() -> Outcome {
+    let net = Net::new()?;
+    let answers = UdpSocket::bind((net.linux.as_str(), 0))?;
+    answers.set_read_timeout(Some(Duration::from_secs(20)))?;
+    let listener = TcpListener::bind((net.linux.as_str(), 0))?;
+    let [udp, tcp] = [answers.local_addr()?, listener.local_addr()?];
+    let port = format!(":{}", udp.port());
+    let nets = format!("{}/31", net.linux);
+    for (option, asked_by) in [
+        (port.as_str(), &net.linux),
+        (nets.as_str(), &net.linux),
+        (":9", &net.kernel),
+    ] {
+        let running = Runner::new()
+            .outside(&net)
+            .option("--to-host", option)
+            .variable("RUMP_TEST_TO", &udp.to_string())
+            .role("asks")
+            .start()?;
+        for _ in 0..3 {
+            let mut text = [0; 9];
+            let (length, from) = answers.recv_from(&mut text)?;
+            assert_eq!(from.ip().to_string(), *asked_by, "{option}");
+            answers.send_to(&text[..length], from)?;
+        }
+        let told = running.end()?;
+        assert_eq!(told.status, 0, "{told:?}");
+    }
+    let running = Runner::new()
+        .outside(&net)
+        .option("--to-host", &nets)
+        .arguments(["curl", "-sS", "--noproxy", "*", "-m", "20"])
+        .more(format!("http://{tcp}/"))
+        .start()?;
+    let (mut stream, from) = listener.accept()?;
+    assert_eq!(from.ip().to_string(), net.linux);
+    write!(stream, "HTTP/1.0 200 OK\r\n\r\n{PAGE}")?;
+    stream.shutdown(Shutdown::Write)?;
+    let _ = stream.read_to_end(&mut Vec::new());
+    assert_eq!(running.end()?.output, PAGE);
     Ok(())
 }
 

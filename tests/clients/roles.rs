@@ -45,6 +45,7 @@ pub const ROLES: &[Role] = &[
 /// Those that others start.
 const OTHERS: &[Role] = &[
     ("after_exec", after_exec),
+    ("asks", asks),
     ("victim", super::killed::victim),
 ];
 
@@ -496,6 +497,35 @@ fn datagrams() {
     let (length, name) = v6.recv_from(&mut [0; 10]).unwrap();
     assert_eq!((length, name), (3, v6.local_addr().unwrap()));
     assert!(matches!(name, SocketAddr::V6(_)));
+}
+
+/// Sends datagrams to whom it is told, in each way, and waits for an answer to each.
+fn asks() {
+    let to: SocketAddr = std::env::var("RUMP_TEST_TO").unwrap().parse().unwrap();
+    let answered = |socket: &UdpSocket| {
+        assert_eq!(ready(socket, PollFlags::POLLIN, 5000), PollFlags::POLLIN);
+        assert_eq!(socket.recv(&mut [0; 9]).unwrap(), 3);
+    };
+    let any = || UdpSocket::bind("0.0.0.0:0").unwrap();
+    let one = any();
+    one.connect(to).unwrap();
+    one.send(b"yes").unwrap();
+    answered(&one);
+    let one = any();
+    one.set_nonblocking(true).unwrap();
+    one.send_to(b"yes", to).unwrap();
+    answered(&one);
+    let SocketAddr::V4(to) = to else {
+        panic!("{to}")
+    };
+    let name = nix::sys::socket::SockaddrIn::from(to);
+    let one = any();
+    let parts = [IoSlice::new(b"yes")];
+    sendmsg(one.as_raw_fd(), &parts, &[], MsgFlags::empty(), Some(&name)).unwrap();
+    answered(&one);
+    // With its flags.
+    let flags = FdFlag::from_bits_retain(fcntl(&one, FcntlArg::F_GETFD).unwrap());
+    assert!(flags.contains(FdFlag::FD_CLOEXEC));
 }
 
 fn nowhere() {

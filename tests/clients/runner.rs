@@ -60,6 +60,17 @@ impl Runner {
         self
     }
 
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.0.env(name, value);
+        self
+    }
+
+    /// An option of the runner's; before the program.
+    pub fn option(mut self, name: &str, value: &str) -> Self {
+        self.0.args([name, value]);
+        self
+    }
+
     pub fn more(mut self, argument: impl AsRef<OsStr>) -> Self {
         self.0.arg(argument);
         self

@@ -10,6 +10,7 @@ mod timer;
 
 pub(crate) use epoll::{Epoll, Interest, Target};
 pub(crate) use event::Event;
+pub use socket::SocketKind;
 pub(crate) use socket::{Socket, State};
 pub(crate) use timer::Timer;
 

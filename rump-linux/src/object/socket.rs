@@ -57,7 +57,30 @@ impl Socket {
     }
 }
 
+/// What a socket was made as, in Linux's numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SocketKind {
+    /// `AF_INET` or `AF_INET6`.
+    pub domain: u32,
+    /// `SOCK_STREAM` and so on, without flags.
+    pub kind: u32,
+    /// `IPPROTO_TCP` and so on.
+    pub protocol: u32,
+    /// Whether it is a stream that has been connected, or is about to be.
+    pub is_connected_stream: bool,
+}
+
 impl super::Description {
+    /// What a socket was made as; `None` of what is no socket.
+    pub fn socket_kind(&self) -> Option<SocketKind> {
+        self.socket().map(|socket| SocketKind {
+            domain: socket.domain,
+            kind: socket.kind,
+            protocol: socket.protocol,
+            is_connected_stream: socket.is_stream() && socket.state.lock().connected,
+        })
+    }
+
     /// To be called when nobody has it open any more: ends a connection in order, and says
     /// whether something that was sent has not arrived yet. The description is to be kept for
     /// as long as it says so.

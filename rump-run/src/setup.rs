@@ -1,0 +1,197 @@
+//! The kernel of a run: its interface, addresses and routes.
+
+use ipnet::IpNet;
+use rump::Kernel;
+use rump::iface::route::{self, Gateway};
+use rump::iface::{Link, Packet, Tap};
+use serde::{Deserialize, Serialize};
+use std::error::Error;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+/// The variable of the environment that a [`Setup`] is handed on in.
+pub const VARIABLE: &str = "RUMP_RUN_SETUP";
+
+/// Where the kernel's interface goes to, and what it is called there.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(feature = "clap", derive(clap::Args))]
+#[serde(default, deny_unknown_fields)]
+pub struct Setup {
+    /// TAP interface of Linux that the kernel's is connected to
+    #[cfg_attr(
+        feature = "clap",
+        arg(long, value_name = "NAME", requires = "addresses")
+    )]
+    pub tap: Option<String>,
+    /// Interface of Linux whose packets the kernel shares, in place of a TAP interface
+    #[cfg_attr(
+        feature = "clap",
+        arg(
+            long,
+            value_name = "INTERFACE",
+            requires = "addresses",
+            conflicts_with = "tap"
+        )
+    )]
+    pub packet: Option<String>,
+    /// Address of the kernel's interface, with its prefix (10.0.0.2/24); may be repeated
+    #[cfg_attr(
+        feature = "clap",
+        arg(long = "address", value_name = "ADDRESS/PREFIX", id = "addresses")
+    )]
+    pub addresses: Vec<IpNet>,
+    /// Router that everything else goes through; one of each family
+    #[cfg_attr(
+        feature = "clap",
+        arg(
+            long = "gateway",
+            value_name = "ADDRESS",
+            id = "gateways",
+            requires = "addresses"
+        )
+    )]
+    pub gateways: Vec<IpAddr>,
+    /// Net that goes through a router of its own (10.1.0.0/16=10.0.0.9); may be repeated
+    #[cfg_attr(
+        feature = "clap",
+        arg(
+            long = "route",
+            value_name = "NET=ROUTER",
+            id = "routes",
+            requires = "addresses"
+        )
+    )]
+    pub routes: Vec<Route>,
+}
+
+/// A net, and the router that it is behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Route {
+    /// Where to.
+    pub net: IpNet,
+    /// Through whom.
+    pub router: IpAddr,
+}
+
+impl FromStr for Route {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (net, router) = text.split_once('=').ok_or("NET=ROUTER is wanted")?;
+        let of = |part: &str, error: &dyn std::fmt::Display| format!("{part}: {error}");
+        Ok(Self {
+            net: net.parse().map_err(|error| of(net, &error))?,
+            router: router.parse().map_err(|error| of(router, &error))?,
+        })
+    }
+}
+
+/// What has to stay while the kernel is used.
+#[derive(Debug)]
+pub struct Running {
+    /// The kernel.
+    pub kernel: Kernel,
+    /// The interface goes with it.
+    _link: Option<Link>,
+}
+
+impl Setup {
+    /// As the value of [`VARIABLE`].
+    pub fn to_variable(&self) -> String {
+        // Strings, numbers and lists of them have a form in JSON.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// From the value of [`VARIABLE`].
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn from_variable(value: &str) -> Result<Self, Box<dyn Error>> {
+        serde_json::from_str(value).map_err(|error| format!("{VARIABLE}: {error}").into())
+    }
+
+    /// Boots the kernel and sets its interface up.
+    ///
+    /// # Errors
+    /// What was refused, for people.
+    pub fn boot(&self) -> Result<Running, Box<dyn Error>> {
+        let interface = self.tap.is_some() || self.packet.is_some();
+        if !interface && !self.addresses.is_empty() {
+            return Err("addresses want an interface: --tap or --packet".into());
+        }
+        let kernel = Kernel::builder().boot()?;
+        let mut link = None;
+        if let Some(name) = &self.tap {
+            let tap = Tap::open(name).map_err(|error| format!("TAP interface {name}: {error}"))?;
+            link = Some(kernel.attach(tap)?);
+        } else if let Some(name) = &self.packet {
+            let packet = Packet::open(name).map_err(|error| format!("{name}: {error}"))?;
+            link = Some(kernel.attach(packet)?);
+        }
+        if let Some(link) = &link {
+            self.configure(link)?;
+        }
+        Ok(Running {
+            kernel,
+            _link: link,
+        })
+    }
+
+    fn configure(&self, link: &Link) -> Result<(), Box<dyn Error>> {
+        for address in &self.addresses {
+            link.add_address(*address)?;
+        }
+        for router in &self.gateways {
+            route::add_default(*router)?;
+        }
+        for Route { net, router } in &self.routes {
+            route::add(*net, &Gateway::Router(*router))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_setup_survives_the_environment() {
+        let setup = Setup {
+            tap: Some("tap\"0 ".into()),
+            packet: None,
+            addresses: vec![
+                "10.0.0.2/24".parse().unwrap(),
+                "2001:db8::2/64".parse().unwrap(),
+            ],
+            gateways: vec!["10.0.0.1".parse().unwrap()],
+            routes: vec!["10.1.0.0/16=10.0.0.9".parse().unwrap()],
+        };
+        assert_eq!(Setup::from_variable(&setup.to_variable()).unwrap(), setup);
+        assert_eq!(Setup::from_variable("{}").unwrap(), Setup::default());
+        for wrong in [
+            "",
+            "{",
+            "[]",
+            "{\"tap\": 1}",
+            "{\"tub\": \"x\"}",
+            "{\"gateways\": [\"x\"]}",
+        ] {
+            assert!(Setup::from_variable(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn routes_are_understood() {
+        for wrong in [
+            "",
+            "=",
+            "10.0.0.0/8",
+            "10.0.0.0/8=",
+            "10.0.0.0=10.0.0.1",
+            "x=10.0.0.1",
+        ] {
+            assert!(wrong.parse::<Route>().is_err(), "{wrong}");
+        }
+    }
+}
