@@ -19,6 +19,9 @@ use libtest_mimic::{Arguments, Trial};
 use runner::Runner;
 use std::process::Command;
 
+/// Of the runner.
+pub const OPTIONS: &[&str] = &["--verbose"];
+
 fn main() {
     if let Some(role) = std::env::var_os("RUMP_TEST_ROLE") {
         return roles::play(&role.to_string_lossy());
@@ -38,37 +41,12 @@ fn main() {
     }
     trials.push(static_program());
     for (name, test) in programs::TESTS {
-        trials.push(program(namespace, name, *test));
+        trials.push(programs::trial(namespace, name, *test));
     }
     // Each test has a runner or two of its own; more of them only wait for each other.
     let mut arguments = Arguments::from_args();
     arguments.test_threads = arguments.test_threads.or(Some(2));
     libtest_mimic::run(&arguments, trials).exit()
-}
-
-/// A trial with a program of Debian's, which its name begins with.
-fn program(
-    namespace: Result<(), &'static str>,
-    name: &'static str,
-    test: fn() -> Outcome,
-) -> Trial {
-    let (program, _) = name.split_once("::").unwrap_or((name, ""));
-    let reason = match namespace {
-        _ if !rump::kernel::available() => Some("no rump kernel in this build"),
-        Err(reason) => Some(reason),
-        Ok(()) if Command::new(program).arg("-h").output().is_err() => {
-            Some(&*format!("no {program}").leak())
-        }
-        Ok(()) => None,
-    };
-    let name = format!("root::{name}");
-    common::trial_if(
-        reason.is_none(),
-        "root",
-        reason.unwrap_or_default(),
-        name,
-        test,
-    )
 }
 
 /// A role has a runner of its own and is its first program.

@@ -7,7 +7,7 @@
 //! `RUMP_RUN_SETUP` describes ([`rump_run::Setup`]).
 //!
 //! # What it cannot do
-//! - **Static programs**, and those that make system calls without the C library, go past it.
+//! - **Static programs**, and those that make system calls by instructions of their own, go past it.
 //!   So do the C library's own: names are resolved on the host's network, and streams of
 //!   `fdopen(3)` do not work on sockets.
 //! - A child of **`fork(2)`** has no kernel: calls about its parent's sockets fail with `EIO`.

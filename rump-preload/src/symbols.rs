@@ -5,8 +5,18 @@
 //! what they change.
 #![allow(unsafe_code)]
 
-use crate::answer::{about_descriptor, about_some, makes, makes_socket, returned};
+use crate::answer::{about_descriptor, about_some, linuxs, makes, makes_socket, returned};
 use rump_linux::raw::general::*;
+use rump_linux::table;
+
+/// Calls that make a descriptor of the personality's own.
+const MAKERS: &[u32] = &[
+    __NR_epoll_create,
+    __NR_epoll_create1,
+    __NR_eventfd,
+    __NR_eventfd2,
+    __NR_timerfd_create,
+];
 
 /// The size of the kernel's `sigset_t`, which some system calls are told.
 const SET: u64 = 8;
@@ -223,4 +233,34 @@ pub unsafe extern "C" fn closefrom(first: i32) {
 pub unsafe extern "C" fn vfork() -> libc::pid_t {
     // SAFETY: by contract. A child with memory of its own is one of those that there may be.
     unsafe { libc::fork() }
+}
+
+/// syscall(2): any of them, by number.
+///
+/// # Safety
+/// As the C library's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn syscall(
+    number: u64,
+    a: u64,
+    b: u64,
+    c: u64,
+    d: u64,
+    e: u64,
+    f: u64,
+) -> i64 {
+    let number = number as u32;
+    let arguments = [a, b, c, d, e, f];
+    // The kernel's host sleeps and wakes by it.
+    if number == __NR_futex {
+        return returned(linuxs(number, arguments));
+    }
+    let result = match table::find(number) {
+        None => linuxs(number, arguments),
+        Some(row) if row.descriptor.is_some() => about_descriptor(number, arguments),
+        Some(_) if number == __NR_socket => makes_socket(number, arguments),
+        Some(_) if MAKERS.contains(&number) => makes(number, arguments),
+        Some(_) => about_some(number, arguments),
+    };
+    returned(result)
 }

@@ -5,7 +5,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU8, Ordering};
 
 /// A command that is being put together.
@@ -31,7 +32,7 @@ impl Runner {
         let mut command = Command::new("timeout");
         // A test that hangs must not be left behind.
         command.args(["--foreground", "-k", "5", "100"]);
-        command.arg(Self::path()).args(["run", "--verbose"]);
+        command.arg(Self::path()).arg("run").args(super::OPTIONS);
         command.stdin(Stdio::null());
         Self(command)
     }
@@ -86,7 +87,7 @@ impl Runner {
     pub fn output(mut self) -> Result<Told, Failed> {
         let output = self.0.output()?;
         Ok(Told {
-            status: output.status.code().unwrap_or(-1),
+            status: status(output.status),
             output: String::from_utf8_lossy(&output.stdout).into(),
             errors: String::from_utf8_lossy(&output.stderr).into(),
         })
@@ -102,6 +103,12 @@ impl Runner {
             seen: String::new(),
         })
     }
+}
+
+/// As a shell tells it.
+fn status(status: ExitStatus) -> i32 {
+    let signal = status.signal().map(|signal| 128 + signal);
+    status.code().or(signal).unwrap_or(-1)
 }
 
 impl Running {
@@ -135,7 +142,7 @@ impl Running {
         if let Some(mut stderr) = self.child.stderr.take() {
             stderr.read_to_string(&mut errors)?;
         }
-        let status = self.child.wait()?.code().unwrap_or(-1);
+        let status = status(self.child.wait()?);
         Ok(Told {
             status,
             output,

@@ -1,0 +1,137 @@
+//! `rump run --in-process`: the programs and the roles of `run_clients` that do not fork,
+//! with the kernel in their own process.
+
+mod common;
+#[path = "clients/killed.rs"]
+#[allow(dead_code)]
+mod killed;
+#[path = "clients/programs.rs"]
+#[allow(dead_code)]
+mod programs;
+#[path = "clients/roles.rs"]
+mod roles;
+#[path = "clients/runner.rs"]
+#[allow(dead_code)]
+mod runner;
+
+use common::{Outcome, netns};
+use libtest_mimic::Arguments;
+use runner::Runner;
+
+/// Of the runner.
+pub const OPTIONS: &[&str] = &["--verbose", "--in-process"];
+
+/// What does not need several processes, nor descriptors that are passed on.
+const ROLES: &[&str] = &[
+    "signals_interrupt",
+    "threads_wait_apart",
+    "poll_and_select",
+    "epoll_with_edges",
+    "full_buffers",
+    "connecting_without_waiting",
+    "what_is_closed_is_closed_at_once",
+    "datagrams",
+    "pointers_to_nowhere",
+    "descriptors_2000",
+];
+
+const PROGRAMS: &[&str] = &[
+    "curl::gets_a_page",
+    "wget::gets_a_page",
+    "python3::is_a_client",
+    "python3::is_a_server",
+    "redis-server::answers",
+    "iperf3::client_and_server",
+];
+
+fn main() {
+    if let Some(role) = std::env::var_os("RUMP_TEST_ROLE") {
+        return roles::play(&role.to_string_lossy());
+    }
+    // Before there are threads.
+    let namespace = netns::enter().map_err(|reason| &*reason.leak());
+    let mut trials = vec![
+        common::kernel_trial("in_process::no_such_program", no_such_program),
+        common::kernel_trial("in_process::a_child_is_told", a_child_is_told),
+        common::kernel_trial("in_process::a_wrong_setup_is_told", a_wrong_setup_is_told),
+        common::kernel_trial("in_process::nothing_boots_for_nothing", boots_nothing),
+    ];
+    for role in ROLES {
+        trials.push(common::kernel_trial(
+            format!("in_process::{role}"),
+            move || play(role),
+        ));
+    }
+    for (name, test) in programs::TESTS {
+        if PROGRAMS.contains(name) {
+            trials.push(programs::trial(namespace, name, *test));
+        }
+    }
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = arguments.test_threads.or(Some(2));
+    libtest_mimic::run(&arguments, trials).exit()
+}
+
+fn play(role: &str) -> Outcome {
+    let told = Runner::new().role(role).output()?;
+    assert_eq!(told.status, 0, "{told:?}");
+    Ok(())
+}
+
+fn no_such_program() -> Outcome {
+    let told = Runner::new().arguments(["/nonexistent/program"]).output()?;
+    assert_eq!(told.status, 127);
+    let reason = "/nonexistent/program: No such file or directory";
+    assert!(told.errors.contains(reason), "{told:?}");
+    Ok(())
+}
+
+fn python(script: &str) -> [&str; 3] {
+    ["python3", "-c", script]
+}
+
+/// Its calls fail, and say why; its parent's go on.
+fn a_child_is_told() -> Outcome {
+    let script = "\
+import os, socket, sys
+one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+one.bind(('127.0.0.1', 0))
+if os.fork() == 0:
+    try:
+        one.send(b'x')
+    except OSError as error:
+        os._exit(error.errno)
+    os._exit(0)
+print(os.waitstatus_to_exitcode(os.wait()[1]))
+one.sendto(b'x', one.getsockname())
+print(one.recv(1))
+";
+    let told = Runner::new().arguments(python(script)).output()?;
+    assert_eq!(told.output, "5\nb'x'\n", "{told:?}");
+    let reason = "a child cannot use its parent's sockets with --in-process";
+    assert_eq!(told.errors.matches(reason).count(), 1, "{told:?}");
+    Ok(())
+}
+
+/// Not the host's network instead.
+fn a_wrong_setup_is_told() -> Outcome {
+    let told = Runner::new()
+        .option("--tap", "a name that is too long")
+        .option("--address", "10.0.0.2/24")
+        .arguments(python("import socket; socket.socket(); print('went on')"))
+        .output()?;
+    assert_eq!((told.status, told.output.as_str()), (127, ""), "{told:?}");
+    assert!(told.errors.contains("a name that is too long"), "{told:?}");
+    Ok(())
+}
+
+/// A program without internet sockets has no kernel, and may do what it likes.
+fn boots_nothing() -> Outcome {
+    let told = Runner::new()
+        .option("--tap", "a name that is too long")
+        .option("--address", "10.0.0.2/24")
+        .arguments(["sh", "-c", "echo one | cat; exec echo two"])
+        .output()?;
+    assert_eq!((told.status, told.output.as_str()), (0, "one\ntwo\n"));
+    Ok(())
+}
