@@ -57,7 +57,13 @@ pub(crate) fn setsockopt(process: &Process, args: &Args) -> Outcome {
     let fd = socket.fd.number;
     let set = |level, name, value: &[u8]| process.kernel.setsockopt(fd, level, name, value);
     match how {
-        How::Int(level, name) => set(level, name, &int()?.to_ne_bytes())?,
+        How::Int(to, option) => {
+            let bytes = int()?.to_ne_bytes();
+            set(to, option, &bytes)?;
+            // NetBSD 7 takes some that it does not tell.
+            let kept = &mut socket.state.lock().kept;
+            kept.insert((level, name), bytes.to_vec());
+        }
         How::Bool(level, name) => set(level, name, &i32::from(int()? != 0).to_ne_bytes())?,
         // IPv4's may be given in one byte.
         How::Byte(level, name) => {
@@ -167,7 +173,14 @@ pub(crate) fn getsockopt(process: &Process, args: &Args) -> Outcome {
     let int = |number: i32| number.to_ne_bytes().to_vec();
     let state = socket.state.lock().clone();
     let value: Vec<u8> = match how {
-        How::Int(level, name) | How::Byte(level, name) => int(number(level, name)?),
+        How::Int(to, option) => match number(to, option) {
+            Err(Errno::ENOPROTOOPT) => {
+                let kept = state.kept.get(&(level, name)).cloned();
+                kept.ok_or(Errno::ENOPROTOOPT)?
+            }
+            told => int(told?),
+        },
+        How::Byte(level, name) => int(number(level, name)?),
         How::Bool(level, name) => int((number(level, name)? != 0).into()),
         How::Size(level, name) => int(number(level, name)?.saturating_mul(2)),
         How::Same(level, name, size) => {
