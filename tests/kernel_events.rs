@@ -23,6 +23,7 @@ fn main() {
         ("poll::listener_and_stream", poll_listener_and_stream),
         ("poll::nonblocking_connect", poll_connect),
         ("poll::is_woken_by_another_thread", poll_woken),
+        ("poll::many_threads_are_all_woken", poll_by_many),
         ("poll::absurdly_many_entries", poll_absurdly_many),
         ("kqueue::modes", modes),
         ("kqueue::end_and_reset", end_and_reset),
@@ -155,6 +156,38 @@ fn poll_woken() -> Outcome {
     );
     assert!(begin.elapsed() < Duration::from_secs(10));
     assert_eq!(sender.join().unwrap()?, 1);
+    Ok(())
+}
+
+/// Each thread waits for what another does, most of them at the same time.
+fn poll_by_many() -> Outcome {
+    const THREADS: usize = 40;
+    const ROUNDS: usize = 10;
+    for _ in 0..ROUNDS {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let address = listener.local_addr()?;
+        let clients: Vec<_> = (0..THREADS)
+            .map(|_| {
+                thread::spawn(move || -> io::Result<()> {
+                    let mut stream = TcpStream::connect_nonblocking(&address)?;
+                    let connected = poll(&mut [PollFd::new(&stream, Events::WRITABLE)], LONG)?;
+                    assert_eq!(connected, 1, "connected, and not told");
+                    let told = poll(&mut [PollFd::new(&stream, Events::READABLE)], LONG)?;
+                    assert_eq!(told, 1, "written to, and not told");
+                    stream.set_nonblocking(false)?;
+                    stream.read_exact(&mut [0])
+                })
+            })
+            .collect();
+        let streams = (0..THREADS).map(|_| Ok(listener.accept()?.0));
+        let streams = streams.collect::<io::Result<Vec<TcpStream>>>()?;
+        for mut stream in &streams {
+            stream.write_all(b"x")?;
+        }
+        for client in clients {
+            client.join().map_err(|_| "a client")??;
+        }
+    }
     Ok(())
 }
 

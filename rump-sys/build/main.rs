@@ -26,7 +26,7 @@ const FEATURES: &[(&str, &[&str])] = &[
 ];
 
 /// Components of our own: of every kernel compiled from a tree, and of those with TCP.
-const OWN: &[&str] = &["evuser", "kqueue", "pool", "softint"];
+const OWN: &[&str] = &["evuser", "kqueue", "pool", "sleepq", "softint"];
 const OWN_NET: &[&str] = &["timewait", "vif"];
 
 fn main() -> ExitCode {
