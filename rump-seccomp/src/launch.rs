@@ -78,6 +78,11 @@ impl Child {
         self.pid
     }
 
+    /// Ends it at once, and waits for that.
+    pub(crate) fn kill(&self) {
+        kill(self.pid);
+    }
+
     /// Why the program could not be executed, once the child has ended.
     pub fn exec_error(&self) -> Option<io::Error> {
         match self.told.page().errno.load(Ordering::Acquire) {
@@ -130,9 +135,7 @@ pub(crate) fn launch(program: &OsStr, arguments: &[&OsStr]) -> io::Result<(Child
     let listener = match listener {
         Ok(listener) => listener,
         Err(error) => {
-            // It waits, or has ended.
-            let _ = nix::sys::signal::kill(pid, nix::sys::signal::SIGKILL);
-            while waitpid(pid, None) == Err(nix::errno::Errno::EINTR) {}
+            kill(pid);
             return Err(error);
         }
     };
@@ -141,6 +144,12 @@ pub(crate) fn launch(program: &OsStr, arguments: &[&OsStr]) -> io::Result<(Child
     }
     drop(fetched);
     Ok((Child { pid, told }, listener))
+}
+
+/// Ends a child that may have ended itself.
+fn kill(pid: Pid) {
+    let _ = nix::sys::signal::kill(pid, nix::sys::signal::SIGKILL);
+    while waitpid(pid, None) == Err(nix::errno::Errno::EINTR) {}
 }
 
 fn fetch(pid: Pid, number: RawFd) -> io::Result<OwnedFd> {
