@@ -74,6 +74,14 @@ fn status() -> Outcome {
         .arguments(["sh", "-c", "setsid sh -c 'sleep 0.3; echo done' & exit 3"])
         .output()?;
     assert_eq!((told.status, told.output.trim()), (3, "done"));
+    // There is no runner in a runner.
+    let told = Runner::new()
+        .arguments([Runner::path()])
+        .more("run")
+        .more("true")
+        .output()?;
+    assert_eq!(told.status, 127);
+    assert!(told.errors.contains("itself run by one"), "{told:?}");
     let told = Runner::new().arguments(["/nonexistent/program"]).output()?;
     assert_eq!(told.status, 127);
     assert!(

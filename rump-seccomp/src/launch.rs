@@ -124,12 +124,7 @@ pub(crate) fn launch(program: &OsStr, arguments: &[&OsStr]) -> io::Result<(Child
     while nix::unistd::read(&said, &mut nothing) == Err(nix::errno::Errno::EINTR) {}
     let page = told.page();
     let listener = match page.listener.load(Ordering::Acquire) {
-        0 => Err(io::Error::from_raw_os_error(
-            match page.errno.load(Ordering::Acquire) {
-                0 => libc::ECHILD,
-                errno => errno,
-            },
-        )),
+        0 => Err(refused(page.errno.load(Ordering::Acquire))),
         number => fetch(pid, number - 1),
     };
     let listener = match listener {
@@ -144,6 +139,18 @@ pub(crate) fn launch(program: &OsStr, arguments: &[&OsStr]) -> io::Result<(Child
     }
     drop(fetched);
     Ok((Child { pid, told }, listener))
+}
+
+/// Why there is no filter.
+fn refused(errno: i32) -> io::Error {
+    let why = match errno {
+        0 => "the child ended",
+        libc::EBUSY => "this process is itself run by one that answers its system calls",
+        libc::EINVAL | libc::ENOSYS => "this Linux has no user notification (5.9 has)",
+        _ => "the filter was refused",
+    };
+    let error = io::Error::from_raw_os_error(errno);
+    io::Error::new(error.kind(), format!("seccomp(2): {why}: {error}"))
 }
 
 /// Ends a child that may have ended itself.

@@ -77,9 +77,9 @@ impl Supervisor {
     /// cannot be executed shows by its status, 127, and by [`Child::exec_error`].
     ///
     /// # Errors
-    /// Of `fork(2)`; `seccomp(2)`: `EBUSY` if this process itself runs under a supervisor,
-    /// `EINVAL` if Linux is older than 5.9; `pidfd_getfd(2)`: `EPERM` if this process may not
-    /// trace its children.
+    /// Of `fork(2)`; of `seccomp(2)`, which refuses if this process itself runs under a
+    /// supervisor, or if Linux is older than 5.9; of `pidfd_getfd(2)`, `EPERM` if this process
+    /// may not trace its children.
     pub fn spawn(&self, program: &OsStr, arguments: &[&OsStr]) -> io::Result<(Child, Programs)> {
         let (child, listener) = launch(program, arguments)?;
         Ok((child, self.serve(listener)?))

@@ -48,7 +48,8 @@ impl Runner {
         Self(command)
     }
 
-    fn path() -> std::path::PathBuf {
+    /// The command.
+    pub fn path() -> std::path::PathBuf {
         let test = std::env::current_exe().unwrap_or_default();
         let profile = test.ancestors().nth(2).map(|folder| folder.join("rump"));
         let program = profile.unwrap_or_default();
