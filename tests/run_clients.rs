@@ -32,6 +32,7 @@ fn main() {
         common::kernel_trial("clients::status", status),
         common::kernel_trial("clients::signals_are_passed_on", passed_on),
         common::kernel_trial("clients::killed_in_a_call", killed::test),
+        common::kernel_trial("clients::of_a_kernel_elsewhere", elsewhere),
     ];
     for role in roles::ROLES {
         trials.push(common::kernel_trial(
@@ -73,6 +74,14 @@ fn status() -> Outcome {
         .arguments(["sh", "-c", "setsid sh -c 'sleep 0.3; echo done' & exit 3"])
         .output()?;
     assert_eq!((told.status, told.output.trim()), (3, "done"));
+    // There is no runner in a runner.
+    let told = Runner::new()
+        .arguments([Runner::path()])
+        .more("run")
+        .more("true")
+        .output()?;
+    assert_eq!(told.status, 127);
+    assert!(told.errors.contains("itself run by one"), "{told:?}");
     let told = Runner::new().arguments(["/nonexistent/program"]).output()?;
     assert_eq!(told.status, 127);
     assert!(
@@ -89,6 +98,41 @@ fn passed_on() -> Outcome {
     running.expect("ready")?;
     running.signal(nix::sys::signal::Signal::SIGTERM)?;
     assert_eq!(running.end()?.status, 5);
+    Ok(())
+}
+
+/// Runners share the kernel of another process, and go on without it.
+fn elsewhere() -> Outcome {
+    let path = concat!(env!("CARGO_TARGET_TMPDIR"), "/run_clients.sock");
+    let place = format!("unix:{path}");
+    let run = || Runner::new().option("--kernel", &place);
+    let told = run().arguments(["true"]).output()?;
+    assert_eq!(told.status, 127, "nobody listens: {told:?}");
+    let mut kernel = Runner::kernel(&place).start()?;
+    kernel.expect(&place)?;
+    let server = "import socket; l = socket.create_server(('127.0.0.1', 4242)); \
+                  print('ready', flush=True); s = l.accept()[0]; s.sendall(s.recv(9)); s.recv(9)";
+    let mut running = run().arguments(["python3", "-c", server]).start()?;
+    running.expect("ready")?;
+    let client = "import socket; s = socket.create_connection(('127.0.0.1', 4242)); \
+                  s.sendall(b'across'); print(s.recv(9).decode())";
+    let told = run().arguments(["python3", "-c", client]).output()?;
+    assert_eq!((told.status, told.output.trim()), (0, "across"), "{told:?}");
+    assert_eq!(running.end()?.status, 0);
+    // A role as with a kernel of its own.
+    let told = run().role("fork_shares_sockets").output()?;
+    assert_eq!(told.status, 0, "{told:?}");
+    let waits = "import socket; l = socket.create_server(('127.0.0.1', 4243)); \
+                 print('ready', flush=True); l.accept()";
+    let script = "python3 -c \"$0\"; echo ready; while :; do sleep 0.1; done";
+    let mut running = run().arguments(["sh", "-c", script, waits]).start()?;
+    running.expect("ready")?;
+    kernel.signal(nix::sys::signal::Signal::SIGTERM)?;
+    assert_eq!(kernel.end()?.status, 0);
+    let told = running.end()?;
+    assert_eq!(told.status, 128 + 9, "{told:?}");
+    assert!(told.errors.contains("the kernel is gone"), "{told:?}");
+    assert!(!std::path::Path::new(path).exists());
     Ok(())
 }
 

@@ -3,7 +3,11 @@
 //! One file below this one for each subcommand; each has its own arguments and its own
 //! `run`, which returns the exit status.
 
+mod clients;
+mod descriptors;
 mod doctor;
+mod kernel;
+mod place;
 mod run;
 
 use clap::{Parser, Subcommand};
@@ -20,6 +24,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Doctor(doctor::Arguments),
+    Kernel(kernel::Arguments),
     Run(run::Arguments),
     /// What `doctor` asks in a process of its own.
     #[command(hide = true)]
@@ -31,6 +36,7 @@ enum Command {
 fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Doctor(arguments) => doctor::run(&arguments),
+        Command::Kernel(arguments) => kernel::run(&arguments),
         Command::Run(arguments) => run::run(&arguments),
         Command::DoctorAsk { question } => doctor::answer(question),
     }

@@ -1,20 +1,21 @@
-//! `rump run`: an unmodified Linux program on the kernel, which lives in this process.
+//! `rump run`: an unmodified Linux program on the kernel, which lives in this process, in
+//! that of a `rump kernel`, or in the program's own.
 //!
-//! The program and all that it starts are clients of this process
-//! ([`rump_seccomp`]), which stays until the last of them is gone.
+//! In the first two cases the program and all that it starts are clients of the kernel's
+//! process ([`rump_seccomp`]). This one stays until the last of them is gone.
 
-mod destination;
 mod in_process;
 mod processes;
 
-use destination::Destination;
+use crate::clients::Clients;
+use crate::descriptors;
+use crate::place::Place;
 use processes::{Processes, Signals};
-use rump_linux::back::in_process::InProcess;
-use rump_seccomp::Supervisor;
+use rump_seccomp::Child;
 use std::error::Error;
 use std::ffi::{OsStr, OsString};
+use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// How long what programs sent last may take to arrive.
@@ -26,22 +27,24 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// clients, also after they have forked, executed others or become daemons. They see the
 /// host's files and processes, and the kernel's network alone: 127.0.0.1 is the kernel's
 /// own, and the name server in /etc/resolv.conf must be reachable from there, or be left to
-/// the host (--to-host :53). The status
-/// is the program's; 128 and the signal's number if a signal ended it; 127 if it could not
-/// be run.
+/// the host (--to-host :53). The status is the program's; 128 and the signal's number if a
+/// signal ended it; 127 if it could not be run.
 #[derive(clap::Args, Debug)]
 pub struct Arguments {
     #[command(flatten)]
-    setup: rump_run::Setup,
+    clients: Clients,
     /// Put the kernel into the program's own process, which is faster: for dynamic programs
     /// that do not fork with open sockets, execute others or end by signals, and that make
     /// system calls through the C library. Names are resolved by the host
     #[arg(long, conflicts_with = "to_host")]
     in_process: bool,
-    /// Leave what goes to this net or port to the host's network; may be repeated. ":53" has
-    /// names resolved there, which else takes a name server that the kernel can reach
-    #[arg(long, value_name = "NET|ADDRESS|:PORT")]
-    to_host: Vec<Destination>,
+    /// Use the kernel of a `rump kernel` that listens there, and what it was set up with
+    #[arg(
+        long,
+        value_name = "unix:PATH",
+        conflicts_with_all = ["tap", "to_host", "in_process"]
+    )]
+    kernel: Option<Place>,
     /// Say which kernel runs, and what is left of the program's at the end
     #[arg(long)]
     verbose: bool,
@@ -66,36 +69,54 @@ pub fn run(arguments: &Arguments) -> ExitCode {
     }
 }
 
-/// Gives the thread an lwp of its own.
-fn enter() {
-    // Without one it is slower, not wrong.
-    let _ = rump::process::id();
-}
-
 fn supervise(arguments: &Arguments) -> Result<u8, Box<dyn Error>> {
     // Before there are other threads: all of them leave signals to this one.
     let signals = Signals::take()?;
-    let running = arguments.setup.boot()?;
-    if arguments.verbose {
-        eprintln!("rump run: the kernel is {}", running.kernel.identity()?);
-    }
+    processes::adopt_orphans()?;
     let (program, rest) = arguments.program.split_first().ok_or("no program")?;
     let rest: Vec<&OsStr> = rest.iter().map(OsString::as_os_str).collect();
-    processes::adopt_orphans()?;
-    let mut supervisor = Supervisor::new(Arc::new(InProcess), enter)?;
-    if !arguments.to_host.is_empty() {
-        let list = arguments.to_host.clone();
-        supervisor = supervisor.to_host(move |to| list.iter().any(|one| one.contains(to)));
+    let (child, status) = match &arguments.kernel {
+        None => here(arguments, &signals, program, &rest)?,
+        Some(place) => elsewhere(place, &signals, program, &rest)?,
+    };
+    match child.exec_error() {
+        None => Ok(status),
+        Some(error) => Err(format!("{}: {error}", program.display()).into()),
     }
-    let (child, programs) = supervisor.spawn(program, &rest)?;
-    processes::raise_descriptors()?;
-    let status = Processes::new(child.pid()).wait(&signals, &programs)?;
-    let left = supervisor.wait_closed(PATIENCE);
-    if let Some(error) = child.exec_error() {
-        return Err(format!("{}: {error}", program.display()).into());
+}
+
+/// With a kernel of its own.
+fn here(
+    arguments: &Arguments,
+    signals: &Signals,
+    program: &OsStr,
+    rest: &[&OsStr],
+) -> Result<(Child, u8), Box<dyn Error>> {
+    let running = arguments.clients.boot()?;
+    if arguments.verbose {
+        let kernel = &running.kernel.kernel;
+        eprintln!("rump run: the kernel is {}", kernel.identity()?);
     }
+    let (child, programs) = running.supervisor.spawn(program, rest)?;
+    descriptors::raise_limit()?;
+    let status = Processes::new(child.pid()).wait(signals, &programs)?;
+    let left = running.supervisor.wait_closed(PATIENCE);
     if arguments.verbose {
         eprintln!("rump run: {left} sockets are left");
     }
-    Ok(status)
+    Ok((child, status))
+}
+
+/// With the kernel of another process, which closes the connection at the end.
+fn elsewhere(
+    place: &Place,
+    signals: &Signals,
+    program: &OsStr,
+    rest: &[&OsStr],
+) -> Result<(Child, u8), Box<dyn Error>> {
+    let failed = |error| format!("{place}: {error}");
+    let stream = UnixStream::connect(&place.0).map_err(failed)?;
+    let child = rump_seccomp::spawn_remote(&stream, program, rest).map_err(failed)?;
+    let status = Processes::new(child.pid()).wait(signals, &stream)?;
+    Ok((child, status))
 }

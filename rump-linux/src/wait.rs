@@ -41,9 +41,14 @@ impl Doorbell {
     pub(crate) fn silence(&self) {
         if self.rung.load(Ordering::SeqCst) {
             // Empty if the one who rings is late; it is then heard once more.
-            let _ = self.kernel.read(self.read, &mut [0; 16]);
-            self.rung.store(false, Ordering::SeqCst);
+            self.hear();
         }
+    }
+
+    /// It was heard: makes it silent, also if the one who rang was late.
+    fn hear(&self) {
+        let _ = self.kernel.read(self.read, &mut [0; 16]);
+        self.rung.store(false, Ordering::SeqCst);
     }
 }
 
@@ -195,6 +200,9 @@ impl Process {
                 return ready()?.map(Some).ok_or(Errno::EINTR);
             }
             polled?;
+            if entries[0].revents != 0 {
+                bell.hear();
+            }
         }
     }
 

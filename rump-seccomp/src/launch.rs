@@ -78,6 +78,11 @@ impl Child {
         self.pid
     }
 
+    /// Ends it at once, and waits for that.
+    pub(crate) fn kill(&self) {
+        kill(self.pid);
+    }
+
     /// Why the program could not be executed, once the child has ended.
     pub fn exec_error(&self) -> Option<io::Error> {
         match self.told.page().errno.load(Ordering::Acquire) {
@@ -119,20 +124,13 @@ pub(crate) fn launch(program: &OsStr, arguments: &[&OsStr]) -> io::Result<(Child
     while nix::unistd::read(&said, &mut nothing) == Err(nix::errno::Errno::EINTR) {}
     let page = told.page();
     let listener = match page.listener.load(Ordering::Acquire) {
-        0 => Err(io::Error::from_raw_os_error(
-            match page.errno.load(Ordering::Acquire) {
-                0 => libc::ECHILD,
-                errno => errno,
-            },
-        )),
+        0 => Err(refused(page.errno.load(Ordering::Acquire))),
         number => fetch(pid, number - 1),
     };
     let listener = match listener {
         Ok(listener) => listener,
         Err(error) => {
-            // It waits, or has ended.
-            let _ = nix::sys::signal::kill(pid, nix::sys::signal::SIGKILL);
-            while waitpid(pid, None) == Err(nix::errno::Errno::EINTR) {}
+            kill(pid);
             return Err(error);
         }
     };
@@ -141,6 +139,24 @@ pub(crate) fn launch(program: &OsStr, arguments: &[&OsStr]) -> io::Result<(Child
     }
     drop(fetched);
     Ok((Child { pid, told }, listener))
+}
+
+/// Why there is no filter.
+fn refused(errno: i32) -> io::Error {
+    let why = match errno {
+        0 => "the child ended",
+        libc::EBUSY => "this process is itself run by one that answers its system calls",
+        libc::EINVAL | libc::ENOSYS => "this Linux has no user notification (5.9 has)",
+        _ => "the filter was refused",
+    };
+    let error = io::Error::from_raw_os_error(errno);
+    io::Error::new(error.kind(), format!("seccomp(2): {why}: {error}"))
+}
+
+/// Ends a child that may have ended itself.
+fn kill(pid: Pid) {
+    let _ = nix::sys::signal::kill(pid, nix::sys::signal::SIGKILL);
+    while waitpid(pid, None) == Err(nix::errno::Errno::EINTR) {}
 }
 
 fn fetch(pid: Pid, number: RawFd) -> io::Result<OwnedFd> {

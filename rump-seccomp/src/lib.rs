@@ -50,9 +50,10 @@ mod launch;
 mod listener;
 mod placeholder;
 mod placeholders;
+mod remote;
 mod seat;
 mod supervisor;
 mod watcher;
 
 pub use launch::Child;
-pub use supervisor::{Programs, Supervisor};
+pub use supervisor::{Programs, Supervisor, spawn_remote};

@@ -1,9 +1,9 @@
 //! A *seat*: a thread that answers one call after the other.
 //!
 //! Seats take calls from whoever has one; each has a [`Process`] of the personality, which
-//! stands for the program's thread that it serves at the moment. When the last seat that was
-//! free gets a call, another is set up, so that calls that wait keep none from being
-//! answered.
+//! stands for the program's thread that it serves at the moment. A seat that has to wait in a
+//! call lets another listen, which is set up if there is none, so that calls that wait keep
+//! none from being answered.
 
 use crate::client::Client;
 use crate::destination;
@@ -19,10 +19,12 @@ use rump_linux::{Description, Errno, Fault, File, Host, Keeper, Memory, Process,
 use std::io::{self, Seek as _, SeekFrom};
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::FileExt as _;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-/// How many seats that are free are kept.
+/// The most seats that listen at a time.
+const EARS: usize = 4;
+/// How many that do not are kept.
 const SPARE: usize = 4;
 /// `ERESTARTSYS` of Linux's `<linux/errno.h>`: a thread for which a signal waits makes of it
 /// `EINTR`, or the call again, on its way out.
@@ -41,60 +43,114 @@ const STEADY: &[u32] = &[
 /// Calls whose results depend on what was closed before.
 const SETTLED: &[u32] = &[__NR_socket, __NR_bind, __NR_listen, __NR_connect];
 
-/// What the seats of a listener share.
+/// The seats of a listener. Some of them at a time *listen*: receive calls and answer them,
+/// until they have to wait in one. Then others listen. So calls that do not wait are answered
+/// without anything being handed from thread to thread, and Linux, which wakes all threads
+/// that receive, wakes few.
 pub(crate) struct Seats {
     shared: Arc<Shared>,
     listener: Arc<Listener>,
-    free: AtomicUsize,
+    turn: Mutex<Turn>,
+    changed: Condvar,
+}
+
+struct Turn {
+    /// How many more may listen.
+    free: usize,
+    /// How many wait for that.
+    spare: usize,
+    /// There is nobody left to listen to.
+    over: bool,
 }
 
 impl Seats {
-    /// Sets the first one up.
+    /// Sets the first ones up.
     pub(crate) fn start(shared: Arc<Shared>, listener: Arc<Listener>) -> io::Result<()> {
-        Arc::new(Self {
+        // The programs need a processor, too.
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let ears = processors.saturating_sub(1).clamp(1, EARS);
+        let seats = Arc::new(Self {
             shared,
             listener,
-            free: AtomicUsize::new(0),
-        })
-        .add()
+            turn: Mutex::new(Turn {
+                free: ears,
+                spare: 0,
+                over: false,
+            }),
+            changed: Condvar::new(),
+        });
+        (0..ears).try_for_each(|_| seats.add())
     }
 
-    fn add(self: Arc<Self>) -> io::Result<()> {
-        self.free.fetch_add(1, Ordering::AcqRel);
+    fn turn(&self) -> MutexGuard<'_, Turn> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add(self: &Arc<Self>) -> io::Result<()> {
         let seats = self.clone();
-        let made = std::thread::Builder::new()
+        std::thread::Builder::new()
             .name("rump-seat".into())
             .spawn(move || {
                 (seats.shared.enter)();
                 seats.serve();
-            });
-        if made.is_err() {
-            self.free.fetch_sub(1, Ordering::AcqRel);
+            })
+            .map(drop)
+    }
+
+    /// Waits until this seat may listen; false if it is not needed any more.
+    fn take_turn(&self) -> bool {
+        let mut turn = self.turn();
+        if turn.free == 0 && turn.spare >= SPARE {
+            return false;
         }
-        made.map(drop)
+        turn.spare += 1;
+        while turn.free == 0 && !turn.over {
+            let waited = self.changed.wait(turn);
+            turn = waited.unwrap_or_else(PoisonError::into_inner);
+        }
+        turn.spare -= 1;
+        turn.free = turn.free.saturating_sub(1);
+        !turn.over
+    }
+
+    /// Lets another listen.
+    fn pass_turn(self: &Arc<Self>) {
+        let mut turn = self.turn();
+        turn.free += 1;
+        if turn.spare > 0 {
+            self.changed.notify_one();
+            return;
+        }
+        drop(turn);
+        if let Err(error) = self.add() {
+            tracing::warn!(%error, "calls wait for each other: no more threads");
+        }
+    }
+
+    fn end(&self) {
+        self.turn().over = true;
+        self.changed.notify_all();
     }
 
     fn serve(self: Arc<Self>) {
-        let seat = Seat::new(self.shared.clone(), self.listener.clone());
+        let seat = Seat::new(self.clone());
         loop {
-            let notification = match self.listener.receive() {
-                Ok(Some(notification)) => notification,
-                Ok(None) => return,
-                Err(error) => {
-                    tracing::error!(%error, "no more calls of programs are answered");
+            if !seat.seated.listens() {
+                if !self.take_turn() {
                     return;
                 }
-            };
-            if self.free.fetch_sub(1, Ordering::AcqRel) == 1
-                && let Err(error) = self.clone().add()
-            {
-                tracing::warn!(%error, "calls wait for each other: no more threads");
+                seat.seated.listens.store(true, Ordering::Relaxed);
             }
-            let answer = seat.answer(&notification);
-            self.listener.answer(notification.id, answer);
-            if self.free.fetch_add(1, Ordering::AcqRel) >= SPARE {
-                self.free.fetch_sub(1, Ordering::AcqRel);
-                return;
+            match self.listener.receive() {
+                Ok(Some(notification)) => {
+                    let answer = seat.answer(&notification);
+                    self.listener.answer(notification.id, answer);
+                }
+                Ok(None) => return self.end(),
+                Err(error) => {
+                    tracing::error!(%error, "no more calls of programs are answered");
+                    return self.end();
+                }
             }
         }
     }
@@ -108,6 +164,9 @@ struct Seat {
 
 /// What the personality sees of the thread that is served.
 struct Seated {
+    seats: Arc<Seats>,
+    /// Only this seat's thread changes it.
+    listens: AtomicBool,
     shared: Arc<Shared>,
     listener: Arc<Listener>,
     call: Mutex<Option<Call>>,
@@ -129,14 +188,16 @@ struct Call {
 }
 
 impl Seat {
-    fn new(shared: Arc<Shared>, listener: Arc<Listener>) -> Self {
+    fn new(seats: Arc<Seats>) -> Self {
         let seated = Arc::new(Seated {
-            shared: shared.clone(),
-            listener,
+            listens: AtomicBool::new(false),
+            shared: seats.shared.clone(),
+            listener: seats.listener.clone(),
+            seats,
             call: Mutex::default(),
         });
         let process = Process::kept(
-            shared.kernel.clone(),
+            seated.shared.kernel.clone(),
             seated.clone(),
             Rules::default(),
             seated.clone(),
@@ -277,6 +338,10 @@ impl Seat {
 }
 
 impl Seated {
+    fn listens(&self) -> bool {
+        self.listens.load(Ordering::Relaxed)
+    }
+
     fn call(&self) -> MutexGuard<'_, Option<Call>> {
         self.call.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -385,6 +450,9 @@ impl Host for Seated {
     }
 
     fn asleep(&self, waker: &Waker) {
+        if self.listens.swap(false, Ordering::Relaxed) {
+            self.seats.pass_turn();
+        }
         let mut call = self.call();
         let Some(call) = call.as_mut() else { return };
         let end = Arc::new(End::default());

@@ -6,6 +6,7 @@ use crate::interruptions::Interruptions;
 use crate::launch::{Child, launch};
 use crate::listener::Listener;
 use crate::placeholders::Placeholders;
+use crate::remote;
 use crate::seat::Seats;
 use crate::watcher::Watcher;
 use rump_linux::Kernel;
@@ -13,6 +14,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -75,15 +77,26 @@ impl Supervisor {
     /// cannot be executed shows by its status, 127, and by [`Child::exec_error`].
     ///
     /// # Errors
-    /// Of `fork(2)`; `seccomp(2)`: `EBUSY` if this process itself runs under a supervisor,
-    /// `EINVAL` if Linux is older than 5.9; `pidfd_getfd(2)`: `EPERM` if this process may not
-    /// trace its children.
+    /// Of `fork(2)`; of `seccomp(2)`, which refuses if this process itself runs under a
+    /// supervisor, or if Linux is older than 5.9; of `pidfd_getfd(2)`, `EPERM` if this process
+    /// may not trace its children.
     pub fn spawn(&self, program: &OsStr, arguments: &[&OsStr]) -> io::Result<(Child, Programs)> {
         let (child, listener) = launch(program, arguments)?;
         Ok((child, self.serve(listener)?))
     }
 
-    /// Answers what comes to the listener of a filter that was installed elsewhere.
+    /// Takes the programs over that somebody has started with [`spawn_remote`] and tells of
+    /// by this connection. The connection is to be closed when they have hung up, and not
+    /// before.
+    ///
+    /// # Errors
+    /// `InvalidData` if the message is none of [`spawn_remote`]'s, `PermissionDenied` if it is
+    /// neither from this user nor from root. The other side is told.
+    pub fn take_over(&self, stream: &UnixStream) -> io::Result<Programs> {
+        self.serve(remote::take_over(stream)?)
+    }
+
+    /// Answers what comes to the listener of a filter.
     fn serve(&self, listener: OwnedFd) -> io::Result<Programs> {
         let listener = Arc::new(Listener::new(listener));
         Seats::start(self.0.clone(), listener.clone())?;
@@ -100,6 +113,26 @@ impl Supervisor {
     pub fn wait_closed(&self, limit: Duration) -> usize {
         self.0.placeholders.wait(limit)
     }
+}
+
+/// Starts a program as [`Supervisor::spawn`] does, whose calls the supervisor at the other
+/// end of this connection answers ([`Supervisor::take_over`]). It closes the connection
+/// when all of them are gone, or if it is gone itself: every call that would be notified then
+/// answers `ENOSYS`, also `read(2)` of a file.
+///
+/// # Errors
+/// As [`Supervisor::spawn`]; what the other side refused. The program is killed then.
+pub fn spawn_remote(
+    stream: &UnixStream,
+    program: &OsStr,
+    arguments: &[&OsStr],
+) -> io::Result<Child> {
+    let (child, listener) = launch(program, arguments)?;
+    if let Err(error) = remote::hand_over(stream, listener.as_fd()) {
+        child.kill();
+        return Err(error);
+    }
+    Ok(child)
 }
 
 impl std::fmt::Debug for Supervisor {

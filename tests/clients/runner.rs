@@ -29,15 +29,27 @@ pub struct Running {
 
 impl Runner {
     pub fn new() -> Self {
+        let mut runner = Self::command(&["run"]);
+        runner.0.args(super::OPTIONS);
+        runner
+    }
+
+    /// Instead of a runner, a kernel for runners.
+    pub fn kernel(place: &str) -> Self {
+        Self::command(&["kernel", "--listen", place])
+    }
+
+    fn command(arguments: &[&str]) -> Self {
         let mut command = Command::new("timeout");
         // A test that hangs must not be left behind.
         command.args(["--foreground", "-k", "5", "100"]);
-        command.arg(Self::path()).arg("run").args(super::OPTIONS);
+        command.arg(Self::path()).args(arguments);
         command.stdin(Stdio::null());
         Self(command)
     }
 
-    fn path() -> std::path::PathBuf {
+    /// The command.
+    pub fn path() -> std::path::PathBuf {
         let test = std::env::current_exe().unwrap_or_default();
         let profile = test.ancestors().nth(2).map(|folder| folder.join("rump"));
         let program = profile.unwrap_or_default();

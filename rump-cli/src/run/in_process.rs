@@ -27,7 +27,7 @@ pub fn run(arguments: &Arguments) -> Result<Infallible, Box<dyn Error>> {
     let error = Command::new(program)
         .args(rest)
         .env("LD_PRELOAD", preloaded)
-        .env(rump_run::VARIABLE, arguments.setup.to_variable())
+        .env(rump_run::VARIABLE, arguments.clients.setup.to_variable())
         .exec();
     Err(format!("{}: {error}", program.display()).into())
 }

@@ -2,9 +2,8 @@
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, Signal, kill};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::signalfd::{SfdFlags, SignalFd, siginfo};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use std::io;
@@ -19,6 +18,9 @@ const PASSED_ON: [Signal; 6] = [
     Signal::SIGUSR1,
     Signal::SIGUSR2,
 ];
+
+/// How long the first program may take to end when all have hung up, in ms.
+const GRACE: u16 = 2000;
 
 /// Signals of this process, which come here from now on.
 #[derive(Debug)]
@@ -40,12 +42,6 @@ impl Signals {
 /// may go on answering them where only ancestors may trace.
 pub fn adopt_orphans() -> io::Result<()> {
     Ok(nix::sys::prctl::set_child_subreaper(true)?)
-}
-
-/// Raises the limit of descriptors, of which each socket of a program takes one here.
-pub fn raise_descriptors() -> io::Result<()> {
-    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    Ok(setrlimit(Resource::RLIMIT_NOFILE, most, most)?)
 }
 
 /// The program that was started, and its descendants.
@@ -73,10 +69,18 @@ impl Processes {
                 return Ok(status);
             }
             let mut entries = vec![PollFd::new(signals.0.as_fd(), PollFlags::POLLIN)];
-            if !hung_up {
+            let limit = if hung_up {
+                PollTimeout::from(GRACE)
+            } else {
                 entries.push(PollFd::new(programs.as_fd(), PollFlags::empty()));
-            }
-            match poll(&mut entries, PollTimeout::NONE) {
+                PollTimeout::NONE
+            };
+            match poll(&mut entries, limit) {
+                Ok(0) => {
+                    // It is not they who have hung up.
+                    eprintln!("rump run: the kernel is gone; its programs cannot go on");
+                    kill(self.first, Signal::SIGKILL)?;
+                }
                 Ok(_) | Err(Errno::EINTR) => {}
                 Err(errno) => return Err(errno.into()),
             }
@@ -85,15 +89,22 @@ impl Processes {
                 .and_then(PollFd::revents)
                 .is_some_and(|found| found.contains(PollFlags::POLLHUP));
             while let Some(signal) = signals.0.read_signal()? {
-                let number = Signal::try_from(signal.ssi_signo as i32)?;
-                if number == Signal::SIGCHLD {
-                    self.reap()?;
-                } else if signal.ssi_code != nix::libc::SI_KERNEL && self.status.is_none() {
-                    // The terminal tells all processes in the foreground itself.
-                    let _ = kill(self.first, number);
-                }
+                self.hear(&signal)?;
             }
         }
+    }
+
+    fn hear(&mut self, signal: &siginfo) -> io::Result<()> {
+        let number = Signal::try_from(signal.ssi_signo as i32)?;
+        if number == Signal::SIGCHLD {
+            return self.reap();
+        }
+        // The terminal tells all processes in the foreground itself.
+        if signal.ssi_code != nix::libc::SI_KERNEL && self.status.is_none() {
+            // It may have ended just now.
+            let _ = kill(self.first, number);
+        }
+        Ok(())
     }
 
     fn reap(&mut self) -> io::Result<()> {
