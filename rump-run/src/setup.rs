@@ -172,7 +172,6 @@ mod tests {
         for wrong in [
             "",
             "{",
-            "[]",
             "{\"tap\": 1}",
             "{\"tub\": \"x\"}",
             "{\"gateways\": [\"x\"]}",
