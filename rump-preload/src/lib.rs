@@ -1,7 +1,7 @@
 //! A dynamic Linux program with the kernel in its own process, by `LD_PRELOAD`.
 //!
 //! The library stands in front of the C library's functions that make system calls about
-//! descriptors ([`symbols`]). Those about sockets of the internet families are answered by
+//! descriptors (`symbols`). Those about sockets of the internet families are answered by
 //! [`rump_linux`] over the kernel that is linked to this library; all others go on to Linux.
 //! The kernel boots when the program first needs it, with the interface that the variable
 //! `RUMP_RUN_SETUP` describes ([`rump_run::Setup`]).
