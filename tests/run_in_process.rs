@@ -5,6 +5,8 @@ mod common;
 #[path = "clients/killed.rs"]
 #[allow(dead_code)]
 mod killed;
+#[path = "preload/roles.rs"]
+mod own;
 #[path = "clients/programs.rs"]
 #[allow(dead_code)]
 mod programs;
@@ -15,7 +17,7 @@ mod roles;
 mod runner;
 
 use common::{Outcome, netns};
-use libtest_mimic::Arguments;
+use libtest_mimic::{Arguments, Trial};
 use runner::Runner;
 
 /// Of the runner.
@@ -46,7 +48,11 @@ const PROGRAMS: &[&str] = &[
 
 fn main() {
     if let Some(role) = std::env::var_os("RUMP_TEST_ROLE") {
-        return roles::play(&role.to_string_lossy());
+        let role = role.to_string_lossy();
+        return match own::ROLES.iter().find(|(name, _)| *name == role) {
+            Some((_, play)) => play(),
+            None => roles::play(&role),
+        };
     }
     // Before there are threads.
     let namespace = netns::enter().map_err(|reason| &*reason.leak());
@@ -54,9 +60,10 @@ fn main() {
         common::kernel_trial("in_process::no_such_program", no_such_program),
         common::kernel_trial("in_process::a_child_is_told", a_child_is_told),
         common::kernel_trial("in_process::a_wrong_setup_is_told", a_wrong_setup_is_told),
+        static_programs(),
         common::kernel_trial("in_process::nothing_boots_for_nothing", boots_nothing),
     ];
-    for role in ROLES {
+    for role in own::ROLES.iter().map(|(name, _)| name).chain(ROLES) {
         trials.push(common::kernel_trial(
             format!("in_process::{role}"),
             move || play(role),
@@ -123,6 +130,24 @@ fn a_wrong_setup_is_told() -> Outcome {
     assert_eq!((told.status, told.output.as_str()), (127, ""), "{told:?}");
     assert!(told.errors.contains("a name that is too long"), "{told:?}");
     Ok(())
+}
+
+/// They would use the host's network without a word.
+fn static_programs() -> Trial {
+    let name = "in_process::static_programs_are_refused";
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/static.c");
+    let program = concat!(env!("CARGO_TARGET_TMPDIR"), "/run_in_process_static");
+    let made = std::process::Command::new("cc")
+        .args(["-static", "-O1", "-o", program, source])
+        .output()
+        .is_ok_and(|output| output.status.success());
+    let reason = "no C compiler with a static C library";
+    common::trial_if(made, "cc", reason, name, move || {
+        let told = Runner::new().arguments([program]).output()?;
+        assert_eq!(told.status, 127, "{told:?}");
+        assert!(told.errors.contains("linked statically"), "{told:?}");
+        Ok(())
+    })
 }
 
 /// A program without internet sockets has no kernel, and may do what it likes.

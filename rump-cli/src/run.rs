@@ -5,6 +5,7 @@
 //! process ([`rump_seccomp`]). This one stays until the last of them is gone.
 
 mod in_process;
+mod loadable;
 mod processes;
 
 use crate::clients::Clients;

@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 use crate::inside::{Inside, is_inside};
-use crate::{kernel, owned, signals};
+use crate::{child, kernel, owned, signals};
 use rump_linux::raw::errno::EINTR;
 use rump_linux::raw::general::*;
 use rump_linux::raw::net::{AF_INET, AF_INET6};
@@ -41,7 +41,11 @@ pub(crate) fn about_some(number: u32, arguments: [u64; 6]) -> i64 {
 /// A call that makes a descriptor of the personality's own, to which sockets of the kernel's
 /// may be added: the kernel has to run.
 pub(crate) fn makes(number: u32, arguments: [u64; 6]) -> i64 {
-    if is_inside() || !kernel::runs() {
+    if is_inside() {
+        linuxs(number, arguments)
+    } else if kernel::is_child() {
+        child::makes(number, arguments)
+    } else if !kernel::runs() {
         linuxs(number, arguments)
     } else {
         kernels(number, arguments)
@@ -60,6 +64,9 @@ pub(crate) fn makes_socket(number: u32, arguments: [u64; 6]) -> i64 {
 fn kernels(number: u32, arguments: [u64; 6]) -> i64 {
     if is_inside() {
         return linuxs(number, arguments);
+    }
+    if kernel::is_child() {
+        return child::call(number, arguments);
     }
     let _inside = Inside::enter();
     let process = match kernel::process() {

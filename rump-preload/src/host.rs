@@ -2,7 +2,7 @@
 
 use crate::{guarded, owned, signals};
 use rump_linux::back::linux::LinuxHost;
-use rump_linux::raw::general::pollfd;
+use rump_linux::raw::general::{__NR_dup2, __NR_dup3, pollfd};
 use rump_linux::wait::Waker;
 use rump_linux::{Errno, Fault, Host, Memory, Slot};
 
@@ -20,7 +20,12 @@ impl Memory for Loaded {
 
 impl Host for Loaded {
     fn call(&self, number: u32, arguments: [u64; 6]) -> i64 {
-        LinuxHost.call(number, arguments)
+        let result = LinuxHost.call(number, arguments);
+        if result >= 0 && [__NR_dup2, __NR_dup3].contains(&number) {
+            // What is Linux's own has the number now.
+            owned::remove(arguments[1] as i32);
+        }
+        result
     }
 
     fn reserve(&self, slot: Slot) -> Result<i32, Errno> {

@@ -75,19 +75,23 @@ fn setup() -> Result<Setup, Box<dyn std::error::Error>> {
 
 /// The process of the personality, for a thread that is about to make a call in it.
 pub(crate) fn process() -> Result<&'static Process, Errno> {
-    if IS_CHILD.load(Ordering::Relaxed) {
-        static TOLD: AtomicBool = AtomicBool::new(false);
-        if !TOLD.swap(true, Ordering::Relaxed) {
-            eprintln!(
-                "rump: a child cannot use its parent's sockets with --in-process; leave it out"
-            );
-        }
-        return Err(Errno::EIO);
-    }
     // An lwp of the thread's own; without one the calls are slower, not wrong.
     let _ = rump::process::id();
     let booted = BOOTED.get().and_then(Option::as_ref);
     booted.map(|booted| &booted.process).ok_or(Errno::EIO)
+}
+
+/// Says, once, why a child cannot have what it wants.
+pub(crate) fn tell_child() {
+    static TOLD: AtomicBool = AtomicBool::new(false);
+    if !TOLD.swap(true, Ordering::Relaxed) {
+        eprintln!("rump: a child cannot use its parent's sockets with --in-process; leave it out");
+    }
+}
+
+/// Whether this process is a child without a kernel.
+pub(crate) fn is_child() -> bool {
+    IS_CHILD.load(Ordering::Relaxed)
 }
 
 extern "C" fn forked() {

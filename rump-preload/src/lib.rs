@@ -8,9 +8,9 @@
 //!
 //! # What it cannot do
 //! - **Static programs**, and those that make system calls by instructions of their own, go past it.
-//!   So do the C library's own: names are resolved on the host's network, and streams of
-//!   `fdopen(3)` do not work on sockets.
+//!   So do the C library's own: names are resolved on the host's network.
 //! - A child of **`fork(2)`** has no kernel: calls about its parent's sockets fail with `EIO`.
+//!   It can close them, and put descriptors of its own in their place.
 //! - Programs that are executed afterwards boot a kernel of their own, for which the interface
 //!   must be free.
 //! - Connections of a program that a signal ends, or `_exit(2)`, end without a word.
@@ -18,11 +18,13 @@
 //! `rump run` without `--in-process` can do all of that.
 
 mod answer;
+mod child;
 mod guarded;
 mod host;
 mod inside;
 mod kernel;
 mod owned;
 mod signals;
+mod streams;
 mod symbols;
 mod threads;

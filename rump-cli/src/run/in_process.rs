@@ -1,6 +1,6 @@
 //! The fast mode: the program gets a library that has a kernel in it.
 
-use super::Arguments;
+use super::{Arguments, loadable};
 use std::convert::Infallible;
 use std::env;
 use std::error::Error;
@@ -16,6 +16,12 @@ const PLACE: &str = "RUMP_PRELOAD";
 pub fn run(arguments: &Arguments) -> Result<Infallible, Box<dyn Error>> {
     let (program, rest) = arguments.program.split_first().ok_or("no program")?;
     let library = library()?;
+    if let Some(file) = loadable::find(program) {
+        loadable::check(&file).map_err(|problem| {
+            let file = file.display();
+            format!("{file}: {problem}, and would use Linux's network: leave out --in-process")
+        })?;
+    }
     if arguments.verbose {
         eprintln!("rump run: the library is {}", library.display());
     }
