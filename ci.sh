@@ -38,7 +38,11 @@ step_nostd() {
         echo "skipped: nostd::x86_64-unknown-none: rustup target add x86_64-unknown-none" | tee -a "$log"
     fi
 }
-step_test() { cargo test --workspace --features async 2>&1 | tee -a "$log"; }
+step_test() {
+    # Tests start the command, and programs with the library that is loaded into them.
+    cargo build --workspace --features async
+    cargo test --workspace --features async 2>&1 | tee -a "$log"
+}
 step_loom() {
     RUSTFLAGS="${RUSTFLAGS:-} --cfg loom" CARGO_TARGET_DIR=$target/loom \
         cargo test -p rump-hyper --release --test loom 2>&1 | tee -a "$log"

@@ -19,6 +19,9 @@ use libtest_mimic::{Arguments, Trial};
 use runner::Runner;
 use std::process::Command;
 
+/// What has to be built beside this test.
+pub const FILES: &[&str] = &["rump"];
+
 /// Of the runner.
 pub const OPTIONS: &[&str] = &["--verbose"];
 
@@ -29,16 +32,15 @@ fn main() {
     // Before there are threads.
     let namespace = netns::enter().map_err(|reason| &*reason.leak());
     let mut trials = vec![
-        common::kernel_trial("clients::status", status),
-        common::kernel_trial("clients::signals_are_passed_on", passed_on),
-        common::kernel_trial("clients::killed_in_a_call", killed::test),
-        common::kernel_trial("clients::of_a_kernel_elsewhere", elsewhere),
+        runner::trial("clients::status", status),
+        runner::trial("clients::signals_are_passed_on", passed_on),
+        runner::trial("clients::killed_in_a_call", killed::test),
+        runner::trial("clients::of_a_kernel_elsewhere", elsewhere),
     ];
     for role in roles::ROLES {
-        trials.push(common::kernel_trial(
-            format!("clients::{}", role.0),
-            move || play(role.0),
-        ));
+        trials.push(runner::trial(format!("clients::{}", role.0), move || {
+            play(role.0)
+        }));
     }
     trials.push(static_program());
     for (name, test) in programs::TESTS {
@@ -154,7 +156,7 @@ fn static_program() -> Trial {
             || Ok(()),
         );
     }
-    common::kernel_trial(name, move || {
+    runner::trial(name, move || {
         let told = Runner::new().arguments([program]).output()?;
         assert_eq!(told.status, 0, "{told:?}");
         assert_eq!(told.output.trim(), "hello, and the end");

@@ -19,6 +19,10 @@ mod runner;
 use common::{Outcome, netns};
 use libtest_mimic::{Arguments, Trial};
 use runner::Runner;
+use std::process::Command;
+
+/// What has to be built beside this test.
+pub const FILES: &[&str] = &["rump", "librump_preload.so"];
 
 /// Of the runner.
 pub const OPTIONS: &[&str] = &["--verbose", "--in-process"];
@@ -57,17 +61,16 @@ fn main() {
     // Before there are threads.
     let namespace = netns::enter().map_err(|reason| &*reason.leak());
     let mut trials = vec![
-        common::kernel_trial("in_process::no_such_program", no_such_program),
-        common::kernel_trial("in_process::a_child_is_told", a_child_is_told),
-        common::kernel_trial("in_process::a_wrong_setup_is_told", a_wrong_setup_is_told),
+        runner::trial("in_process::no_such_program", no_such_program),
+        python_trial("in_process::a_child_is_told", a_child_is_told),
+        python_trial("in_process::a_wrong_setup_is_told", a_wrong_setup_is_told),
         static_programs(),
-        common::kernel_trial("in_process::nothing_boots_for_nothing", boots_nothing),
+        runner::trial("in_process::nothing_boots_for_nothing", boots_nothing),
     ];
     for role in own::ROLES.iter().map(|(name, _)| name).chain(ROLES) {
-        trials.push(common::kernel_trial(
-            format!("in_process::{role}"),
-            move || play(role),
-        ));
+        trials.push(runner::trial(format!("in_process::{role}"), move || {
+            play(role)
+        }));
     }
     for (name, test) in programs::TESTS {
         if PROGRAMS.contains(name) {
@@ -91,6 +94,15 @@ fn no_such_program() -> Outcome {
     let reason = "/nonexistent/program: No such file or directory";
     assert!(told.errors.contains(reason), "{told:?}");
     Ok(())
+}
+
+/// A trial whose program is a script.
+fn python_trial(name: &str, test: fn() -> Outcome) -> Trial {
+    let found = Command::new("python3").arg("-V").output().is_ok();
+    if found {
+        return runner::trial(name, test);
+    }
+    common::trial_if(false, "python3", "no python3", name, test)
 }
 
 fn python(script: &str) -> [&str; 3] {

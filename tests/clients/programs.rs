@@ -1,7 +1,7 @@
 //! Programs of Debian's, each over a TAP interface to Linux in a namespace of this test's.
 
 use super::common::{self, Outcome, Test};
-use super::runner::{Net, Runner};
+use super::runner::{self, Net, Runner};
 use libtest_mimic::{Failed, Trial};
 use nix::sys::signal::Signal;
 use std::io::{Read, Write};
@@ -35,6 +35,7 @@ pub fn trial(
     let (program, _) = name.split_once("::").unwrap_or((name, ""));
     let reason = match namespace {
         _ if !rump::kernel::available() => Some("no rump kernel in this build"),
+        _ if runner::missing().is_some() => runner::missing(),
         Err(reason) => Some(reason),
         Ok(()) if Command::new(program).arg("-h").output().is_err() => {
             Some(&*format!("no {program}").leak())

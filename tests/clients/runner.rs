@@ -1,13 +1,37 @@
 //! The runner: the command `rump run`.
 
-use libtest_mimic::Failed;
+use super::common::{self, Outcome};
+use libtest_mimic::{Failed, Trial};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU8, Ordering};
+
+/// A file that `cargo build` makes beside this test.
+fn beside(name: &str) -> PathBuf {
+    let test = std::env::current_exe().unwrap_or_default();
+    let folder = test.ancestors().nth(2).map(Path::to_path_buf);
+    folder.unwrap_or_default().join(name)
+}
+
+/// A trial that needs the files of this test's ([`super::FILES`]) and a kernel.
+pub fn trial(name: impl Into<String>, test: impl FnOnce() -> Outcome + Send + 'static) -> Trial {
+    match missing() {
+        Some(reason) => common::trial_if(false, "rump", reason, name, test),
+        None => common::kernel_trial(name, test),
+    }
+}
+
+/// Which of the files is not there.
+pub fn missing() -> Option<&'static str> {
+    let missing = |name: &&&str| !beside(name).is_file();
+    let name = super::FILES.iter().find(missing)?;
+    Some(format!("no {name}: cargo build --workspace makes it").leak())
+}
 
 /// A command that is being put together.
 pub struct Runner(Command);
@@ -49,16 +73,8 @@ impl Runner {
     }
 
     /// The command.
-    pub fn path() -> std::path::PathBuf {
-        let test = std::env::current_exe().unwrap_or_default();
-        let profile = test.ancestors().nth(2).map(|folder| folder.join("rump"));
-        let program = profile.unwrap_or_default();
-        assert!(
-            program.is_file(),
-            "{} is not there: cargo test --workspace builds it; cargo build -p rump-cli does",
-            program.display()
-        );
-        program
+    pub fn path() -> PathBuf {
+        beside("rump")
     }
 
     /// With an interface to Linux, which has the address 10.N.0.1/24, the kernel 10.N.0.2.
