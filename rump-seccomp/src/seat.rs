@@ -475,7 +475,9 @@ impl Host for Seated {
             return false;
         };
         self.shared.interruptions.remove(&end);
-        call.cause = end.cause();
+        // What a thread that is gone waited for must be left to others.
+        let gone = || (!self.listener.waits(call.id)).then_some(Cause::Gone);
+        call.cause = end.cause().or_else(gone);
         call.cause.is_some()
     }
 
