@@ -71,6 +71,7 @@ mod placeholder;
 mod placeholders;
 mod remote;
 mod seat;
+mod seats;
 mod supervisor;
 mod watcher;
 
