@@ -43,7 +43,7 @@ pub struct Arguments {
     #[arg(
         long,
         value_name = "unix:PATH",
-        conflicts_with_all = ["tap", "to_host", "in_process"]
+        conflicts_with_all = ["tap", "packet", "to_host", "in_process"]
     )]
     kernel: Option<Place>,
     /// Say which kernel runs, and what is left of the program's at the end

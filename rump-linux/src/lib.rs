@@ -20,6 +20,8 @@
 //!   [`Host::awake`] says so, and the call ends with `EINTR`; restarting (`SA_RESTART`) is
 //!   the runner's. Signals must not be handled in the middle of a call and call back into
 //!   here: the table is behind a spin lock.
+//! - A runner in another process than its programs leaves the numbers of descriptors to
+//!   Linux: [`Keeper`], [`Process::kept`]. What follows does not concern it.
 //! - `fork`: [`Process::fork`] gives the child's table over the same descriptions; the
 //!   kernel must be reachable from the child. `execve`: [`Process::exec`].
 //!

@@ -5,6 +5,25 @@
 //! internet sockets and notifies this side of them (`seccomp_unotify(2)`). The calls are
 //! answered by [`rump_linux`], over whatever kernel is handed in.
 //!
+//! ```
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # if !rump::kernel::available() { return Ok(()) }
+//! use rump_linux::back::in_process::InProcess;
+//! use rump_seccomp::Supervisor;
+//! use std::{sync::Arc, time::Duration};
+//!
+//! let _kernel = rump::Kernel::builder().boot()?;
+//! // Each thread of the supervisor's gets an lwp by its first call.
+//! let enter = || drop(rump::process::id());
+//! let supervisor = Supervisor::new(Arc::new(InProcess), enter)?;
+//! let (child, _programs) = supervisor.spawn("true".as_ref(), &[])?;
+//! nix::sys::wait::waitpid(child.pid(), None)?;
+//! assert!(child.exec_error().is_none());
+//! assert_eq!(supervisor.wait_closed(Duration::from_secs(1)), 0);
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Placeholders
 //! A socket of the kernel's has a *placeholder* in the program: one end of a Linux socket
 //! pair, whose other end is here. Linux numbers it, duplicates it, inherits it over `fork(2)`
@@ -52,6 +71,7 @@ mod placeholder;
 mod placeholders;
 mod remote;
 mod seat;
+mod seats;
 mod supervisor;
 mod watcher;
 

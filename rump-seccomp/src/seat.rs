@@ -1,15 +1,14 @@
 //! A *seat*: a thread that answers one call after the other.
 //!
-//! Seats take calls from whoever has one; each has a [`Process`] of the personality, which
-//! stands for the program's thread that it serves at the moment. A seat that has to wait in a
-//! call lets another listen, which is set up if there is none, so that calls that wait keep
-//! none from being answered.
+//! It has a [`Process`] of the personality, which stands for the program's thread that it
+//! serves at the moment.
 
 use crate::client::Client;
 use crate::destination;
 use crate::interruptions::{Cause, End, Waiting};
 use crate::listener::{Answer, Listener, Notification};
 use crate::placeholder::{Caller, Placeholder};
+use crate::seats::Seats;
 use crate::supervisor::Shared;
 use rump_linux::raw::errno::{EINTR, EIO, EPERM};
 use rump_linux::raw::general::*;
@@ -20,12 +19,8 @@ use std::io::{self, Seek as _, SeekFrom};
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The most seats that listen at a time.
-const EARS: usize = 4;
-/// How many that do not are kept.
-const SPARE: usize = 4;
 /// `ERESTARTSYS` of Linux's `<linux/errno.h>`: a thread for which a signal waits makes of it
 /// `EINTR`, or the call again, on its way out.
 const ERESTARTSYS: i64 = 512;
@@ -43,121 +38,8 @@ const STEADY: &[u32] = &[
 /// Calls whose results depend on what was closed before.
 const SETTLED: &[u32] = &[__NR_socket, __NR_bind, __NR_listen, __NR_connect];
 
-/// The seats of a listener. Some of them at a time *listen*: receive calls and answer them,
-/// until they have to wait in one. Then others listen. So calls that do not wait are answered
-/// without anything being handed from thread to thread, and Linux, which wakes all threads
-/// that receive, wakes few.
-pub(crate) struct Seats {
-    shared: Arc<Shared>,
-    listener: Arc<Listener>,
-    turn: Mutex<Turn>,
-    changed: Condvar,
-}
-
-struct Turn {
-    /// How many more may listen.
-    free: usize,
-    /// How many wait for that.
-    spare: usize,
-    /// There is nobody left to listen to.
-    over: bool,
-}
-
-impl Seats {
-    /// Sets the first ones up.
-    pub(crate) fn start(shared: Arc<Shared>, listener: Arc<Listener>) -> io::Result<()> {
-        // The programs need a processor, too.
-        let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        let ears = processors.saturating_sub(1).clamp(1, EARS);
-        let seats = Arc::new(Self {
-            shared,
-            listener,
-            turn: Mutex::new(Turn {
-                free: ears,
-                spare: 0,
-                over: false,
-            }),
-            changed: Condvar::new(),
-        });
-        (0..ears).try_for_each(|_| seats.add())
-    }
-
-    fn turn(&self) -> MutexGuard<'_, Turn> {
-        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn add(self: &Arc<Self>) -> io::Result<()> {
-        let seats = self.clone();
-        std::thread::Builder::new()
-            .name("rump-seat".into())
-            .spawn(move || {
-                (seats.shared.enter)();
-                seats.serve();
-            })
-            .map(drop)
-    }
-
-    /// Waits until this seat may listen; false if it is not needed any more.
-    fn take_turn(&self) -> bool {
-        let mut turn = self.turn();
-        if turn.free == 0 && turn.spare >= SPARE {
-            return false;
-        }
-        turn.spare += 1;
-        while turn.free == 0 && !turn.over {
-            let waited = self.changed.wait(turn);
-            turn = waited.unwrap_or_else(PoisonError::into_inner);
-        }
-        turn.spare -= 1;
-        turn.free = turn.free.saturating_sub(1);
-        !turn.over
-    }
-
-    /// Lets another listen.
-    fn pass_turn(self: &Arc<Self>) {
-        let mut turn = self.turn();
-        turn.free += 1;
-        if turn.spare > 0 {
-            self.changed.notify_one();
-            return;
-        }
-        drop(turn);
-        if let Err(error) = self.add() {
-            tracing::warn!(%error, "calls wait for each other: no more threads");
-        }
-    }
-
-    fn end(&self) {
-        self.turn().over = true;
-        self.changed.notify_all();
-    }
-
-    fn serve(self: Arc<Self>) {
-        let seat = Seat::new(self.clone());
-        loop {
-            if !seat.seated.listens() {
-                if !self.take_turn() {
-                    return;
-                }
-                seat.seated.listens.store(true, Ordering::Relaxed);
-            }
-            match self.listener.receive() {
-                Ok(Some(notification)) => {
-                    let answer = seat.answer(&notification);
-                    self.listener.answer(notification.id, answer);
-                }
-                Ok(None) => return self.end(),
-                Err(error) => {
-                    tracing::error!(%error, "no more calls of programs are answered");
-                    return self.end();
-                }
-            }
-        }
-    }
-}
-
-/// One of them.
-struct Seat {
+/// A seat.
+pub(crate) struct Seat {
     seated: Arc<Seated>,
     process: Process,
 }
@@ -188,7 +70,7 @@ struct Call {
 }
 
 impl Seat {
-    fn new(seats: Arc<Seats>) -> Self {
+    pub(crate) fn new(seats: Arc<Seats>) -> Self {
         let seated = Arc::new(Seated {
             listens: AtomicBool::new(false),
             shared: seats.shared.clone(),
@@ -205,7 +87,18 @@ impl Seat {
         Self { seated, process }
     }
 
-    fn answer(&self, notification: &Notification) -> Answer {
+    /// Whether it may receive calls.
+    pub(crate) fn listens(&self) -> bool {
+        self.seated.listens.load(Ordering::Relaxed)
+    }
+
+    /// It has its turn now, until it waits in a call.
+    pub(crate) fn listen(&self) {
+        self.seated.listens.store(true, Ordering::Relaxed);
+    }
+
+    /// Makes a call; how it ends.
+    pub(crate) fn answer(&self, notification: &Notification) -> Answer {
         let number = notification.number;
         let Some(row) = table::find(number) else {
             return Answer::GoOn;
@@ -338,10 +231,6 @@ impl Seat {
 }
 
 impl Seated {
-    fn listens(&self) -> bool {
-        self.listens.load(Ordering::Relaxed)
-    }
-
     fn call(&self) -> MutexGuard<'_, Option<Call>> {
         self.call.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -475,7 +364,9 @@ impl Host for Seated {
             return false;
         };
         self.shared.interruptions.remove(&end);
-        call.cause = end.cause();
+        // What a thread that is gone waited for must be left to others.
+        let gone = || (!self.listener.waits(call.id)).then_some(Cause::Gone);
+        call.cause = end.cause().or_else(gone);
         call.cause.is_some()
     }
 

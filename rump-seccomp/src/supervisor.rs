@@ -7,7 +7,7 @@ use crate::launch::{Child, launch};
 use crate::listener::Listener;
 use crate::placeholders::Placeholders;
 use crate::remote;
-use crate::seat::Seats;
+use crate::seats::Seats;
 use crate::watcher::Watcher;
 use rump_linux::Kernel;
 use std::ffi::OsStr;
