@@ -105,14 +105,6 @@ impl Watchers {
     }
 }
 
-/// How long a thread is in the kernel's `poll(2)` at a time, in ms.
-///
-/// Where several threads poll, NetBSD's rump kernel can lose a wake-up: it wakes all who
-/// sleep there, and one that was woken for another's sake, has its virtual CPU again and
-/// nothing else yet, is taken for one that is awake when its own event comes. It then
-/// sleeps with the event noted, and finds it when it asks again.
-const TURN: u64 = 100;
-
 /// What a thread waits for.
 #[derive(Default)]
 pub(crate) struct Wants {
@@ -195,8 +187,13 @@ impl Process {
                 }
                 next = next.into_iter().chain(self.expiry(one)).min();
             }
+            // Rounded up, so that the time is over when the kernel says so.
+            let timeout = next.map_or(-1, |next| {
+                let millis = next.saturating_sub(now).div_ceil(1_000_000);
+                i32::try_from(millis).unwrap_or(i32::MAX)
+            });
             self.host.asleep(&waker);
-            let polled = self.poll_kernel(&mut entries, next);
+            let polled = self.kernel.poll(&mut entries, timeout);
             let interrupted = self.host.awake();
             drop(watch);
             if interrupted {
@@ -206,19 +203,6 @@ impl Process {
             polled?;
             if entries[0].revents != 0 {
                 bell.hear();
-            }
-        }
-    }
-
-    /// The kernel's `poll(2)` until this time, in turns of [`TURN`].
-    fn poll_kernel(&self, entries: &mut [pollfd], until: Option<u64>) -> Answer<usize> {
-        loop {
-            // Rounded up, so that the time is over when the kernel says so.
-            let left = until.map_or(u64::MAX, |until| until.saturating_sub(self.now()));
-            let turn = left.div_ceil(1_000_000).min(TURN);
-            let found = self.kernel.poll(entries, turn as i32)?;
-            if found > 0 || left <= turn * 1_000_000 {
-                return Ok(found);
             }
         }
     }
