@@ -45,6 +45,7 @@ macro_rules! layouts {
 include!("layouts.rs");
 
 pub mod npf;
+pub mod route;
 
 /// What is read of structures that are too large to be written down: the place of a field,
 /// its header, structure and name.

@@ -3,6 +3,7 @@
 
 use super::connection::Cause;
 use crate::kernel::Kernel;
+use alloc::vec::Vec;
 use smoltcp::time::Instant;
 
 impl Kernel {
@@ -16,31 +17,24 @@ impl Kernel {
         }
     }
 
+    fn connections_of(&self, interface: usize) -> Vec<usize> {
+        let all = self.net.connections.iter();
+        all.filter(|(_, connection)| connection.interface == interface)
+            .map(|(id, _)| id)
+            .collect()
+    }
+
     /// An address of a link's may be known now: whoever waited for it goes on.
     pub(super) fn neighbors_changed(&mut self, interface: usize) {
         self.retry_packets();
-        let waiting: alloc::vec::Vec<usize> = self
-            .net
-            .connections
-            .iter()
-            .filter(|(_, connection)| connection.interface == interface)
-            .map(|(id, _)| id)
-            .collect();
-        for id in waiting {
+        for id in self.connections_of(interface) {
             self.pump(id, Cause::Timer);
         }
     }
 
     /// An interface goes: so do its connections.
     pub(super) fn abandon_connections(&mut self, interface: usize) {
-        let lost: alloc::vec::Vec<usize> = self
-            .net
-            .connections
-            .iter()
-            .filter(|(_, connection)| connection.interface == interface)
-            .map(|(id, _)| id)
-            .collect();
-        for id in lost {
+        for id in self.connections_of(interface) {
             self.net.connections[id].tcp_mut().abort();
             self.pump(id, Cause::Timer);
             // A program may keep its socket; it has no use for an interface any more.

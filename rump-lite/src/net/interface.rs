@@ -4,14 +4,14 @@ use super::connection::Connection;
 use super::device::{Frame, Queue};
 use super::neighbors::Neighbors;
 use super::pending::Pending;
-use super::routes::Routes;
+use super::routes::{Routes, host};
 use super::vif::Vif;
 use alloc::string::String;
 use alloc::vec::Vec;
 use smoltcp::iface::{Config, PollResult, SocketSet};
 use smoltcp::time::Instant;
 use smoltcp::wire::{
-    EthernetAddress, HardwareAddress, IpAddress, IpCidr, IpVersion, Ipv4Address, Ipv6Address,
+    EthernetAddress, HardwareAddress, IpAddress, IpCidr, Ipv4Address, Ipv6Address,
 };
 
 /// How many addresses an interface has at most: smoltcp's `iface-max-addr-count`.
@@ -137,14 +137,7 @@ impl Interface {
             if let Some(hop) = hop {
                 // There is room for one.
                 let _ = routes.push(smoltcp::iface::Route {
-                    cidr: IpCidr::new(
-                        to,
-                        if hop.version() == IpVersion::Ipv4 {
-                            32
-                        } else {
-                            128
-                        },
-                    ),
+                    cidr: host(to),
                     via_router: hop,
                     preferred_until: None,
                     expires_at: None,

@@ -6,7 +6,7 @@ use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::time::{Duration, Instant};
 use smoltcp::wire::{
     ArpOperation, ArpPacket, ArpRepr, EthernetAddress, Icmpv6Packet, Icmpv6Repr, IpAddress, IpCidr,
-    IpProtocol, Ipv6Packet, NdiscNeighborFlags, NdiscRepr, RawHardwareAddress,
+    IpProtocol, Ipv4Address, Ipv6Packet, NdiscNeighborFlags, NdiscRepr, RawHardwareAddress,
 };
 
 /// smoltcp's `iface-neighbor-cache-count`.
@@ -23,30 +23,56 @@ fn ethernet(address: RawHardwareAddress) -> Option<EthernetAddress> {
     address.is_unicast().then_some(address)
 }
 
+/// An ARP packet, as an interface with some addresses sees it.
+struct Arp {
+    operation: ArpOperation,
+    hardware: EthernetAddress,
+    from: Ipv4Address,
+    to: Ipv4Address,
+    /// It is about an address of the interface's.
+    for_us: bool,
+    /// It comes from one of its nets.
+    on_link: bool,
+}
+
+impl Arp {
+    /// `None` if it comes from nobody.
+    fn parse(own: &[IpCidr], packet: &[u8]) -> Option<Self> {
+        let ArpRepr::EthernetIpv4 {
+            operation,
+            source_hardware_addr: hardware,
+            source_protocol_addr: from,
+            target_protocol_addr: to,
+            ..
+        } = ArpRepr::parse(&ArpPacket::new_checked(packet).ok()?).ok()?
+        else {
+            return None;
+        };
+        let is_somebody = IpAddress::Ipv4(from).is_unicast() && hardware.is_unicast();
+        is_somebody.then(|| Self {
+            operation,
+            hardware,
+            from,
+            to,
+            for_us: own.iter().any(|own| own.address() == IpAddress::Ipv4(to)),
+            on_link: own
+                .iter()
+                .any(|own| own.contains_addr(&IpAddress::Ipv4(from))),
+        })
+    }
+}
+
 /// The answer to a host with an address of another net that asks for one of these, as a
 /// router with several may do. smoltcp answers those of the own nets only.
 pub(crate) fn answer(own: &[IpCidr], hardware: [u8; 6], packet: &[u8]) -> Option<ArpRepr> {
-    let ArpRepr::EthernetIpv4 {
-        operation: ArpOperation::Request,
-        source_hardware_addr,
-        source_protocol_addr,
-        target_protocol_addr,
-        ..
-    } = ArpRepr::parse(&ArpPacket::new_checked(packet).ok()?).ok()?
-    else {
-        return None;
-    };
-    let from = IpAddress::Ipv4(source_protocol_addr);
-    let to = IpAddress::Ipv4(target_protocol_addr);
-    let for_us = own.iter().any(|own| own.address() == to);
-    let on_link = own.iter().any(|own| own.contains_addr(&from));
-    let answered = for_us && !on_link && from.is_unicast() && source_hardware_addr.is_unicast();
+    let asked = Arp::parse(own, packet)?;
+    let answered = asked.operation == ArpOperation::Request && asked.for_us && !asked.on_link;
     answered.then_some(ArpRepr::EthernetIpv4 {
         operation: ArpOperation::Reply,
         source_hardware_addr: EthernetAddress(hardware),
-        source_protocol_addr: target_protocol_addr,
-        target_hardware_addr: source_hardware_addr,
-        target_protocol_addr: source_protocol_addr,
+        source_protocol_addr: asked.to,
+        target_hardware_addr: asked.hardware,
+        target_protocol_addr: asked.from,
     })
 }
 
@@ -81,25 +107,14 @@ impl Neighbors {
     }
 
     /// An ARP packet has come to an interface with these addresses.
-    pub(crate) fn arp(&mut self, now: Instant, own: &[IpCidr], packet: &[u8]) -> Option<()> {
-        let ArpRepr::EthernetIpv4 {
-            operation,
-            source_hardware_addr: hardware,
-            source_protocol_addr: from,
-            target_protocol_addr: to,
-            ..
-        } = ArpRepr::parse(&ArpPacket::new_checked(packet).ok()?).ok()?
-        else {
-            return None;
-        };
-        let (from, to) = (IpAddress::Ipv4(from), IpAddress::Ipv4(to));
-        let for_us = own.iter().any(|own| own.address() == to);
-        let on_link = own.iter().any(|own| own.contains_addr(&from));
-        let known = !matches!(operation, ArpOperation::Unknown(_));
-        if known && for_us && on_link && from.is_unicast() && hardware.is_unicast() {
-            self.learn(now, from, hardware);
+    pub(crate) fn arp(&mut self, now: Instant, own: &[IpCidr], packet: &[u8]) {
+        if let Some(heard) = Arp::parse(own, packet)
+            && heard.for_us
+            && heard.on_link
+            && !matches!(heard.operation, ArpOperation::Unknown(_))
+        {
+            self.learn(now, IpAddress::Ipv4(heard.from), heard.hardware);
         }
-        Some(())
     }
 
     /// An ICMPv6 packet has come.

@@ -7,7 +7,7 @@
 
 use alloc::vec::Vec;
 use rump_hyper::errno::Errno;
-use smoltcp::wire::{IpAddress, IpCidr};
+use smoltcp::wire::{IpAddress, IpCidr, IpVersion};
 
 /// So many there are at most.
 const MOST: usize = 1024;
@@ -26,6 +26,15 @@ pub(crate) struct Route {
     pub(crate) net: IpCidr,
     pub(crate) gateway: Gateway,
     pub(crate) interface: usize,
+}
+
+/// The net that has this address alone.
+pub(super) fn host(address: IpAddress) -> IpCidr {
+    let length = match address.version() {
+        IpVersion::Ipv4 => 32,
+        IpVersion::Ipv6 => 128,
+    };
+    IpCidr::new(address, length)
 }
 
 #[derive(Debug, Default)]

@@ -4,7 +4,7 @@
 //! A socket gets the answers to its own messages. What other programs do, and what becomes
 //! of interfaces, is not told.
 
-use super::routes::{Gateway, Route};
+use super::routes::{Gateway, Route, host};
 use super::sockaddr::{address, link, link_index, mask, net, number, sockaddr};
 use super::{LOOPBACK, Stack};
 use crate::file::{File, Object};
@@ -17,9 +17,9 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::ffi::c_int;
 use core::mem::{offset_of, size_of};
-use rump_abi::{self as abi, rt_msghdr};
+use rump_abi::{self as abi, route, rt_msghdr};
 use rump_hyper::errno::Errno;
-use smoltcp::wire::{IpAddress, IpCidr, IpVersion, Ipv6Address};
+use smoltcp::wire::{IpAddress, IpCidr, Ipv6Address};
 
 /// The longest message.
 const LONGEST: usize = 2048;
@@ -31,11 +31,6 @@ const MOST: usize = 64;
 pub(crate) struct RoutingSocket {
     pub(crate) answers: VecDeque<Vec<u8>>,
     pub(crate) waiters: WaitQueue,
-}
-
-/// An address in a message takes a multiple of 8 bytes, and no less (`RT_ROUNDUP`).
-fn padded(length: usize) -> usize {
-    length.max(1).next_multiple_of(8)
 }
 
 /// A message of a program's.
@@ -68,18 +63,7 @@ impl<'a> Request<'a> {
 
     /// The address of this bit, of the length that it says.
     fn address(&self, wanted: c_int) -> Option<&'a [u8]> {
-        let mut rest = self.addresses;
-        for bit in (0..c_int::BITS - 1).map(|shift| 1 << shift) {
-            if self.bits & bit == 0 {
-                continue;
-            }
-            let length = usize::from(*rest.first()?);
-            if bit == wanted {
-                return rest.get(..length);
-            }
-            rest = rest.get(padded(length)..)?;
-        }
-        None
+        route::address(self.addresses, self.bits, wanted)
     }
 
     /// The net that it is about.
@@ -106,14 +90,6 @@ fn network(cidr: IpCidr) -> IpCidr {
             )
         }
     }
-}
-
-fn host(address: IpAddress) -> IpCidr {
-    let length = match address.version() {
-        IpVersion::Ipv4 => 32,
-        IpVersion::Ipv6 => 128,
-    };
-    IpCidr::new(address, length)
 }
 
 /// A route as messages tell it.
@@ -159,7 +135,7 @@ fn message(stack: &Stack, kind: u8, told: &Told, like: &[u8]) -> Vec<u8> {
     for (bit, address) in addresses {
         let Some(address) = address else { continue };
         bits |= bit;
-        let end = bytes.len() + padded(address.len());
+        let end = bytes.len() + route::padded(address.len());
         bytes.extend_from_slice(&address);
         bytes.resize(end, 0);
     }

@@ -10,13 +10,6 @@ use std::io;
 use std::mem::{offset_of, size_of};
 use std::sync::atomic::{AtomicI32, Ordering};
 
-/// `RT_ROUNDUP` of `<net/route.h>`: an empty address takes as much as one of 8 bytes.
-const ALIGN: usize = 8;
-
-fn padded(length: usize) -> usize {
-    length.max(1).next_multiple_of(ALIGN)
-}
-
 /// A message to the kernel.
 pub(in crate::iface) struct Change {
     kind: u8,
@@ -50,7 +43,7 @@ impl Change {
         let mut bytes = vec![0; size_of::<rt_msghdr>()];
         let bits = self.addresses.iter().fold(0, |bits, (bit, _)| bits | bit);
         for (_, address) in &self.addresses {
-            let end = bytes.len() + padded(address.len());
+            let end = bytes.len() + abi::route::padded(address.len());
             bytes.extend_from_slice(address);
             bytes.resize(end, 0);
         }
@@ -148,18 +141,7 @@ impl<'a> Message<'a> {
 
     /// The address of this bit.
     pub(in crate::iface) fn address(&self, wanted: c_int) -> Option<&'a [u8]> {
-        let mut rest = self.addresses;
-        for bit in (0..c_int::BITS).map(|shift| 1 << shift) {
-            if self.bits & bit == 0 {
-                continue;
-            }
-            let length = usize::from(*rest.first()?);
-            if bit == wanted {
-                return rest.get(..length);
-            }
-            rest = rest.get(padded(length)..)?;
-        }
-        None
+        abi::route::address(self.addresses, self.bits, wanted)
     }
 }
 
