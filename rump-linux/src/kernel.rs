@@ -35,6 +35,18 @@ pub struct Received {
     pub flags: i32,
 }
 
+/// A change of a kqueue that is about a descriptor (`EV_SET(2)`).
+pub fn change(fd: i32, filter: u32, flags: u32, udata: u64) -> kevent {
+    kevent {
+        ident: fd as usize,
+        filter,
+        flags,
+        fflags: 0,
+        data: 0,
+        udata: udata as isize,
+    }
+}
+
 /// A NetBSD kernel: section 2 of its manual.
 #[allow(missing_docs)]
 pub trait Kernel: Send + Sync {

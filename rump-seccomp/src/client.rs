@@ -9,11 +9,11 @@
 
 use crate::listener::owned;
 use rump_linux::Fault;
+use rump_linux::back::linux;
 use std::collections::HashMap;
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::ptr::with_exposed_provenance_mut;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// How many threads are remembered.
@@ -107,22 +107,11 @@ impl Client {
     }
 
     pub(crate) fn read(&self, address: u64, into: &mut [u8]) -> Result<(), Fault> {
-        let (local, remote) = vectors(into.as_mut_ptr(), into.len(), address);
-        // SAFETY: the local buffer is borrowed exclusively; the remote address is the other
-        // process's, and checked by Linux.
-        let done = unsafe {
-            libc::process_vm_readv(self.tid, &raw const local, 1, &raw const remote, 1, 0)
-        };
-        whole(done, into.len())
+        linux::read_memory(self.tid, address, into)
     }
 
     pub(crate) fn write(&self, address: u64, from: &[u8]) -> Result<(), Fault> {
-        let (local, remote) = vectors(from.as_ptr().cast_mut(), from.len(), address);
-        // SAFETY: the local buffer is borrowed, and only read; as above.
-        let done = unsafe {
-            libc::process_vm_writev(self.tid, &raw const local, 1, &raw const remote, 1, 0)
-        };
-        whole(done, from.len())
+        linux::write_memory(self.tid, address, from)
     }
 
     /// Whether a signal waits for the thread that would end a call.
@@ -131,24 +120,6 @@ impl Client {
             return Signal::None;
         };
         signals(&status)
-    }
-}
-
-/// The two sides of a copy.
-fn vectors(local: *mut u8, length: usize, address: u64) -> (libc::iovec, libc::iovec) {
-    let vector = |start: *mut libc::c_void| libc::iovec {
-        iov_base: start,
-        iov_len: length,
-    };
-    let remote = with_exposed_provenance_mut(address as usize);
-    (vector(local.cast()), vector(remote))
-}
-
-fn whole(done: isize, wanted: usize) -> Result<(), Fault> {
-    if usize::try_from(done) == Ok(wanted) {
-        Ok(())
-    } else {
-        Err(Fault)
     }
 }
 

@@ -13,6 +13,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 const EARS: usize = 4;
 /// How many that do not are kept.
 const SPARE: usize = 4;
+
 /// The seats of a listener. Some of them at a time *listen*: receive calls and answer them,
 /// until they have to wait in one. Then others listen. So calls that do not wait are answered
 /// without anything being handed from thread to thread, and Linux, which wakes all threads

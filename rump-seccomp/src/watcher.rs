@@ -7,6 +7,7 @@
 use crate::placeholder::Placeholder;
 use crate::placeholders::Placeholders;
 use rump_abi as abi;
+use rump_linux::kernel::change;
 use rump_linux::{Errno, Kernel};
 use std::io;
 use std::sync::{Arc, Weak};
@@ -17,17 +18,6 @@ const BATCH: usize = 64;
 pub(crate) struct Watcher {
     kernel: Arc<dyn Kernel>,
     kq: i32,
-}
-
-fn change(fd: i32, filter: u32, flags: u32, inode: u64) -> abi::kevent {
-    abi::kevent {
-        ident: fd as usize,
-        filter,
-        flags,
-        fflags: 0,
-        data: 0,
-        udata: inode as isize,
-    }
 }
 
 pub(crate) fn io_error(errno: Errno) -> io::Error {

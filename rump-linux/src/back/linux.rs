@@ -25,57 +25,68 @@ fn result(returned: c_long) -> Result<u64, Errno> {
     })
 }
 
-/// Copies between a local buffer and an address of this process.
-fn copy(number: c_long, local: *mut u8, length: usize, address: u64) -> Result<(), Fault> {
-    if length == 0 {
-        return Ok(());
-    }
-    let local = libc::iovec {
-        iov_base: local.cast(),
+/// Fills `into` from the memory of a process, or of the process of a thread, that this one
+/// may trace: `process_vm_readv(2)`.
+///
+/// # Errors
+/// Not all of it can be read.
+pub fn read_memory(process: i32, address: u64, into: &mut [u8]) -> Result<(), Fault> {
+    let (local, remote) = vectors(into.as_mut_ptr(), into.len(), address);
+    // SAFETY: the local buffer is borrowed exclusively; the remote address is checked by Linux.
+    let done =
+        unsafe { libc::process_vm_readv(process, &raw const local, 1, &raw const remote, 1, 0) };
+    whole(done, into.len())
+}
+
+/// Copies `from` to the memory of such a process: `process_vm_writev(2)`. That it lets itself
+/// be written there is what the program asked for by a system call.
+///
+/// # Errors
+/// Not all of it can be written; some of it may have been.
+pub fn write_memory(process: i32, address: u64, from: &[u8]) -> Result<(), Fault> {
+    let (local, remote) = vectors(from.as_ptr().cast_mut(), from.len(), address);
+    // SAFETY: the local buffer is borrowed, and only read; as above.
+    let done =
+        unsafe { libc::process_vm_writev(process, &raw const local, 1, &raw const remote, 1, 0) };
+    whole(done, from.len())
+}
+
+/// The two sides of a copy.
+fn vectors(local: *mut u8, length: usize, address: u64) -> (libc::iovec, libc::iovec) {
+    let vector = |start: *mut libc::c_void| libc::iovec {
+        iov_base: start,
         iov_len: length,
     };
-    let remote = libc::iovec {
-        iov_base: with_exposed_provenance_mut(address as usize),
-        iov_len: length,
-    };
-    // SAFETY: the local buffer is valid for its length by the callers below; the remote
-    // address is checked by the kernel. That the program lets a system call write there
-    // is what it asked for.
-    let copied = unsafe {
-        libc::syscall(
-            number,
-            c_long::from(libc::getpid()),
-            &raw const local,
-            1 as c_long,
-            &raw const remote,
-            1 as c_long,
-            0 as c_long,
-        )
-    };
-    if copied == length as c_long {
+    let remote = with_exposed_provenance_mut(address as usize);
+    (vector(local.cast()), vector(remote))
+}
+
+fn whole(done: isize, wanted: usize) -> Result<(), Fault> {
+    if usize::try_from(done) == Ok(wanted) {
         Ok(())
     } else {
         Err(Fault)
     }
 }
 
+fn getpid() -> i32 {
+    // SAFETY: takes nothing.
+    unsafe { libc::getpid() }
+}
+
 impl Memory for LinuxHost {
     fn read(&self, address: u64, into: &mut [u8]) -> Result<(), Fault> {
-        copy(
-            libc::SYS_process_vm_readv,
-            into.as_mut_ptr(),
-            into.len(),
-            address,
-        )
+        // An empty one may be anywhere.
+        if into.is_empty() {
+            return Ok(());
+        }
+        read_memory(getpid(), address, into)
     }
     fn write(&self, address: u64, from: &[u8]) -> Result<(), Fault> {
-        // The local side is only read.
-        copy(
-            libc::SYS_process_vm_writev,
-            from.as_ptr().cast_mut(),
-            from.len(),
-            address,
-        )
+        if from.is_empty() {
+            return Ok(());
+        }
+        write_memory(getpid(), address, from)
     }
 }
 

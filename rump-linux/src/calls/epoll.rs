@@ -8,6 +8,7 @@
 
 use super::{Args, Outcome};
 use crate::errno::Errno;
+use crate::kernel::change;
 use crate::memory::{get, put};
 use crate::object::{Description, Epoll, Interest, KernelFd, Object, Target};
 use crate::process::Process;
@@ -28,17 +29,6 @@ const MOST_EVENTS: i32 = i32::MAX / size_of::<epoll_event>() as i32;
 const BATCH: usize = 128;
 const SIZE: u64 = size_of::<epoll_event>() as u64;
 
-fn filter(fd: i32, filter: u32, flags: u32, key: u64) -> abi::kevent {
-    abi::kevent {
-        ident: fd as usize,
-        filter,
-        flags,
-        fflags: 0,
-        data: 0,
-        udata: key as isize,
-    }
-}
-
 pub(crate) fn create(process: &Process, args: &Args) -> Outcome {
     if args[0] as i32 <= 0 {
         return Err(Errno::EINVAL);
@@ -53,7 +43,7 @@ pub(crate) fn create1(process: &Process, args: &Args) -> Outcome {
     }
     let kq = KernelFd::new(&process.kernel, process.kernel.kqueue()?);
     let bell = Doorbell::new(&process.kernel)?;
-    let change = filter(bell.read, abi::EVFILT_READ, abi::EV_ADD, 0);
+    let change = change(bell.read, abi::EVFILT_READ, abi::EV_ADD, 0);
     process.kernel.kevent(kq.number, &[change], &mut [], None)?;
     let epoll = Object::Epoll(Epoll {
         kq,
@@ -91,12 +81,12 @@ impl Process {
             _ => true,
         };
         if ends {
-            let change = filter(fd, abi::EVFILT_READ, abi::EV_ADD | reads, key);
+            let change = change(fd, abi::EVFILT_READ, abi::EV_ADD | reads, key);
             self.kernel
                 .kevent(epoll.kq.number, &[change], &mut [], None)?;
         }
         if events & OUT != 0 {
-            let change = filter(fd, abi::EVFILT_WRITE, abi::EV_ADD | edge, key);
+            let change = change(fd, abi::EVFILT_WRITE, abi::EV_ADD | edge, key);
             self.kernel
                 .kevent(epoll.kq.number, &[change], &mut [], None)?;
         }
@@ -109,7 +99,7 @@ impl Process {
         }
         let Some(fd) = one.kernel_fd() else { return };
         for which in [abi::EVFILT_READ, abi::EVFILT_WRITE] {
-            let change = filter(fd, which, abi::EV_DELETE, 0);
+            let change = change(fd, which, abi::EV_DELETE, 0);
             // It may not have been asked for.
             let _ = self
                 .kernel
@@ -126,7 +116,7 @@ impl Process {
     fn look(&self, epoll: &Epoll, most: usize, take: bool) -> Result<Vec<epoll_event>, Errno> {
         epoll.bell.silence();
         let mut active = BTreeSet::new();
-        let mut events = [filter(0, 0, 0, 0); BATCH];
+        let mut events = [change(0, 0, 0, 0); BATCH];
         // Without taking, edges must stay where they are.
         if take {
             let room = most.saturating_mul(2).clamp(2, BATCH);

@@ -1,7 +1,7 @@
 //! What a description is ready for, in the terms of Linux's `poll(2)`.
 
 use crate::errno::Errno;
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, change};
 use crate::object::{Description, Object, Socket};
 use crate::process::Process;
 use crate::raw::general::{POLLERR, POLLHUP, POLLPRI};
@@ -117,15 +117,8 @@ impl Process {
             }
         }
         let kq = Closed(self, self.kernel.kqueue()?);
-        let change = |filter| abi::kevent {
-            ident: socket.fd.number as usize,
-            filter,
-            flags: abi::EV_ADD,
-            fflags: 0,
-            data: 0,
-            udata: 0,
-        };
-        let changes = [abi::EVFILT_READ, abi::EVFILT_WRITE].map(change);
+        let changes = [abi::EVFILT_READ, abi::EVFILT_WRITE]
+            .map(|filter| change(socket.fd.number, filter, abi::EV_ADD, 0));
         let mut events = changes;
         let count = self.kernel.kevent(kq.1, &changes, &mut events, Some(0))?;
         let mut found = (false, false, false);
