@@ -8,8 +8,8 @@ use rump_linux::raw::general::*;
 use rump_linux::raw::net::{AF_INET, AF_INET6};
 use std::arch::asm;
 
-/// Calls that a handler ends in any case; signal(7). So does it those with a timeout, which
-/// are not told from others here.
+/// Calls that a handler ends in any case; signal(7). It ends those with a timeout, too,
+/// which are not told from others here.
 const NEVER_AGAIN: &[u32] = &[
     __NR_poll,
     __NR_ppoll,
@@ -45,8 +45,6 @@ pub(crate) fn makes(number: u32, arguments: [u64; 6]) -> i64 {
         linuxs(number, arguments)
     } else if kernel::is_child() {
         child::makes(number, arguments)
-    } else if !kernel::runs() {
-        linuxs(number, arguments)
     } else {
         kernels(number, arguments)
     }
@@ -69,10 +67,7 @@ fn kernels(number: u32, arguments: [u64; 6]) -> i64 {
         return child::call(number, arguments);
     }
     let _inside = Inside::enter();
-    let process = match kernel::process() {
-        Ok(process) => process,
-        Err(errno) => return -i64::from(errno.0),
-    };
+    let process = kernel::process();
     loop {
         let result = process.call(number, arguments);
         let again = signals::take_restart() && !NEVER_AGAIN.contains(&number);

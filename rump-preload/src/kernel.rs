@@ -5,7 +5,7 @@ use crate::host::Loaded;
 use crate::inside::Inside;
 use crate::{owned, signals};
 use rump_linux::back::in_process::InProcess;
-use rump_linux::{Errno, Process, Rules, Side};
+use rump_linux::{Process, Rules, Side};
 use rump_run::{Running, Setup, VARIABLE};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -21,23 +21,11 @@ struct Booted {
     _running: Running,
 }
 
-static BOOTED: OnceLock<Option<Booted>> = OnceLock::new();
+static BOOTED: OnceLock<Booted> = OnceLock::new();
 /// This is a child of the process that the kernel runs in.
 static IS_CHILD: AtomicBool = AtomicBool::new(false);
 
-/// Whether it does run; boots it if it was not tried before.
-pub(crate) fn runs() -> bool {
-    if IS_CHILD.load(Ordering::Relaxed) {
-        return false;
-    }
-    if let Some(booted) = BOOTED.get() {
-        return booted.is_some();
-    }
-    let _inside = Inside::enter();
-    BOOTED.get_or_init(boot).is_some()
-}
-
-fn boot() -> Option<Booted> {
+fn boot() -> Booted {
     let booted = signals::start()
         .map_err(Into::into)
         .and_then(|()| setup())
@@ -59,10 +47,10 @@ fn boot() -> Option<Booted> {
         libc::atexit(end);
         libc::pthread_atfork(None, None, Some(forked));
     }
-    Some(Booted {
+    Booted {
         process: Process::new(Arc::new(InProcess), Arc::new(Loaded), rules),
         _running: running,
-    })
+    }
 }
 
 /// What the runner hands on; without it, a kernel with nothing but lo0.
@@ -73,12 +61,13 @@ fn setup() -> Result<Setup, Box<dyn std::error::Error>> {
     }
 }
 
-/// The process of the personality, for a thread that is about to make a call in it.
-pub(crate) fn process() -> Result<&'static Process, Errno> {
+/// The process of the personality, for a thread that is about to make a call in it. The
+/// kernel boots if it has not yet.
+pub(crate) fn process() -> &'static Process {
+    let booted = BOOTED.get_or_init(boot);
     // An lwp of the thread's own; without one the calls are slower, not wrong.
     let _ = rump::process::id();
-    let booted = BOOTED.get().and_then(Option::as_ref);
-    booted.map(|booted| &booted.process).ok_or(Errno::EIO)
+    &booted.process
 }
 
 /// Says, once, why a child cannot have what it wants.
@@ -100,11 +89,11 @@ extern "C" fn forked() {
 
 /// The program ends: its connections do, too, but not before what was sent has arrived.
 extern "C" fn end() {
-    if IS_CHILD.load(Ordering::Relaxed) || !owned::was_used() {
+    if is_child() || !owned::was_used() {
         return;
     }
     let _inside = Inside::enter();
-    let Ok(process) = process() else { return };
+    let process = process();
     let limit = Instant::now() + PATIENCE;
     while process.end() > 0 && Instant::now() < limit {
         std::thread::sleep(LAST);

@@ -23,6 +23,7 @@ mod guarded;
 mod host;
 mod inside;
 mod kernel;
+mod next;
 mod owned;
 mod signals;
 mod streams;

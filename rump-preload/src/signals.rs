@@ -8,6 +8,7 @@
 
 use crate::guarded;
 use crate::inside::stay;
+use crate::next::Next;
 use libc::{SA_RESETHAND, SA_RESTART, SA_SIGINFO, SIG_DFL, SIG_IGN, SIGBUS, SIGSEGV};
 use libc::{c_int, c_void, sigaction as Action, siginfo_t, ucontext_t};
 use rump_linux::wait::Waker;
@@ -16,7 +17,7 @@ use std::collections::HashMap;
 use std::mem::{MaybeUninit, transmute};
 use std::ptr::{null, null_mut};
 use std::sync::atomic::{AtomicI32, AtomicPtr, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 const SIGNALS: usize = 65;
 
@@ -45,18 +46,8 @@ thread_local! {
 
 type Real = unsafe extern "C" fn(c_int, *const Action, *mut Action) -> c_int;
 
-/// The C library's own.
-fn real() -> Option<Real> {
-    static REAL: OnceLock<Option<Real>> = OnceLock::new();
-    *REAL.get_or_init(|| {
-        // SAFETY: the name ends with a null byte; what it finds is the function that this
-        // library's stands in front of.
-        unsafe {
-            let found = libc::dlsym(libc::RTLD_NEXT, c"sigaction".as_ptr());
-            transmute::<*mut c_void, Option<Real>>(found)
-        }
-    })
-}
+// SAFETY: its type.
+static REAL: Next<Real> = unsafe { Next::new(c"sigaction") };
 
 fn gettid() -> i32 {
     // SAFETY: takes nothing.
@@ -101,12 +92,12 @@ pub(crate) fn start() -> std::io::Result<()> {
         .name("rump-signals".into())
         .spawn(move || wake(read))?;
     DOORBELL.store(write, Ordering::Release);
+    // SAFETY: numbers and an optional function.
+    let mut ours: Action = unsafe { MaybeUninit::zeroed().assume_init() };
+    ours.sa_sigaction = handler as *const () as usize;
+    ours.sa_flags = SA_SIGINFO | libc::SA_ONSTACK | libc::SA_NODEFER;
     for signal in [SIGSEGV, SIGBUS] {
-        let before = set(
-            signal,
-            Some(&ours(SA_SIGINFO | libc::SA_ONSTACK | libc::SA_NODEFER)),
-        );
-        keep(signal, &before);
+        keep(signal, &set(signal, &ours));
     }
     Ok(())
 }
@@ -126,28 +117,13 @@ fn wake(read: i32) {
     }
 }
 
-/// What Linux is told: this library's handler, with these flags.
-fn ours(flags: c_int) -> Action {
-    // SAFETY: numbers and an optional function.
-    let mut action: Action = unsafe { MaybeUninit::zeroed().assume_init() };
-    action.sa_sigaction = handler as *const () as usize;
-    action.sa_flags = flags;
-    action
-}
-
-/// Asks Linux, and tells it.
-fn set(signal: c_int, new: Option<&Action>) -> Action {
+/// Tells Linux; what it had before.
+fn set(signal: c_int, new: &Action) -> Action {
     // SAFETY: numbers and an optional function.
     let mut old: Action = unsafe { MaybeUninit::zeroed().assume_init() };
-    if let Some(real) = real() {
-        // SAFETY: null or borrowed, and one action is written.
-        unsafe {
-            real(
-                signal,
-                new.map_or(null(), |new| &raw const *new),
-                &raw mut old,
-            )
-        };
+    if let Some(real) = REAL.get() {
+        // SAFETY: borrowed, and one action is written.
+        unsafe { real(signal, new, &raw mut old) };
     }
     old
 }
@@ -180,7 +156,7 @@ extern "C" fn handler(signal: c_int, info: *mut siginfo_t, context: *mut c_void)
         SIG_IGN if !faults => return,
         SIG_DFL | SIG_IGN => {
             // As it would have been: the instruction faults once more.
-            set(signal, Some(action));
+            set(signal, action);
             return;
         }
         _ => {}
@@ -231,7 +207,7 @@ fn note(restarts: bool) {
 /// As the C library's.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sigaction(signal: c_int, new: *const Action, old: *mut Action) -> c_int {
-    let Some(real) = real() else { return -1 };
+    let Some(real) = REAL.get() else { return -1 };
     // SAFETY: null, or the caller's.
     let wanted = unsafe { new.as_ref() };
     let faults = signal == SIGSEGV || signal == SIGBUS;

@@ -2,11 +2,10 @@
 //! so a stream on a descriptor of the kernel's is one of functions of this library's.
 #![allow(unsafe_code)]
 
+use crate::next::Next;
 use crate::owned;
 use crate::symbols::{close, read, write};
 use std::ffi::{c_char, c_int, c_void};
-use std::mem::transmute;
-use std::sync::OnceLock;
 
 #[repr(C)]
 struct Functions {
@@ -57,15 +56,9 @@ pub unsafe extern "C" fn fdopen(fd: c_int, mode: *const c_char) -> *mut libc::FI
         // SAFETY: the mode is the caller's; the functions are for such a cookie.
         return unsafe { fopencookie(fd as usize as *mut c_void, mode, functions) };
     }
-    static REAL: OnceLock<Option<Open>> = OnceLock::new();
-    let real = REAL.get_or_init(|| {
-        // SAFETY: the name ends with a null byte; what it finds is the function that this
-        // library's stands in front of.
-        unsafe {
-            let found = libc::dlsym(libc::RTLD_NEXT, c"fdopen".as_ptr());
-            transmute::<*mut c_void, Option<Open>>(found)
-        }
-    });
+    // SAFETY: its type.
+    static REAL: Next<Open> = unsafe { Next::new(c"fdopen") };
     // SAFETY: handed on.
-    real.map_or(std::ptr::null_mut(), |real| unsafe { real(fd, mode) })
+    REAL.get()
+        .map_or(std::ptr::null_mut(), |real| unsafe { real(fd, mode) })
 }

@@ -2,26 +2,15 @@
 #![allow(unsafe_code)]
 
 use crate::inside::{is_inside, stay};
+use crate::next::Next;
 use libc::{c_int, c_void, pthread_attr_t, pthread_t};
-use std::mem::transmute;
-use std::sync::OnceLock;
 
 type Start = extern "C" fn(*mut c_void) -> *mut c_void;
 type Create =
     unsafe extern "C" fn(*mut pthread_t, *const pthread_attr_t, Start, *mut c_void) -> c_int;
 
-/// The C library's own.
-fn create() -> Option<Create> {
-    static CREATE: OnceLock<Option<Create>> = OnceLock::new();
-    *CREATE.get_or_init(|| {
-        // SAFETY: the name ends with a null byte; what it finds is the function that this
-        // library's stands in front of.
-        unsafe {
-            let found = libc::dlsym(libc::RTLD_NEXT, c"pthread_create".as_ptr());
-            transmute::<*mut c_void, Option<Create>>(found)
-        }
-    })
-}
+// SAFETY: its type.
+static CREATE: Next<Create> = unsafe { Next::new(c"pthread_create") };
 
 /// What a thread of the kernel's begins with.
 struct Begin {
@@ -47,7 +36,7 @@ pub unsafe extern "C" fn pthread_create(
     start: Start,
     argument: *mut c_void,
 ) -> c_int {
-    let Some(create) = create() else {
+    let Some(create) = CREATE.get() else {
         return libc::EAGAIN;
     };
     if !is_inside() {
