@@ -8,7 +8,7 @@ mod stream;
 
 use common::{Outcome, netns};
 use rump::iface::link::{Batch, HostErrno, Offloads, Transmit};
-use rump::iface::{Backend, Interface, IpNet, Link, Tap};
+use rump::iface::{Backend, Interface, Link, Tap};
 use std::ffi::c_int;
 use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
@@ -25,21 +25,10 @@ const THERE6: &str = "fd00:12::2";
 /// The interface that most tests share: Linux has `HERE`, the kernel `THERE`.
 fn link() -> &'static Link {
     static LINK: OnceLock<Link> = OnceLock::new();
-    LINK.get_or_init(|| make().unwrap_or_else(|error| panic!("{error}")))
-}
-
-fn make() -> Result<Link, Box<dyn std::error::Error>> {
-    let kernel = common::boot();
-    let tap = Tap::open("rumptap%d")?;
-    let name = tap.name().to_string();
-    let link = kernel.attach(tap)?;
-    let ip = |arguments: String| netns::ip(&arguments);
-    ip(format!("address add {HERE}/24 dev {name}"))?;
-    ip(format!("address add {HERE6}/64 dev {name} nodad"))?;
-    ip(format!("link set {name} up"))?;
-    link.add_address(IpNet::new(THERE.parse()?, 24)?)?;
-    link.add_address(IpNet::new(THERE6.parse()?, 64)?)?;
-    Ok(link)
+    LINK.get_or_init(|| {
+        common::link::over_tap([(HERE, THERE, 24), (HERE6, THERE6, 64)])
+            .unwrap_or_else(|error| panic!("{error}"))
+    })
 }
 
 /// Linux sends to the kernel, and has all of it back.

@@ -15,7 +15,7 @@ mod roles;
 mod runner;
 
 use common::{Outcome, netns};
-use libtest_mimic::{Arguments, Trial};
+use libtest_mimic::Trial;
 use runner::Runner;
 use std::process::Command;
 
@@ -46,10 +46,7 @@ fn main() {
     for (name, test) in programs::TESTS {
         trials.push(programs::trial(namespace, name, *test));
     }
-    // Each test has a runner or two of its own; more of them only wait for each other.
-    let mut arguments = Arguments::from_args();
-    arguments.test_threads = arguments.test_threads.or(Some(2));
-    libtest_mimic::run(&arguments, trials).exit()
+    runner::run(trials)
 }
 
 /// A role has a runner of its own and is its first program.

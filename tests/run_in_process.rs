@@ -17,7 +17,7 @@ mod roles;
 mod runner;
 
 use common::{Outcome, netns};
-use libtest_mimic::{Arguments, Trial};
+use libtest_mimic::Trial;
 use runner::Runner;
 use std::process::Command;
 
@@ -77,9 +77,7 @@ fn main() {
             trials.push(programs::trial(namespace, name, *test));
         }
     }
-    let mut arguments = Arguments::from_args();
-    arguments.test_threads = arguments.test_threads.or(Some(2));
-    libtest_mimic::run(&arguments, trials).exit()
+    runner::run(trials)
 }
 
 fn play(role: &str) -> Outcome {

@@ -1,7 +1,7 @@
 //! The runner: the command `rump run`.
 
 use super::common::{self, Outcome};
-use libtest_mimic::{Failed, Trial};
+use libtest_mimic::{Arguments, Failed, Trial};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::ffi::OsStr;
@@ -24,6 +24,13 @@ pub fn trial(name: impl Into<String>, test: impl FnOnce() -> Outcome + Send + 's
         Some(reason) => common::trial_if(false, "rump", reason, name, test),
         None => common::kernel_trial(name, test),
     }
+}
+
+/// Runs them: each has a runner or two of its own; more of them only wait for each other.
+pub fn run(trials: Vec<Trial>) -> ! {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = arguments.test_threads.or(Some(2));
+    libtest_mimic::run(&arguments, trials).exit()
 }
 
 /// Which of the files is not there.

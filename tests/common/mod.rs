@@ -5,6 +5,7 @@
 
 #![allow(dead_code)]
 
+pub mod link;
 pub mod netns;
 
 use libtest_mimic::{Arguments, Failed, Trial};
