@@ -266,6 +266,7 @@ constants! {
         F_SETFD: c_int = 2;
         F_GETFL: c_int = 3;
         F_SETFL: c_int = 4;
+        F_MAXFD: c_int = 11;
         F_DUPFD_CLOEXEC: c_int = 12;
         FD_CLOEXEC: c_int = 1;
         O_ACCMODE: c_int = 3;

@@ -30,7 +30,7 @@ pub struct Running {
 /// Gives the thread an lwp of its own.
 fn enter() {
     // Without one it is slower, not wrong.
-    let _ = rump::process::id();
+    let _ = rump::lwp::enter();
 }
 
 impl Clients {

@@ -108,7 +108,9 @@ pub(crate) fn with_file<R>(
     let file = kernel.file_of(lwp.pid, fd)?;
     kernel.files.retain(file);
     let copy = *kernel.files.get(file);
+    lwp.using.set(Some((fd, file)));
     let result = call(kernel, copy);
+    lwp.using.set(None);
     kernel.release_file(file);
     result
 }

@@ -427,7 +427,7 @@ impl Guard {
             }
             let timer = self.kqueues[kqueue].next_timer();
             let wake = [deadline, timer].into_iter().flatten().min();
-            self.wait_for(lwp, Object::Kqueue(kqueue), wait::READ, wake);
+            self.wait_for(lwp, Object::Kqueue(kqueue), wait::READ, wake)?;
             now = hypercall::now();
         }
     }

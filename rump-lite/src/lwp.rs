@@ -13,7 +13,7 @@ use crate::kernel::{self, Guard};
 use crate::process::{FIRST_PROCESS, Pid};
 use alloc::boxed::Box;
 use alloc::string::String;
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 use core::ffi::{c_int, c_void};
 use core::ptr::null_mut;
 use rump_abi as abi;
@@ -25,6 +25,8 @@ use rump_hyper::errno::Errno;
 pub(crate) struct Lwp {
     pub(crate) pid: Pid,
     pub(crate) cv: Cv,
+    /// The descriptor that its call is about, and the file that it stood for.
+    pub(crate) using: Cell<Option<(c_int, usize)>>,
     lacked: RefCell<Lacked>,
 }
 
@@ -91,6 +93,7 @@ fn create(kernel: &mut Guard, pid: Pid) -> Raw {
     let raw = Box::into_raw(Box::new(Lwp {
         pid,
         cv: Cv::new(),
+        using: Cell::default(),
         lacked: RefCell::default(),
     }))
     .cast();

@@ -83,7 +83,7 @@ impl Guard {
             if file.nonblocking {
                 return Err(Errno::AGAIN);
             }
-            self.wait_for(lwp, file.object, wait::READ, None);
+            self.wait_for(lwp, file.object, wait::READ, None)?;
         }
     }
 
@@ -118,7 +118,7 @@ impl Guard {
                     Err(Errno::AGAIN)
                 };
             }
-            self.wait_for(lwp, file.object, wait::WRITE, None);
+            self.wait_for(lwp, file.object, wait::WRITE, None)?;
         }
     }
 }

@@ -304,6 +304,13 @@ impl Kernel {
         Ok(descriptor.file)
     }
 
+    /// The highest number that a descriptor of the process has; -1 if there is none.
+    pub(crate) fn last_descriptor(&mut self, pid: Pid) -> Result<c_int, Errno> {
+        let slots = &self.descriptors(pid)?.slots;
+        let last = slots.iter().rposition(Option::is_some);
+        Ok(last.map_or(-1, |last| last as c_int))
+    }
+
     /// How many descriptors the process may have.
     pub(crate) fn descriptor_limit(&mut self, pid: Pid) -> Result<&mut usize, Errno> {
         Ok(&mut self.descriptors(pid)?.limit)

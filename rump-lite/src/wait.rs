@@ -11,6 +11,7 @@ use crate::kernel::{Guard, Kernel};
 use crate::kqueue::Key;
 use crate::lwp::Lwp;
 use alloc::vec::Vec;
+use rump_hyper::errno::Errno;
 use smoltcp::time::Instant;
 
 /// What has happened, or is waited for: a set of bits.
@@ -107,13 +108,16 @@ impl Kernel {
 impl Guard {
     /// Sleeps until something happens to an object, or until then; false if that time has
     /// come. What has happened may not be what is waited for: look again.
+    ///
+    /// # Errors
+    /// `EBADF` if the descriptor that the thread's call is about was closed meanwhile.
     pub(crate) fn wait_for(
         &mut self,
         lwp: &Lwp,
         object: Object,
         events: Events,
         deadline: Option<Instant>,
-    ) -> bool {
+    ) -> Result<bool, Errno> {
         if let Some(waiters) = self.waiters(object) {
             waiters.add_thread(lwp, events);
         }
@@ -121,6 +125,9 @@ impl Guard {
         if let Some(waiters) = self.waiters(object) {
             waiters.remove_thread(lwp);
         }
-        woken
+        match lwp.using.get() {
+            Some((fd, file)) if self.file_of(lwp.pid, fd) != Ok(file) => Err(Errno::BADF),
+            _ => Ok(woken),
+        }
     }
 }

@@ -66,7 +66,7 @@ fn setup() -> Result<Setup, Box<dyn std::error::Error>> {
 pub(crate) fn process() -> &'static Process {
     let booted = BOOTED.get_or_init(boot);
     // An lwp of the thread's own; without one the calls are slower, not wrong.
-    let _ = rump::process::id();
+    let _ = rump::lwp::enter();
     &booted.process
 }
 

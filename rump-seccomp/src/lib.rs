@@ -14,7 +14,7 @@
 //!
 //! let _kernel = rump::Kernel::builder().boot()?;
 //! // Each thread of the supervisor's gets an lwp by its first call.
-//! let enter = || drop(rump::process::id());
+//! let enter = || drop(rump::lwp::enter());
 //! let supervisor = Supervisor::new(Arc::new(InProcess), enter)?;
 //! let (child, _programs) = supervisor.spawn("true".as_ref(), &[])?;
 //! nix::sys::wait::waitpid(child.pid(), None)?;

@@ -4,6 +4,8 @@
 //! the trees seen so far); the build script reads it from `rump_syscalls.h`. A call that
 //! a tree does not have fails to compile here, by name.
 //!
+//! The calls go to the kernel of this process, unless [`go_elsewhere`] named another.
+//!
 //! # Safety
 //! All of them: the kernel must have been booted, the thread should have an lwp (one is
 //! made for the call otherwise), and pointers must be valid for what the section 2
@@ -11,18 +13,143 @@
 //! [`crate::hyper::errno()`].
 
 use crate::abi::{iovec, kevent as kevent_t, msghdr, pollfd, rlimit, sockaddr, timespec};
+use crate::hyper::host::Host;
+use crate::hyper::linux::LinuxHost;
 use core::ffi::{c_char, c_int, c_uint, c_ulong, c_void};
+use core::ptr::{from_ref, null_mut, with_exposed_provenance, with_exposed_provenance_mut};
+use core::sync::atomic::{AtomicPtr, Ordering};
+
+/// A kernel in another process that the system calls of this one go to.
+pub trait Elsewhere: Sync {
+    /// Makes the call with these arguments, as registers have them; pointers are exposed.
+    /// A failure is -1, and its number is what [`set_errno`] was told.
+    ///
+    /// # Safety
+    /// As the function of the call.
+    unsafe fn call(&self, call: Call, arguments: &[u64]) -> i64;
+}
+
+static ELSEWHERE: AtomicPtr<&'static dyn Elsewhere> = AtomicPtr::new(null_mut());
+
+/// Has all system calls go elsewhere from now on.
+///
+/// # Safety
+/// Not in a process where a kernel was booted, or that makes a system call meanwhile.
+pub unsafe fn go_elsewhere(kernel: &'static &'static dyn Elsewhere) {
+    ELSEWHERE.store(from_ref(kernel).cast_mut(), Ordering::Release);
+}
+
+#[inline]
+fn elsewhere() -> Option<&'static dyn Elsewhere> {
+    let kernel = ELSEWHERE.load(Ordering::Acquire);
+    // SAFETY: null, or from a reference that lives forever and is only read.
+    unsafe { kernel.as_ref() }.copied()
+}
+
+/// Sets what [`crate::hyper::errno()`] tells this thread.
+pub fn set_errno(errno: c_int) {
+    <LinuxHost as Host>::set_errno(errno);
+}
+
+/// What is passed in a register: the C types of arguments and results.
+trait Word {
+    fn from_word(word: u64) -> Self;
+    fn into_word(self) -> u64;
+}
+
+macro_rules! words {
+    ($($type:ty),*) => {$(
+        impl Word for $type {
+            fn from_word(word: u64) -> Self {
+                word as Self
+            }
+            fn into_word(self) -> u64 {
+                self as u64
+            }
+        }
+    )*};
+}
+words!(c_int, c_uint, c_ulong, usize);
+
+impl<T> Word for *const T {
+    fn from_word(word: u64) -> Self {
+        with_exposed_provenance(word as usize)
+    }
+    fn into_word(self) -> u64 {
+        self.expose_provenance() as u64
+    }
+}
+
+impl<T> Word for *mut T {
+    fn from_word(word: u64) -> Self {
+        with_exposed_provenance_mut(word as usize)
+    }
+    fn into_word(self) -> u64 {
+        self.expose_provenance() as u64
+    }
+}
 
 include!(concat!(env!("OUT_DIR"), "/links.rs"));
 
 macro_rules! syscalls {
-    ($($(#[$meta:meta])* fn $name:ident = $link:ident($($arg:ident: $type:ty),* $(,)?) -> $result:ty;)*) => {$(
-        with_link_name!($link =>
+    ($($(#[$meta:meta])* fn $name:ident = $link:ident($($arg:ident: $type:ty),* $(,)?) -> $result:ty;)*) => {
+        /// The kernel's own functions.
+        mod symbols {
+            use super::*;
+            $(with_link_name!($link =>
+                pub fn $name($($arg: $type),*) -> $result;
+            );)*
+        }
+
+        $(
             #[doc = concat!("[`", stringify!($name), "(2)`](https://man.netbsd.org/", stringify!($name), ".2).")]
             $(#[$meta])*
-            pub fn $name($($arg: $type),*) -> $result;
-        );
-    )*};
+            ///
+            /// # Safety
+            /// See the module.
+            #[inline]
+            pub unsafe fn $name($($arg: $type),*) -> $result {
+                match elsewhere() {
+                    // SAFETY: the caller's.
+                    None => unsafe { symbols::$name($($arg),*) },
+                    // SAFETY: the caller's.
+                    Some(kernel) => unsafe {
+                        kernel.call(Call::$name, &[$($arg.into_word()),*]) as $result
+                    },
+                }
+            }
+        )*
+
+        /// The system calls, by name.
+        #[allow(non_camel_case_types, missing_docs)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u32)]
+        pub enum Call {
+            $($name),*
+        }
+
+        impl Call {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$name),*];
+
+            /// Makes the call in the kernel of this process, with arguments as registers
+            /// have them; pointers must have been exposed.
+            ///
+            /// # Safety
+            /// As the function's; there must be as many arguments as it has.
+            pub unsafe fn make(self, arguments: &[u64]) -> i64 {
+                let mut arguments = arguments.iter().copied();
+                let mut next = || arguments.next().unwrap_or_default();
+                match self {
+                    $(Self::$name => {
+                        $(let $arg = <$type>::from_word(next());)*
+                        // SAFETY: the caller's.
+                        unsafe { symbols::$name($($arg),*) as i64 }
+                    })*
+                }
+            }
+        }
+    };
 }
 
 syscalls! {

@@ -4,9 +4,13 @@ use crate::error::Errno;
 use crate::iface::detection;
 use crate::lwp;
 use crate::reactor;
+#[cfg(feature = "remote")]
+use crate::remote::ConnectError;
 use crate::settings;
 use crate::sys::{control, descriptor, sysctl as raw};
 use crate::sysctl;
+#[cfg(feature = "remote")]
+use rump_sys::syscalls::Elsewhere;
 use rump_sys::{abi, hyper};
 use std::fmt;
 use std::io;
@@ -19,6 +23,12 @@ const ABSENT: u8 = 0;
 const BOOTING: u8 = 1;
 const RUNNING: u8 = 2;
 const DOWN: u8 = 3;
+/// In another process, of which this one is a client.
+#[cfg(feature = "remote")]
+const REMOTE: u8 = 4;
+/// That process is no more.
+#[cfg(feature = "remote")]
+const GONE: u8 = 5;
 
 static STATE: AtomicU8 = AtomicU8::new(ABSENT);
 
@@ -37,11 +47,23 @@ pub enum Down {
         "this process was forked from one with a rump kernel, whose threads are not here: use the kernel in the parent, or exec"
     )]
     Forked,
+    /// What was asked for takes a kernel of this process's own.
+    #[error(
+        "the rump kernel is in another process: interfaces, processes and the packet filter are made there"
+    )]
+    Elsewhere,
+    /// The process with the kernel is no more.
+    #[error("the process with the rump kernel has ended, or does not answer any more")]
+    Gone,
 }
 
 impl From<Down> for io::Error {
     fn from(down: Down) -> Self {
-        io::Error::new(io::ErrorKind::NotConnected, down)
+        let kind = match down {
+            Down::Elsewhere => io::ErrorKind::Unsupported,
+            _ => io::ErrorKind::NotConnected,
+        };
+        io::Error::new(kind, down)
     }
 }
 
@@ -391,9 +413,15 @@ pub(crate) fn forked() -> bool {
     hyper::forked()
 }
 
+/// Whether calls can be made, here or elsewhere.
 #[inline]
 pub(crate) fn is_running() -> bool {
-    STATE.load(Ordering::Relaxed) == RUNNING && !forked()
+    match STATE.load(Ordering::Relaxed) {
+        RUNNING => !forked(),
+        #[cfg(feature = "remote")]
+        REMOTE => true,
+        _ => false,
+    }
 }
 
 pub(crate) fn check_running() -> Result<(), Down> {
@@ -401,13 +429,70 @@ pub(crate) fn check_running() -> Result<(), Down> {
         _ if forked() => Err(Down::Forked),
         RUNNING => Ok(()),
         DOWN => Err(Down::ShutDown),
+        #[cfg(feature = "remote")]
+        REMOTE => Ok(()),
+        #[cfg(feature = "remote")]
+        GONE => Err(Down::Gone),
         _ => Err(Down::NotBooted),
     }
 }
 
+/// The same, for what takes a kernel in this process.
+pub(crate) fn check_here() -> Result<(), Down> {
+    check_running()?;
+    if is_elsewhere() {
+        return Err(Down::Elsewhere);
+    }
+    Ok(())
+}
+
+/// Whether the kernel is in another process.
+pub(crate) fn is_elsewhere() -> bool {
+    #[cfg(feature = "remote")]
+    if STATE.load(Ordering::Relaxed) == REMOTE {
+        return true;
+    }
+    false
+}
+
 /// Whether descriptors can still be closed: the kernel is there, running or shut down.
 pub(crate) fn can_close() -> bool {
-    matches!(STATE.load(Ordering::Acquire), RUNNING | DOWN) && !forked()
+    match STATE.load(Ordering::Acquire) {
+        RUNNING | DOWN => !forked(),
+        _ => is_elsewhere(),
+    }
+}
+
+/// Makes the kernel that `connect` finds elsewhere the one of this process.
+#[cfg(feature = "remote")]
+pub(crate) fn join(
+    connect: impl FnOnce() -> Result<&'static &'static dyn Elsewhere, ConnectError>,
+) -> Result<Kernel, ConnectError> {
+    if forked() {
+        return Err(Down::Forked.into());
+    }
+    if STATE
+        .compare_exchange(ABSENT, BOOTING, Ordering::AcqRel, Ordering::Acquire)
+        .is_err()
+    {
+        return Err(ConnectError::HasKernel);
+    }
+    let connected = connect();
+    let state = match &connected {
+        Ok(_) => REMOTE,
+        Err(_) => ABSENT,
+    };
+    if let Ok(elsewhere) = &connected {
+        control::go_elsewhere(elsewhere);
+    }
+    STATE.store(state, Ordering::Release);
+    connected.map(|_| Kernel(()))
+}
+
+/// The process with the kernel is no more.
+#[cfg(feature = "remote")]
+pub(crate) fn gone() {
+    STATE.store(GONE, Ordering::Release);
 }
 
 #[cfg(test)]

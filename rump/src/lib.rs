@@ -60,6 +60,8 @@ pub mod npf;
 pub mod poll;
 pub mod process;
 pub mod reactor;
+#[cfg(feature = "remote")]
+pub mod remote;
 mod settings;
 mod sys;
 pub mod sysctl;

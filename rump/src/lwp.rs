@@ -42,9 +42,13 @@ impl Drop for Release {
     }
 }
 
-/// Makes sure that this thread can call the kernel.
+/// Makes sure that this thread can call the kernel, as each call does; the thread has an lwp
+/// of its own then.
+///
+/// # Errors
+/// [`Down`].
 #[inline]
-pub(crate) fn enter() -> Result<(), Down> {
+pub fn enter() -> Result<(), Down> {
     if THREAD.get() == Thread::Ready && kernel::is_running() {
         Ok(())
     } else {
@@ -59,9 +63,21 @@ fn enter_slowly() -> Result<(), Down> {
     Ok(())
 }
 
+/// Makes sure that this thread can call the kernel of this process itself.
+pub(crate) fn enter_here() -> Result<(), Down> {
+    kernel::check_here()?;
+    attach();
+    Ok(())
+}
+
 /// Gives this thread an lwp of the first process, if it never had one.
 pub(crate) fn attach() {
     if THREAD.get() != Thread::New {
+        return;
+    }
+    if kernel::is_elsewhere() {
+        // Whoever works for the thread there has one.
+        THREAD.set(Thread::Ready);
         return;
     }
     // Without an lwp of its own the thread is slower, not wrong.
@@ -92,7 +108,7 @@ pub(crate) fn with<R>(
             unsafe { control::switch(self.0) };
         }
     }
-    self::enter()?;
+    enter_here()?;
     let before = control::current();
     // SAFETY: no lwp at all is always allowed.
     #[allow(unsafe_code)]

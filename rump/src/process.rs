@@ -145,7 +145,7 @@ impl Process {
 
     #[allow(unsafe_code)]
     fn fork(copy: bool) -> io::Result<Self> {
-        lwp::enter()?;
+        lwp::enter_here()?;
         let before = control::current();
         control::fork_process(copy)?;
         let made = control::current().map(|keeper| {

@@ -364,7 +364,7 @@ impl Guard {
             if file.nonblocking || flags & abi::MSG_DONTWAIT != 0 {
                 return Err(Errno::AGAIN);
             }
-            self.wait_for(lwp, file.object, wait::READ, None);
+            self.wait_for(lwp, file.object, wait::READ, None)?;
         }
     }
 }

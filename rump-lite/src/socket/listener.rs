@@ -97,7 +97,7 @@ impl Guard {
             if file.nonblocking {
                 return Err(Errno::AGAIN);
             }
-            self.wait_for(lwp, file.object, wait::READ, None);
+            self.wait_for(lwp, file.object, wait::READ, None)?;
         }
         self.room_for(lwp.pid, 1)?;
         let Protocol::Tcp(Tcp::Listening(listener)) = &mut self.sockets[socket].protocol else {

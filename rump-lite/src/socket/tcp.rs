@@ -199,7 +199,7 @@ impl Guard {
             return Err(Errno::INPROGRESS);
         }
         while self.net.connections[id].is_connecting() {
-            self.wait_for(lwp, file.object, wait::ANY, None);
+            self.wait_for(lwp, file.object, wait::ANY, None)?;
         }
         match self.sockets[socket].error.take() {
             None if self.net.connections[id].is_closed() => Err(Errno::CONNABORTED),
@@ -264,7 +264,7 @@ impl Guard {
                 }
                 continue;
             }
-            let wait = !nonblocking && self.wait_for(lwp, file.object, wait::WRITE, give_up);
+            let wait = !nonblocking && self.wait_for(lwp, file.object, wait::WRITE, give_up)?;
             self.net.read_clock();
             if !wait {
                 return if sent > 0 {
@@ -318,7 +318,7 @@ impl Guard {
             if entry.shut_read || self.net.connections[id].is_at_end() {
                 return Ok(received);
             }
-            let wait = !nonblocking && self.wait_for(lwp, file.object, wait::READ, give_up);
+            let wait = !nonblocking && self.wait_for(lwp, file.object, wait::READ, give_up)?;
             self.net.read_clock();
             if !wait {
                 return if received.length > 0 {
@@ -373,7 +373,10 @@ impl Guard {
         self.pump(id, Cause::Local);
         self.run_network();
         while !self.net.connections[id].is_flushed() {
-            if !self.wait_for(lwp, file.object, wait::ANY, Some(end)) {
+            if !matches!(
+                self.wait_for(lwp, file.object, wait::ANY, Some(end)),
+                Ok(true)
+            ) {
                 return;
             }
         }

@@ -270,7 +270,7 @@ impl Guard {
             if entry.shut_read {
                 return Ok(Received::default());
             }
-            if nonblocking || !self.wait_for(lwp, file.object, wait::READ, give_up) {
+            if nonblocking || !self.wait_for(lwp, file.object, wait::READ, give_up)? {
                 return Err(Errno::AGAIN);
             }
         }

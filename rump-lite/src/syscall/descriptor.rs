@@ -8,6 +8,7 @@ use crate::lwp::{self, Lwp};
 use crate::pipe::Pipe;
 use crate::process::FIRST_PROCESS;
 use crate::user::{Reader, Writer};
+use crate::wait;
 use alloc::vec::Vec;
 use core::ffi::{c_char, c_int, c_uint, c_ulong, c_void};
 use rump_abi::{self as abi, iovec, rlimit};
@@ -92,17 +93,20 @@ pub unsafe extern "C" fn rump___sysimpl_writev(
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rump___sysimpl_close(fd: c_int) -> c_int {
-    call(|kernel, lwp| {
-        let file = kernel.take_descriptor(lwp.pid, fd)?;
-        if kernel.is_last_reference(file) {
-            let copy = *kernel.files.get(file);
-            if let Object::Socket(socket) = copy.object {
-                kernel.linger(lwp, copy, socket);
-            }
-        }
-        kernel.release_file(file);
-        Ok(0)
-    })
+    call(|kernel, lwp| close(kernel, lwp, fd))
+}
+
+fn close(kernel: &mut Guard, lwp: &Lwp, fd: c_int) -> Result<c_int, Errno> {
+    let file = kernel.take_descriptor(lwp.pid, fd)?;
+    let copy = *kernel.files.get(file);
+    if !kernel.is_last_reference(file) {
+        // Calls that are about this descriptor wait for nothing any more.
+        kernel.notify(copy.object, wait::ANY);
+    } else if let Object::Socket(socket) = copy.object {
+        kernel.linger(lwp, copy, socket);
+    }
+    kernel.release_file(file);
+    Ok(0)
 }
 
 #[unsafe(no_mangle)]
@@ -124,6 +128,9 @@ pub unsafe extern "C" fn rump___sysimpl_fcntl(
     // Commands take their argument as a number, in the place of a pointer.
     let number = arg.addr() as c_int;
     call(|kernel, lwp| {
+        if command == abi::F_MAXFD {
+            return kernel.last_descriptor(lwp.pid);
+        }
         let file = kernel.file_of(lwp.pid, fd)?;
         match command {
             abi::F_DUPFD | abi::F_DUPFD_CLOEXEC => {

@@ -30,6 +30,15 @@ pub(crate) fn boot(files: c_int) -> Result<(), Errno> {
     Errno::check(error)
 }
 
+/// Has the system calls of this process go elsewhere; the caller sees to it that nothing was
+/// booted here, and that this happens once.
+#[cfg(feature = "remote")]
+pub(crate) fn go_elsewhere(kernel: &'static &'static dyn syscalls::Elsewhere) {
+    // SAFETY: `kernel::join` has taken the state that boot begins with, so that no kernel is
+    // booted here, and nobody has been told of one that could be called.
+    unsafe { syscalls::go_elsewhere(kernel) };
+}
+
 /// Whether a `struct modinfo` describes a module. The kernel puts a dummy without a name
 /// into the set, to have one at all, and expects it at the end only.
 fn has_name(info: *const c_void) -> bool {

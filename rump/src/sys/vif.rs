@@ -85,7 +85,7 @@ const WORTH_LEASING: usize = 4096;
 impl Vif {
     /// Makes an interface.
     pub(crate) fn new<H: Host>(host: Arc<H>, config: &abi::Config) -> io::Result<Self> {
-        lwp::enter()?;
+        lwp::enter_here()?;
         let host: *const c_void = Arc::into_raw(host).cast();
         let mut made = null_mut();
         let mut name: abi::Name = [0; abi::NAME_SIZE];
@@ -136,7 +136,7 @@ impl Vif {
 
     /// Hands over at most as many as make a batch.
     fn receive_batch(&self, frames: impl ExactSizeIterator<Item = Received>) {
-        if lwp::enter().is_err() {
+        if lwp::enter_here().is_err() {
             return;
         }
         let mut rx: [abi::Rx; abi::BATCH] = [EMPTY; abi::BATCH];
@@ -167,21 +167,21 @@ impl Vif {
     }
 
     pub(crate) fn set_offloads(&self, offloads: Offloads) {
-        if lwp::enter().is_ok() {
+        if lwp::enter_here().is_ok() {
             // SAFETY: the interface is there as long as this is.
             unsafe { raw::rump_vif_set_offloads(self.raw.as_ptr(), offloads.bits()) };
         }
     }
 
     pub(crate) fn set_link(&self, link: bool) {
-        if lwp::enter().is_ok() {
+        if lwp::enter_here().is_ok() {
             // SAFETY: as above.
             unsafe { raw::rump_vif_set_link(self.raw.as_ptr(), link.into()) };
         }
     }
 
     pub(crate) fn stats(&self) -> io::Result<abi::Stats> {
-        lwp::enter()?;
+        lwp::enter_here()?;
         let mut stats = abi::Stats::default();
         // SAFETY: as above, and the counters are written during the call.
         unsafe { raw::rump_vif_get_stats(self.raw.as_ptr(), &mut stats) };
@@ -208,7 +208,7 @@ const EMPTY: abi::Rx = abi::Rx {
 impl Drop for Vif {
     fn drop(&mut self) {
         // Where the kernel is not, or runs no more, the interface stays, and its host.
-        if lwp::enter().is_err() {
+        if lwp::enter_here().is_err() {
             return;
         }
         // SAFETY: made by `new`; `&mut self` says that no other call is under way. The
