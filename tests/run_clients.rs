@@ -22,6 +22,9 @@ use std::process::Command;
 /// What has to be built beside this test.
 pub const FILES: &[&str] = &["rump"];
 
+/// Whether the kernel is a process of its own.
+pub const ELSEWHERE: bool = false;
+
 /// Of the runner.
 pub const OPTIONS: &[&str] = &["--verbose"];
 
@@ -104,7 +107,7 @@ fn passed_on() -> Outcome {
 fn elsewhere() -> Outcome {
     let path = concat!(env!("CARGO_TARGET_TMPDIR"), "/run_clients.sock");
     let place = format!("unix:{path}");
-    let run = || Runner::new().option("--kernel", &place);
+    let run = || Runner::elsewhere(&place);
     let told = run().arguments(["true"]).output()?;
     assert_eq!(told.status, 127, "nobody listens: {told:?}");
     let mut kernel = Runner::kernel(&place).start()?;

@@ -24,6 +24,9 @@ use std::process::Command;
 /// What has to be built beside this test.
 pub const FILES: &[&str] = &["rump", "librump_preload.so"];
 
+/// Whether the kernel is a process of its own.
+pub const ELSEWHERE: bool = false;
+
 /// Of the runner.
 pub const OPTIONS: &[&str] = &["--verbose", "--in-process"];
 

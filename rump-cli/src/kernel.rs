@@ -1,6 +1,7 @@
 //! `rump kernel`: a kernel for the programs of several runners.
 //!
-//! Each `rump run --kernel unix:PATH` hands its programs over ([`rump_seccomp`]). They share
+//! Each `rump run --kernel unix:PATH` hands its programs over ([`rump_seccomp`]), or has them
+//! be clients themselves ([`rump::remote`]), as programs of that crate can be, too. They share
 //! the kernel's network, ports and all, and nothing else: no program can name a descriptor of
 //! another.
 
@@ -11,6 +12,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::stat::{Mode, umask};
+use rump::remote::Server;
 use std::error::Error;
 use std::io;
 use std::os::fd::AsFd;
@@ -78,6 +80,7 @@ fn listen(path: &Path) -> io::Result<UnixListener> {
 }
 
 fn accept(running: &Arc<Running>, listener: &UnixListener) {
+    let server = Server::new(&running.kernel.kernel);
     loop {
         let stream = match listener.accept() {
             Ok((stream, _)) => stream,
@@ -87,11 +90,11 @@ fn accept(running: &Arc<Running>, listener: &UnixListener) {
                 continue;
             }
         };
-        let running = running.clone();
+        let (running, server) = (running.clone(), server.clone());
         let made = std::thread::Builder::new()
             .name("rump-runner".into())
             .spawn(move || {
-                if let Err(error) = attend(&running, &stream) {
+                if let Err(error) = attend(&running, &server, &stream) {
                     eprintln!("rump kernel: a runner: {error}");
                 }
             });
@@ -102,7 +105,10 @@ fn accept(running: &Arc<Running>, listener: &UnixListener) {
 }
 
 /// Has the connection open for as long as there are programs.
-fn attend(running: &Running, stream: &UnixStream) -> io::Result<()> {
+fn attend(running: &Running, server: &Server, stream: &UnixStream) -> io::Result<()> {
+    if Server::is_client(stream)? {
+        return server.attend(stream);
+    }
     let programs = running.supervisor.take_over(stream)?;
     loop {
         let mut entry = [PollFd::new(programs.as_fd(), PollFlags::empty())];

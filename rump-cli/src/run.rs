@@ -34,16 +34,17 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub struct Arguments {
     #[command(flatten)]
     clients: Clients,
-    /// Put the kernel into the program's own process, which is faster: for dynamic programs
-    /// that do not fork with open sockets, execute others or end by signals, and that make
-    /// system calls through the C library. Names are resolved by the host
+    /// Answer the program's calls in its own process, which is faster: with a kernel there, or
+    /// with that of --kernel. For dynamic programs that do not execute others, and make system
+    /// calls through the C library; without --kernel, for such that do not fork with open
+    /// sockets or end by signals. Names are resolved by the host
     #[arg(long, conflicts_with = "to_host")]
     in_process: bool,
     /// Use the kernel of a `rump kernel` that listens there, and what it was set up with
     #[arg(
         long,
         value_name = "unix:PATH",
-        conflicts_with_all = ["tap", "packet", "to_host", "in_process"]
+        conflicts_with_all = ["tap", "packet", "to_host"]
     )]
     kernel: Option<Place>,
     /// Say which kernel runs, and what is left of the program's at the end

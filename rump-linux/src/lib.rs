@@ -57,7 +57,7 @@ pub use host::{File, Host, Keeper, Slot};
 pub use kernel::Kernel;
 pub use memory::{Fault, Memory};
 pub use object::{Description, SocketKind};
-pub use process::{Process, Rules, Side};
+pub use process::{Process, Rules, Side, Still};
 
 /// Linux's numbers and structures.
 pub mod raw {

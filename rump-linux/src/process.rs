@@ -9,7 +9,7 @@ use crate::wait::Doorbell;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use spin::{Mutex, RwLock};
+use spin::{Mutex, MutexGuard, RwLock, RwLockWriteGuard};
 
 /// Who answers for a kind of descriptor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,7 +50,32 @@ pub struct Process {
     pub(crate) bells: Mutex<Vec<Arc<Doorbell>>>,
 }
 
+/// While this lives, no thread changes the process: for a `fork(2)` that copies it as it is
+/// in memory, locks and all.
+pub struct Still<'a> {
+    _descriptors: RwLockWriteGuard<'a, BTreeMap<i32, Entry>>,
+    _ending: MutexGuard<'a, Vec<Arc<Description>>>,
+    bells: MutexGuard<'a, Vec<Arc<Doorbell>>>,
+}
+
+impl Still<'_> {
+    /// To be called in the child, once it can call the kernel: what it shares with its parent
+    /// and must not is let go. An epoll instance of before does not work there.
+    pub fn in_child(&mut self) {
+        self.bells.clear();
+    }
+}
+
 impl Process {
+    /// Waits until no thread is changing the process, and lets none do so.
+    pub fn still(&self) -> Still<'_> {
+        Still {
+            _descriptors: self.descriptors.write(),
+            _ending: self.ending.lock(),
+            bells: self.bells.lock(),
+        }
+    }
+
     /// A process without descriptors in the kernel.
     pub fn new(kernel: Arc<dyn Kernel>, host: Arc<dyn Host>, rules: Rules) -> Self {
         Self {

@@ -4,7 +4,7 @@ use crate::{guarded, owned, signals};
 use rump_linux::back::linux::LinuxHost;
 use rump_linux::raw::general::{__NR_dup2, __NR_dup3, pollfd};
 use rump_linux::wait::Waker;
-use rump_linux::{Errno, Fault, Host, Memory, Slot};
+use rump_linux::{Errno, Fault, File, Host, Memory, Slot};
 
 /// The process that this library is loaded into.
 pub(crate) struct Loaded;
@@ -19,6 +19,10 @@ impl Memory for Loaded {
 }
 
 impl Host for Loaded {
+    fn file(&self, fd: i32) -> Result<Box<dyn File>, Errno> {
+        LinuxHost.file(fd)
+    }
+
     fn call(&self, number: u32, arguments: [u64; 6]) -> i64 {
         let result = LinuxHost.call(number, arguments);
         if result >= 0 && [__NR_dup2, __NR_dup3].contains(&number) {

@@ -1,9 +1,9 @@
-//! The kernel of this process, which boots when it is first needed.
+//! The kernel of this process, which boots, or is connected to, when it is first needed.
 #![allow(unsafe_code)]
 
 use crate::host::Loaded;
 use crate::inside::Inside;
-use crate::{owned, signals};
+use crate::{fork, owned, signals};
 use rump_linux::back::in_process::InProcess;
 use rump_linux::{Process, Rules, Side};
 use rump_run::{Running, Setup, VARIABLE};
@@ -18,7 +18,7 @@ const LAST: Duration = Duration::from_millis(5);
 
 struct Booted {
     process: Process,
-    _running: Running,
+    running: Running,
 }
 
 static BOOTED: OnceLock<Booted> = OnceLock::new();
@@ -42,15 +42,30 @@ fn boot() -> Booted {
         inet: Side::Kernel,
         pipes: Side::Host,
     };
+    let is_elsewhere = running.is_elsewhere();
     // SAFETY: functions that take nothing, for the end of the process and for the child.
     unsafe {
         libc::atexit(end);
-        libc::pthread_atfork(None, None, Some(forked));
+        if is_elsewhere {
+            // Before that, and behind it, the connection to the kernel is seen to.
+            libc::pthread_atfork(
+                Some(fork::prepare),
+                Some(fork::go_on),
+                Some(fork::go_on_in_child),
+            );
+        } else {
+            libc::pthread_atfork(None, None, Some(forked));
+        }
     }
     Booted {
         process: Process::new(Arc::new(InProcess), Arc::new(Loaded), rules),
-        _running: running,
+        running,
     }
+}
+
+/// The same, if the kernel has booted, or is connected to.
+pub(crate) fn booted() -> Option<&'static Process> {
+    BOOTED.get().map(|booted| &booted.process)
 }
 
 /// What the runner hands on; without it, a kernel with nothing but lo0.
@@ -90,6 +105,13 @@ extern "C" fn forked() {
 /// The program ends: its connections do, too, but not before what was sent has arrived.
 extern "C" fn end() {
     if is_child() || !owned::was_used() {
+        return;
+    }
+    if BOOTED
+        .get()
+        .is_some_and(|booted| booted.running.is_elsewhere())
+    {
+        // The kernel goes on.
         return;
     }
     let _inside = Inside::enter();

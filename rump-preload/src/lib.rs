@@ -15,10 +15,15 @@
 //!   must be free.
 //! - Connections of a program that a signal ends, or `_exit(2)`, end without a word.
 //!
+//! With the kernel of another process ([`rump::remote`]) the last three are different: children
+//! have their parent's sockets (but not its epoll instances), a program that is executed
+//! has none, and the kernel goes on when the program ends.
+//!
 //! `rump run` without `--in-process` can do all of that.
 
 mod answer;
 mod child;
+mod fork;
 mod guarded;
 mod host;
 mod inside;

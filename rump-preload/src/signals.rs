@@ -80,8 +80,41 @@ pub(crate) fn take_restart() -> bool {
     CAME.replace(Came::Nothing) == Came::Restarting
 }
 
+/// While this lives, nobody begins or ends to wait.
+pub(crate) struct Still(MutexGuard<'static, Option<HashMap<i32, Waker>>>);
+
+impl Still {
+    /// To be called in the child of a fork: none of the threads that waited is there, and the
+    /// one that wakes is not, either.
+    pub(crate) fn in_child(mut self) -> std::io::Result<()> {
+        // Their doorbells are the parent's.
+        std::mem::forget(self.0.take());
+        drop(self);
+        // SAFETY: this library's own, which the child has a copy of.
+        unsafe { libc::close(DOORBELL.load(Ordering::Acquire)) };
+        start_waking()
+    }
+}
+
+/// Waits until no thread is about to wait, and lets none do so.
+pub(crate) fn still() -> Still {
+    Still(waiting())
+}
+
 /// Begins to look after faults, and starts the thread that wakes others.
 pub(crate) fn start() -> std::io::Result<()> {
+    start_waking()?;
+    // SAFETY: numbers and an optional function.
+    let mut ours: Action = unsafe { MaybeUninit::zeroed().assume_init() };
+    ours.sa_sigaction = handler as *const () as usize;
+    ours.sa_flags = SA_SIGINFO | libc::SA_ONSTACK | libc::SA_NODEFER;
+    for signal in [SIGSEGV, SIGBUS] {
+        keep(signal, &set(signal, &ours));
+    }
+    Ok(())
+}
+
+fn start_waking() -> std::io::Result<()> {
     let mut ends = [0; 2];
     // SAFETY: two numbers are written.
     if unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) } != 0 {
@@ -92,13 +125,6 @@ pub(crate) fn start() -> std::io::Result<()> {
         .name("rump-signals".into())
         .spawn(move || wake(read))?;
     DOORBELL.store(write, Ordering::Release);
-    // SAFETY: numbers and an optional function.
-    let mut ours: Action = unsafe { MaybeUninit::zeroed().assume_init() };
-    ours.sa_sigaction = handler as *const () as usize;
-    ours.sa_flags = SA_SIGINFO | libc::SA_ONSTACK | libc::SA_NODEFER;
-    for signal in [SIGSEGV, SIGBUS] {
-        keep(signal, &set(signal, &ours));
-    }
     Ok(())
 }
 

@@ -7,12 +7,13 @@ use rump::iface::{Link, Packet, Tap};
 use serde::{Deserialize, Serialize};
 use std::error::Error;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 /// The variable of the environment that a [`Setup`] is handed on in.
 pub const VARIABLE: &str = "RUMP_RUN_SETUP";
 
-/// Where the kernel's interface goes to, and what it is called there.
+/// Where the kernel's interface goes to, and what it is called there; or where the kernel is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[cfg_attr(feature = "clap", derive(clap::Args))]
 #[serde(default, deny_unknown_fields)]
@@ -62,6 +63,9 @@ pub struct Setup {
         )
     )]
     pub routes: Vec<Route>,
+    /// The Unix socket of the process with the kernel; what it was set up with is its matter.
+    #[cfg_attr(feature = "clap", arg(skip))]
+    pub kernel: Option<PathBuf>,
 }
 
 /// A net, and the router that it is behind.
@@ -93,6 +97,14 @@ pub struct Running {
     pub kernel: Kernel,
     /// The interface goes with it.
     _link: Option<Link>,
+    is_elsewhere: bool,
+}
+
+impl Running {
+    /// Whether the kernel is that of another process.
+    pub fn is_elsewhere(&self) -> bool {
+        self.is_elsewhere
+    }
 }
 
 impl Setup {
@@ -110,7 +122,7 @@ impl Setup {
         serde_json::from_str(value).map_err(|error| format!("{VARIABLE}: {error}").into())
     }
 
-    /// Boots the kernel and sets its interface up.
+    /// Boots the kernel and sets its interface up, or connects to the one that is named.
     ///
     /// # Errors
     /// What was refused, for people.
@@ -118,6 +130,13 @@ impl Setup {
         let interface = self.tap.is_some() || self.packet.is_some();
         if !interface && !self.addresses.is_empty() {
             return Err("addresses want an interface: --tap or --packet".into());
+        }
+        if let Some(place) = &self.kernel {
+            return Ok(Running {
+                kernel: rump::remote::connect(place)?,
+                _link: None,
+                is_elsewhere: true,
+            });
         }
         let kernel = Kernel::builder().boot()?;
         let mut link = None;
@@ -134,6 +153,7 @@ impl Setup {
         Ok(Running {
             kernel,
             _link: link,
+            is_elsewhere: false,
         })
     }
 
@@ -166,6 +186,7 @@ mod tests {
             ],
             gateways: vec!["10.0.0.1".parse().unwrap()],
             routes: vec!["10.1.0.0/16=10.0.0.9".parse().unwrap()],
+            kernel: Some("/run/rump.sock".into()),
         };
         assert_eq!(Setup::from_variable(&setup.to_variable()).unwrap(), setup);
         assert_eq!(Setup::from_variable("{}").unwrap(), Setup::default());

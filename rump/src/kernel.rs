@@ -223,7 +223,7 @@ pub struct Builder {
 
 /// How many descriptors may be open at a time. NetBSD's default, 128 in a process, is
 /// meant for machines with many processes.
-const DESCRIPTORS: i32 = 65_536;
+pub(crate) const DESCRIPTORS: i32 = 65_536;
 
 /// What a TCP socket buffers in each direction, in bytes. NetBSD's default, 32 KiB, is
 /// less than what is under way where a segment has 64 KiB.

@@ -19,8 +19,10 @@
 //! ```
 
 use crate::error::Errno;
+use crate::kernel;
 use crate::lwp;
 use crate::sys::control::{self, RawLwp};
+use crate::sys::descriptor;
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io;
@@ -148,6 +150,8 @@ impl Process {
         lwp::enter_here()?;
         let before = control::current();
         control::fork_process(copy)?;
+        // As many as any other, whatever the kernel begins with.
+        let limited = descriptor::set_limit(kernel::DESCRIPTORS.unsigned_abs());
         let made = control::current().map(|keeper| {
             let id = control::getpid();
             Self {
@@ -158,6 +162,7 @@ impl Process {
         });
         // SAFETY: the lwp that this thread had before.
         unsafe { control::switch(before) };
+        limited?;
         made.ok_or_else(|| io::Error::other("the kernel made a process without an lwp"))
     }
 

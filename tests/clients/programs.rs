@@ -337,7 +337,11 @@ fn nginx(daemon: bool) -> Outcome {
     }
     let told = running.end()?;
     assert_eq!(told.status, 0, "{told:?}");
-    assert!(told.errors.contains("0 sockets are left"), "{told:?}");
+    let is_counted = !super::ELSEWHERE;
+    assert!(
+        !is_counted || told.errors.contains("0 sockets are left"),
+        "{told:?}"
+    );
     Ok(())
 }
 

@@ -40,8 +40,9 @@ pub fn missing() -> Option<&'static str> {
     Some(format!("no {name}: cargo build --workspace makes it").leak())
 }
 
-/// A command that is being put together.
-pub struct Runner(Command);
+/// A command that is being put together, and that of the kernel, if it has a process of its
+/// own ([`super::ELSEWHERE`]).
+pub struct Runner(Command, Option<Box<Runner>>);
 
 /// What a run came to.
 #[derive(Debug)]
@@ -56,12 +57,29 @@ pub struct Running {
     child: Child,
     output: BufReader<ChildStdout>,
     seen: String,
+    /// Ends after it.
+    _kernel: Option<Box<Running>>,
 }
 
 impl Runner {
     pub fn new() -> Self {
         let mut runner = Self::command(&["run"]);
         runner.0.args(super::OPTIONS);
+        if super::ELSEWHERE {
+            static LAST: AtomicU8 = AtomicU8::new(0);
+            let number = LAST.fetch_add(1, Ordering::Relaxed);
+            let name = format!("rump-kernel-{}-{number}", std::process::id());
+            let place = format!("unix:{}", std::env::temp_dir().join(name).display());
+            runner.0.args(["--kernel", &place]);
+            runner.1 = Some(Box::new(Self::kernel(&place)));
+        }
+        runner
+    }
+
+    /// With the kernel of another process that somebody else has started.
+    pub fn elsewhere(place: &str) -> Self {
+        let mut runner = Self::command(&["run"]);
+        runner.0.args(super::OPTIONS).args(["--kernel", place]);
         runner
     }
 
@@ -76,7 +94,7 @@ impl Runner {
         command.args(["--foreground", "-k", "5", "100"]);
         command.arg(Self::path()).args(arguments);
         command.stdin(Stdio::null());
-        Self(command)
+        Self(command, None)
     }
 
     /// The command.
@@ -86,8 +104,9 @@ impl Runner {
 
     /// With an interface to Linux, which has the address 10.N.0.1/24, the kernel 10.N.0.2.
     pub fn outside(mut self, net: &Net) -> Self {
-        self.0.args(["--tap", &net.tap, "--address"]);
-        self.0.arg(format!("{}/24", net.kernel));
+        let kernel = self.1.as_mut().map_or(&mut self.0, |kernel| &mut kernel.0);
+        kernel.args(["--tap", &net.tap, "--address"]);
+        kernel.arg(format!("{}/24", net.kernel));
         self
     }
 
@@ -119,7 +138,18 @@ impl Runner {
         self.arguments([program])
     }
 
+    /// Starts the kernel, if that is another process.
+    fn begin(&mut self) -> Result<Option<Box<Running>>, Failed> {
+        let Some(kernel) = self.1.take() else {
+            return Ok(None);
+        };
+        let mut kernel = kernel.start()?;
+        kernel.expect(" on unix:")?;
+        Ok(Some(Box::new(kernel)))
+    }
+
     pub fn output(mut self) -> Result<Told, Failed> {
+        let _kernel = self.begin()?;
         let output = self.0.output()?;
         Ok(Told {
             status: status(output.status),
@@ -129,6 +159,7 @@ impl Runner {
     }
 
     pub fn start(mut self) -> Result<Running, Failed> {
+        let kernel = self.begin()?;
         self.0.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = self.0.spawn()?;
         let output = BufReader::new(child.stdout.take().ok_or("no output")?);
@@ -136,6 +167,7 @@ impl Runner {
             child,
             output,
             seen: String::new(),
+            _kernel: kernel,
         })
     }
 }

@@ -30,10 +30,15 @@ pub fn run(arguments: &Arguments) -> Result<Infallible, Box<dyn Error>> {
         preloaded.push(":");
         preloaded.push(others);
     }
+    let mut setup = arguments.clients.setup.clone();
+    if let Some(place) = &arguments.kernel {
+        // The program may be elsewhere by the time that it needs it.
+        setup.kernel = Some(std::path::absolute(&place.0)?);
+    }
     let error = Command::new(program)
         .args(rest)
         .env("LD_PRELOAD", preloaded)
-        .env(rump_run::VARIABLE, arguments.clients.setup.to_variable())
+        .env(rump_run::VARIABLE, setup.to_variable())
         .exec();
     Err(format!("{}: {error}", program.display()).into())
 }

@@ -65,7 +65,10 @@ pub(super) fn connect(place: &Path) -> io::Result<&'static &'static dyn Elsewher
     client.line().free.push(first);
     let client = CLIENT.get_or_init(|| client);
     // SAFETY: functions that take nothing, for all the life of the process.
-    unsafe { libc::pthread_atfork(Some(prepare), Some(go_on), Some(go_on_in_child)) };
+    unsafe {
+        libc::pthread_atfork(Some(prepare), Some(go_on), Some(go_on_in_child));
+        libc::atexit(end);
+    };
     Ok(ELSEWHERE.get_or_init(|| client))
 }
 
@@ -418,6 +421,14 @@ impl Client {
             message.msg_flags = lengths.flags as c_int;
         }
         result
+    }
+}
+
+/// The process ends: what it had open is closed when somebody has waited for it.
+extern "C" fn end() {
+    if let Some(client) = CLIENT.get() {
+        // Or when the kernel's process sees that it is gone.
+        let _ = Order::End.give(&client.line().stream);
     }
 }
 

@@ -10,6 +10,9 @@ use std::os::unix::net::UnixStream;
 /// matter, and the numbers of calls are not fixed.
 pub(super) const HELLO: &[u8] = concat!("rump-remote ", env!("CARGO_PKG_VERSION"), "\n").as_bytes();
 
+/// What that begins with in any version.
+pub(super) const NAME: &[u8] = b"rump-remote";
+
 const LENGTH: usize = 16;
 
 /// What a client wants.
@@ -24,6 +27,8 @@ pub(super) enum Order {
     /// A process that is a copy of this one, for a child; the answer is a number that
     /// nobody guesses.
     Fork,
+    /// To close all that it has, and to know when that is done. It is the last order.
+    End,
 }
 
 impl Order {
@@ -33,6 +38,7 @@ impl Order {
             Self::Continue(child) => (2, child),
             Self::Work => (3, 0),
             Self::Fork => (4, 0),
+            Self::End => (5, 0),
         };
         pair(kind, number)
     }
@@ -49,6 +55,7 @@ impl Order {
             (2, child) => Self::Continue(child),
             (3, 0) => Self::Work,
             (4, 0) => Self::Fork,
+            (5, 0) => Self::End,
             _ => return Err(io::Error::new(io::ErrorKind::InvalidData, "no such order")),
         }))
     }
@@ -141,6 +148,7 @@ mod tests {
             Order::Continue(u64::MAX),
             Order::Work,
             Order::Fork,
+            Order::End,
         ];
         let other = std::thread::spawn(move || {
             for order in orders {

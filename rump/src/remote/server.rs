@@ -1,7 +1,7 @@
 //! The kernel's side: clients, and who works for them.
 
 use super::call;
-use super::order::{self, HELLO, Order};
+use super::order::{self, HELLO, NAME, Order};
 use super::segment::{Segment, Turn};
 use crate::kernel::Kernel;
 use crate::process::Process;
@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Read};
+use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -53,11 +54,10 @@ impl Server {
         use nix::sys::socket::{MsgFlags, recv};
         use std::os::fd::AsRawFd;
         stream.set_read_timeout(Some(PATIENCE))?;
-        let mut said = [0; HELLO.len()];
+        let mut said = [0; NAME.len()];
         let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_WAITALL;
         let length = recv(stream.as_raw_fd(), &mut said, flags)?;
-        let name = HELLO.split(|byte| *byte == b' ').next();
-        Ok(said[..length].split(|byte| *byte == b' ').next() == name)
+        Ok(said[..length] == *NAME)
     }
 
     /// Serves all who connect, each on a thread of its own.
@@ -112,8 +112,13 @@ impl Server {
             workers: Vec::new(),
         };
         let mut has_forked = false;
+        let mut waits = false;
         let result = loop {
             match Order::read(stream) {
+                Ok(Some(Order::End)) => {
+                    waits = true;
+                    break Ok(());
+                }
                 Ok(Some(order)) => {
                     has_forked |= order == Order::Fork;
                     let answer = self.obey(order, &mut client);
@@ -126,6 +131,11 @@ impl Server {
             }
         };
         client.end();
+        if waits {
+            // It may be gone already.
+            let _ = order::answer(stream, Ok((0, None)));
+        }
+        let _ = stream.shutdown(Shutdown::Both);
         if has_forked {
             // One who daemonises may be gone before its child has come.
             thread::sleep(PATIENCE);
@@ -167,7 +177,9 @@ impl Server {
                 self.children().insert(number, (child, Instant::now()));
                 Ok((number, None))
             }
-            Order::Begin | Order::Continue(_) => Err(io::Error::from_raw_os_error(libc::EISCONN)),
+            Order::Begin | Order::Continue(_) | Order::End => {
+                Err(io::Error::from_raw_os_error(libc::EISCONN))
+            }
         }
     }
 }
