@@ -345,6 +345,12 @@ impl Interface {
     /// `EINVAL` for the address of a group, and others if it cannot have the address.
     #[doc(alias = "SIOCAIFADDR")]
     pub fn add_address(&self, net: IpNet) -> Result<(), Error> {
+        super::detection::without(net.addr(), || self.add(net))
+            .map_err(|error| self.refused(format!("add {net}"))(error.into()))?
+    }
+
+    /// Adds an address, of which the kernel detects duplicates if it is told to.
+    fn add(&self, net: IpNet) -> Result<(), Error> {
         if net.addr().is_multicast() {
             // NetBSD takes one of IPv6.
             return Err(self.refused(format!("add {net}"))(
@@ -369,7 +375,7 @@ impl Interface {
             .map_err(|error| self.refused(&*operation)(error.into()))?;
         // The kernel asks only where it can.
         self.set_up(true)?;
-        self.add_address(net)?;
+        detection.with(|| self.add(net))?;
         let result = self.wait_until_unique(net, &operation);
         drop(detection);
         if result.is_err() {
