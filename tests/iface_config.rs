@@ -408,8 +408,24 @@ fn duplicates_are_detected() -> Outcome {
 fn unique_addresses_are_had() -> Outcome {
     let (one, other) = joined()?;
     other.set_up(true)?;
-    for address in ["10.11.0.1/24", "2001:db8:11::1/64"] {
-        one.add_unique_address(net(address))?;
+    for (address, meanwhile) in [
+        ("10.11.0.1/24", "10.11.2.1/24"),
+        ("2001:db8:11::1/64", "2001:db8:11:2::1/64"),
+    ] {
+        let meanwhile = net(meanwhile);
+        thread::scope(|scope| -> Outcome {
+            let detection = scope.spawn(|| one.add_unique_address(net(address)));
+            // Others do not wait for theirs.
+            while !detection.is_finished() {
+                other.add_address(meanwhile)?;
+                let own = other.addresses()?;
+                let own = own.iter().find(|own| own.net() == meanwhile);
+                assert!(own.is_some_and(|own| own.is_ready()), "{own:?}");
+                other.remove_address(meanwhile.addr())?;
+                thread::sleep(Duration::from_millis(10));
+            }
+            Ok(detection.join().map_err(|_| "the detection panicked")??)
+        })?;
         assert!(has(&one, address));
         // And nobody is made to wait afterwards.
         let began = Instant::now();
