@@ -4,6 +4,7 @@ mod common;
 
 use common::{Outcome, netns};
 use rump::Errno;
+use rump::iface::link::{Backend, Batch, Piece, Transmit};
 use rump::iface::neighbor;
 use rump::iface::route::{self, Gateway};
 use rump::iface::{Error, Interface, IpNet, Link, LinkState, Pair, Tap};
@@ -17,7 +18,7 @@ use std::time::{Duration, Instant};
 fn lacking(test: &str) -> Option<&'static str> {
     match test.rsplit("::").next()? {
         "statistics_count" | "neighbors" => Some("rump-lite has no neighbours that are set"),
-        "duplicates_are_detected" | "unique_addresses_are_had" => {
+        "duplicates_are_detected" | "simultaneous_probes" | "unique_addresses_are_had" => {
             Some("rump-lite does not look for duplicates")
         }
         "clones" => Some("rump-lite has no interfaces that can be cloned"),
@@ -26,7 +27,7 @@ fn lacking(test: &str) -> Option<&'static str> {
 }
 
 fn main() {
-    let tests: [common::Test; 16] = [
+    let tests: [common::Test; 17] = [
         ("config::names", names),
         ("config::loopback_is_there", loopback_is_there),
         ("config::addresses_come_and_go", addresses_come_and_go),
@@ -43,6 +44,7 @@ fn main() {
         ("root::traffic_takes_a_route", traffic_takes_a_route),
         ("config::neighbors", neighbors),
         ("root::duplicates_are_detected", duplicates_are_detected),
+        ("config::simultaneous_probes", simultaneous_probes),
         ("config::unique_addresses_are_had", unique_addresses_are_had),
         ("netbsd::clones", clones),
         ("config::many_interfaces", many_interfaces),
@@ -402,6 +404,47 @@ fn duplicates_are_detected() -> Outcome {
         assert!(error.to_string().contains(link.name()), "{error}");
         assert!(!has(&link, address), "it was removed again");
     }
+    Ok(())
+}
+
+/// A host on the link asks for the same address at the same time, as its neighbour
+/// solicitation says (RFC 4862, 5.4.3): it comes back as if from that host.
+fn simultaneous_probes() -> Outcome {
+    let (end, cable) = Pair::new();
+    let one = common::boot().attach(end)?;
+    thread::scope(|scope| -> Outcome {
+        let detection = scope.spawn(|| one.add_unique_address(net("2001:db8:18::1/64")));
+        let mut batch = Batch::new(rump_sys::hyper::vif::Pool::new(0));
+        let mut probes = 0;
+        while !detection.is_finished() && probes == 0 {
+            cable
+                .receive(0, &mut batch)
+                .map_err(|it| format!("{it:?}"))?;
+            for frame in batch.take_all() {
+                let mut bytes = frame.bytes().to_vec();
+                // IPv6 from nobody, ICMPv6, neighbour solicitation.
+                let probe = bytes.len() >= 62
+                    && bytes[12..14] == [0x86, 0xdd]
+                    && bytes[22..38] == [0; 16]
+                    && (bytes[20], bytes[54]) == (58, 135);
+                if probe {
+                    bytes[6..12].copy_from_slice(&[2, 0, 0, 0, 0, 0x18]);
+                    // With a nonce of its own (RFC 7527), and the same checksum.
+                    if bytes.len() >= 86 && bytes[78..80] == [14, 1] {
+                        bytes[80..86].rotate_left(2);
+                    }
+                    let piece = [Piece::new(&bytes)];
+                    let sent = cable.send(0, &[Transmit::new(&piece, frame.offload)]);
+                    assert_eq!(sent, Ok(1));
+                    probes += 1;
+                }
+            }
+        }
+        let result = detection.join().map_err(|_| "the detection panicked")?;
+        assert!(matches!(result, Err(Error::Conflict { .. })), "{result:?}");
+        Ok(())
+    })?;
+    assert!(!has(&one, "2001:db8:18::1/64"));
     Ok(())
 }
 
