@@ -4,6 +4,7 @@ mod common;
 
 use common::{Outcome, netns};
 use rump::Errno;
+use rump::iface::link::{Backend, Batch, Piece, Transmit};
 use rump::iface::neighbor;
 use rump::iface::route::{self, Gateway};
 use rump::iface::{Error, Interface, IpNet, Link, LinkState, Pair, Tap};
@@ -17,7 +18,7 @@ use std::time::{Duration, Instant};
 fn lacking(test: &str) -> Option<&'static str> {
     match test.rsplit("::").next()? {
         "statistics_count" | "neighbors" => Some("rump-lite has no neighbours that are set"),
-        "duplicates_are_detected" | "unique_addresses_are_had" => {
+        "duplicates_are_detected" | "simultaneous_probes" | "unique_addresses_are_had" => {
             Some("rump-lite does not look for duplicates")
         }
         "clones" => Some("rump-lite has no interfaces that can be cloned"),
@@ -26,7 +27,7 @@ fn lacking(test: &str) -> Option<&'static str> {
 }
 
 fn main() {
-    let tests: [common::Test; 15] = [
+    let tests: [common::Test; 17] = [
         ("config::names", names),
         ("config::loopback_is_there", loopback_is_there),
         ("config::addresses_come_and_go", addresses_come_and_go),
@@ -36,9 +37,14 @@ fn main() {
         ("config::statistics_count", statistics_count),
         ("config::routes_come_and_go", routes_come_and_go),
         ("config::wrong_routes", wrong_routes),
+        (
+            "config::addresses_that_have_routes",
+            addresses_that_have_routes,
+        ),
         ("root::traffic_takes_a_route", traffic_takes_a_route),
         ("config::neighbors", neighbors),
         ("root::duplicates_are_detected", duplicates_are_detected),
+        ("config::simultaneous_probes", simultaneous_probes),
         ("config::unique_addresses_are_had", unique_addresses_are_had),
         ("netbsd::clones", clones),
         ("config::many_interfaces", many_interfaces),
@@ -333,6 +339,34 @@ fn wrong_routes() -> Outcome {
     Ok(())
 }
 
+/// An address whose route is there before it comes, and cannot be made again.
+fn addresses_that_have_routes() -> Outcome {
+    let (one, other) = joined()?;
+    one.add_address(net("10.15.0.1/24"))?;
+    one.add_address(net("2001:db8:15::1/64"))?;
+    for (route, router, address) in [
+        ("10.16.0.0/24", "10.15.0.2", "10.16.0.1/24"),
+        ("10.16.1.1/32", "10.15.0.2", "10.16.1.1/24"),
+        ("2001:db8:16::1/128", "2001:db8:15::2", "2001:db8:16::1/64"),
+    ] {
+        for _ in 0..10 {
+            route::add(net(route), &Gateway::Router(ip(router)))?;
+            one.add_address(net(address))?;
+            assert!(has(&one, address), "{address}: {:?}", one.addresses()?);
+            // Addresses that come next do not get its memory.
+            other.add_address(net("2001:db8:17::1/64"))?;
+            other.add_address(net("10.17.0.1/24"))?;
+            assert!(has(&one, address), "{address}: {:?}", one.addresses()?);
+            other.remove_address(ip("2001:db8:17::1"))?;
+            other.remove_address(ip("10.17.0.1"))?;
+            one.remove_address(net(address).addr())?;
+            // It went with the address, or is still there.
+            let _ = route::remove(net(route));
+        }
+    }
+    Ok(())
+}
+
 fn neighbors() -> Outcome {
     let (one, _other) = joined()?;
     one.add_address(net("10.9.0.1/24"))?;
@@ -373,11 +407,68 @@ fn duplicates_are_detected() -> Outcome {
     Ok(())
 }
 
+/// A host on the link asks for the same address at the same time, as its neighbour
+/// solicitation says (RFC 4862, 5.4.3): it comes back as if from that host.
+fn simultaneous_probes() -> Outcome {
+    let (end, cable) = Pair::new();
+    let one = common::boot().attach(end)?;
+    thread::scope(|scope| -> Outcome {
+        let detection = scope.spawn(|| one.add_unique_address(net("2001:db8:18::1/64")));
+        let mut batch = Batch::new(rump_sys::hyper::vif::Pool::new(0));
+        let mut probes = 0;
+        while !detection.is_finished() && probes == 0 {
+            cable
+                .receive(0, &mut batch)
+                .map_err(|it| format!("{it:?}"))?;
+            for frame in batch.take_all() {
+                let mut bytes = frame.bytes().to_vec();
+                // IPv6 from nobody, ICMPv6, neighbour solicitation.
+                let probe = bytes.len() >= 62
+                    && bytes[12..14] == [0x86, 0xdd]
+                    && bytes[22..38] == [0; 16]
+                    && (bytes[20], bytes[54]) == (58, 135);
+                if probe {
+                    bytes[6..12].copy_from_slice(&[2, 0, 0, 0, 0, 0x18]);
+                    // With a nonce of its own (RFC 7527), and the same checksum.
+                    if bytes.len() >= 86 && bytes[78..80] == [14, 1] {
+                        bytes[80..86].rotate_left(2);
+                    }
+                    let piece = [Piece::new(&bytes)];
+                    let sent = cable.send(0, &[Transmit::new(&piece, frame.offload)]);
+                    assert_eq!(sent, Ok(1));
+                    probes += 1;
+                }
+            }
+        }
+        let result = detection.join().map_err(|_| "the detection panicked")?;
+        assert!(matches!(result, Err(Error::Conflict { .. })), "{result:?}");
+        Ok(())
+    })?;
+    assert!(!has(&one, "2001:db8:18::1/64"));
+    Ok(())
+}
+
 fn unique_addresses_are_had() -> Outcome {
     let (one, other) = joined()?;
     other.set_up(true)?;
-    for address in ["10.11.0.1/24", "2001:db8:11::1/64"] {
-        one.add_unique_address(net(address))?;
+    for (address, meanwhile) in [
+        ("10.11.0.1/24", "10.11.2.1/24"),
+        ("2001:db8:11::1/64", "2001:db8:11:2::1/64"),
+    ] {
+        let meanwhile = net(meanwhile);
+        thread::scope(|scope| -> Outcome {
+            let detection = scope.spawn(|| one.add_unique_address(net(address)));
+            // Others do not wait for theirs.
+            while !detection.is_finished() {
+                other.add_address(meanwhile)?;
+                let own = other.addresses()?;
+                let own = own.iter().find(|own| own.net() == meanwhile);
+                assert!(own.is_some_and(|own| own.is_ready()), "{own:?}");
+                other.remove_address(meanwhile.addr())?;
+                thread::sleep(Duration::from_millis(10));
+            }
+            Ok(detection.join().map_err(|_| "the detection panicked")??)
+        })?;
         assert!(has(&one, address));
         // And nobody is made to wait afterwards.
         let began = Instant::now();
@@ -413,11 +504,7 @@ fn clones() -> Outcome {
 /// More than what the list has room for at first.
 fn many_interfaces() -> Outcome {
     let kernel = common::boot();
-    // After others have gone, NetBSD 7.99.34 can find a circle in its list of IPv6
-    // addresses when the next one comes (in6_update_ifa), and never returns.
-    let old = kernel.identity()?.release.starts_with("7.");
-    let count = if old { 4 } else { 40 };
-    let links = (0..count)
+    let links = (0..40)
         .map(|_| kernel.attach(Pair::new().0))
         .collect::<Result<Vec<Link>, _>>()?;
     for (number, link) in links.iter().enumerate() {

@@ -105,6 +105,8 @@ constants! {
         IFF_NOARP: c_int = 0x0080;
         IFF_PROMISC: c_int = 0x0100;
         IFF_MULTICAST: c_int = 0x8000;
+        IFAN_ARRIVAL: u16 = 0;
+        IFAN_DEPARTURE: u16 = 1;
         LINK_STATE_UNKNOWN: c_int = 0;
         LINK_STATE_DOWN: c_int = 1;
         LINK_STATE_UP: c_int = 2;
@@ -169,6 +171,8 @@ constants! {
         RTM_DELETE: u8 = 0x2;
         RTM_CHANGE: u8 = 0x3;
         RTM_GET: u8 = 0x4;
+        RTM_IFANNOUNCE: u8 = 0x10;
+        RTM_IFINFO: u8 = 0x14;
         RTF_UP: c_int = 0x1;
         RTF_GATEWAY: c_int = 0x2;
         RTF_HOST: c_int = 0x4;

@@ -84,6 +84,23 @@ layouts! {
             ifi_lastchange: timespec
         }
         struct ifdatareq { ifdr_name: [u8; 16], ifdr_data: if_data }
+        struct if_msghdr {
+            ifm_msglen: u16,
+            ifm_version: u8,
+            ifm_type: u8,
+            ifm_addrs: c_int,
+            ifm_flags: c_int,
+            ifm_index: u16,
+            ifm_data: if_data
+        }
+        struct if_announcemsghdr {
+            ifan_msglen: u16,
+            ifan_version: u8,
+            ifan_type: u8,
+            ifan_index: u16,
+            ifan_name: [u8; 16],
+            ifan_what: u16
+        }
     }
     "net/if_dl.h" {
         struct dl_addr { dl_type: u8, dl_nlen: u8, dl_alen: u8, dl_slen: u8, dl_data: [u8; 12] }

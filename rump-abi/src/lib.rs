@@ -57,8 +57,26 @@ pub const KINFO_PROC2_NLWPS: usize = 616;
 
 /// What later NetBSD has no more, so that it cannot be proven in every tree. The kernel
 /// refuses a request whose argument has another size than its own, because the size is part
-/// of the number.
+/// of the number; a message that changed has a new number.
 pub mod earlier {
+    /// `struct ifa_msghdr` of `<net/if.h>`; before 8.
+    #[repr(C, align(8))]
+    #[derive(Debug, Clone, Copy)]
+    pub struct ifa_msghdr {
+        pub ifam_msglen: u16,
+        pub ifam_version: u8,
+        pub ifam_type: u8,
+        pub ifam_addrs: i32,
+        pub ifam_flags: i32,
+        pub ifam_metric: i32,
+        pub ifam_index: u16,
+    }
+
+    /// `RTM_NEWADDR` of `<net/route.h>`; before 8.
+    pub const RTM_NEWADDR: u8 = 0xc;
+    /// `RTM_DELADDR` of `<net/route.h>`; before 8.
+    pub const RTM_DELADDR: u8 = 0xd;
+
     /// `struct nd_ifinfo` of `<netinet6/nd6.h>`; until 9.
     #[repr(C)]
     #[derive(Debug, Clone, Copy)]
@@ -97,6 +115,26 @@ pub mod earlier {
 
 /// What not every supported NetBSD has.
 pub mod later {
+    /// `struct ifa_msghdr` of `<net/if.h>`; since 8.
+    #[repr(C, align(8))]
+    #[derive(Debug, Clone, Copy)]
+    pub struct ifa_msghdr {
+        pub ifam_msglen: u16,
+        pub ifam_version: u8,
+        pub ifam_type: u8,
+        pub ifam_index: u16,
+        pub ifam_flags: i32,
+        pub ifam_addrs: i32,
+        pub ifam_pid: i32,
+        pub ifam_addrflags: i32,
+        pub ifam_metric: i32,
+    }
+
+    /// `RTM_NEWADDR` of `<net/route.h>`; since 8.
+    pub const RTM_NEWADDR: u8 = 0x16;
+    /// `RTM_DELADDR` of `<net/route.h>`; since 8.
+    pub const RTM_DELADDR: u8 = 0x17;
+
     /// `EVFILT_USER` of `<sys/event.h>`; since 10.0, and by a component of ours.
     pub const EVFILT_USER: u32 = 8;
     /// `NOTE_TRIGGER` of `<sys/event.h>`; as `EVFILT_USER`.

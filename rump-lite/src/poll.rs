@@ -76,9 +76,10 @@ impl Kernel {
                 }
             }
             Object::Routing(socket) => {
-                let read = self.routing[socket].answers.front().map_or(0, Vec::len);
+                let socket = &self.routing[socket];
+                let read = socket.answers.front().map_or(0, Vec::len);
                 Readiness {
-                    readable: read > 0,
+                    readable: read > 0 || socket.lost,
                     writable: true,
                     read,
                     ..Readiness::default()

@@ -27,7 +27,7 @@ const FEATURES: &[(&str, &[&str])] = &[
 
 /// Components of our own: of every kernel compiled from a tree, and of those with TCP.
 const OWN: &[&str] = &["evuser", "kqueue", "pool", "sleepq", "softint"];
-const OWN_NET: &[&str] = &["timewait", "vif"];
+const OWN_NET: &[&str] = &["ifaref", "nd6dad", "timewait", "vif"];
 
 fn main() -> ExitCode {
     let Err(failure) = run() else {

@@ -26,7 +26,7 @@ fn to_be_had(address: IpAddress, mask: IpAddress) -> Result<IpCidr, Errno> {
 }
 
 impl Interface {
-    fn flags(&self) -> c_int {
+    pub(super) fn flags(&self) -> c_int {
         let up = if self.up {
             abi::IFF_UP | abi::IFF_RUNNING
         } else {
@@ -75,7 +75,7 @@ impl Interface {
     }
 
     /// Writes a `struct if_data` over the one at this place.
-    fn write_data(&self, bytes: &mut [u8], at: usize) -> Result<(), Errno> {
+    pub(super) fn write_data(&self, bytes: &mut [u8], at: usize) -> Result<(), Errno> {
         let (kind, link) = match &self.vif {
             Some(vif) if vif.link => (abi::IFT_ETHER, abi::LINK_STATE_UP),
             Some(_) => (abi::IFT_ETHER, abi::LINK_STATE_DOWN),
@@ -109,11 +109,24 @@ impl Kernel {
         if matches!(request, abi::SIOCIFCREATE | abi::SIOCIFDESTROY) {
             return Err(self.lacks(format_args!("interfaces that can be cloned"), Errno::INVAL));
         }
-        let now = self.net.read_clock();
-        let mut interfaces = self.net.interfaces.iter_mut();
-        let (index, interface) = interfaces
-            .find(|(_, interface)| interface.name.as_bytes() == name)
+        let named = |interface: &Interface| interface.name.as_bytes() == name;
+        let number = self
+            .net
+            .interfaces
+            .iter()
+            .find_map(|(number, interface)| named(interface).then_some(number))
             .ok_or(Errno::NXIO)?;
+        let before = self.before(number).ok_or(Errno::NXIO)?;
+        self.configure_one(number, request, bytes)?;
+        self.tell_changes(&before);
+        let lost = self.net.forget_lost_routes();
+        self.tell_lost_routes(&lost);
+        Ok(())
+    }
+
+    fn configure_one(&mut self, index: usize, request: u64, bytes: &mut [u8]) -> Result<(), Errno> {
+        let now = self.net.read_clock();
+        let interface = &mut self.net.interfaces[index];
         match request {
             abi::SIOCGIFFLAGS => put(bytes, VALUE, &(interface.flags() as u16).to_ne_bytes()),
             abi::SIOCSIFFLAGS => {
@@ -142,10 +155,7 @@ impl Kernel {
                 interface.add_address(to_be_had(new, mask)?)
             }
             abi::SIOCDIFADDR | abi::SIOCDIFADDR_IN6 => {
-                interface.remove_address(address(bytes, VALUE)?)?;
-                drop(interfaces);
-                self.net.forget_lost_routes();
-                Ok(())
+                interface.remove_address(address(bytes, VALUE)?)
             }
             abi::SIOCGIFALIAS => {
                 let own = interface.own(address(bytes, VALUE)?)?;
@@ -162,18 +172,12 @@ impl Kernel {
                 put(bytes, VALUE, &0i32.to_ne_bytes())
             }
             abi::SIOCGIFDATA => interface.write_data(bytes, offset_of!(abi::ifdatareq, ifdr_data)),
-            abi::SIOCSIFCAP => {
-                drop(interfaces);
-                Err(self.lacks(
-                    format_args!("capabilities of interfaces that can be set"),
-                    Errno::OPNOTSUPP,
-                ))
-            }
+            abi::SIOCSIFCAP => Err(self.lacks(
+                format_args!("capabilities of interfaces that can be set"),
+                Errno::OPNOTSUPP,
+            )),
             abi::SIOCGIFCAP => put(bytes, VALUE, &[0; 16]),
-            _ => {
-                drop(interfaces);
-                Err(self.lacks(format_args!("ioctl(2) request {request:#x}"), Errno::NOTTY))
-            }
+            _ => Err(self.lacks(format_args!("ioctl(2) request {request:#x}"), Errno::NOTTY)),
         }
     }
 

@@ -8,6 +8,7 @@
 //! There are the loopback interface and those whose other end is in the host (`vif`).
 //! Packets to any address of this kernel's go over the former.
 
+mod announce;
 pub(crate) mod configure;
 pub(crate) mod connection;
 pub(crate) mod device;

@@ -1,13 +1,13 @@
 //! Routing sockets, `route(4)`: messages that ask for a route or change the table, and the
 //! same from `sysctl(3)`.
 //!
-//! A socket gets the answers to its own messages. What other programs do, and what becomes
-//! of interfaces, is not told.
+//! A socket gets the answers to its own messages, and is told what others do and what becomes
+//! of interfaces: `announce`.
 
 use super::routes::{Gateway, Route, host};
 use super::sockaddr::{address, link, link_index, mask, net, number, sockaddr};
 use super::{LOOPBACK, Stack};
-use crate::file::{File, Object};
+use crate::file::File;
 use crate::kernel::{Guard, Kernel};
 use crate::lwp::Lwp;
 use crate::socket::Received;
@@ -23,13 +23,13 @@ use smoltcp::wire::{IpAddress, IpCidr, Ipv6Address};
 
 /// The longest message.
 const LONGEST: usize = 2048;
-/// How many answers wait to be read at most.
-const MOST: usize = 64;
 
 /// A routing socket.
 #[derive(Debug, Default)]
 pub(crate) struct RoutingSocket {
     pub(crate) answers: VecDeque<Vec<u8>>,
+    /// There was more to be told than there was room for.
+    pub(crate) lost: bool,
     pub(crate) waiters: WaitQueue,
 }
 
@@ -93,7 +93,7 @@ fn network(cidr: IpCidr) -> IpCidr {
 }
 
 /// A route as messages tell it.
-struct Told {
+pub(super) struct Told {
     net: IpCidr,
     flags: c_int,
     gateway: Vec<u8>,
@@ -110,18 +110,37 @@ impl Told {
     }
 }
 
+/// Appends the addresses that there are, in the order of their bits; the bits.
+pub(super) fn append<const N: usize>(
+    bytes: &mut Vec<u8>,
+    addresses: [(c_int, Option<Vec<u8>>); N],
+) -> c_int {
+    let mut bits = 0;
+    for (bit, address) in addresses {
+        let Some(address) = address else { continue };
+        bits |= bit;
+        let end = bytes.len() + route::padded(address.len());
+        bytes.extend_from_slice(&address);
+        bytes.resize(end, 0);
+    }
+    bits
+}
+
+/// Writes what all messages begin with.
+pub(super) fn begin(mut bytes: Vec<u8>, kind: u8) -> Vec<u8> {
+    let length = bytes.len() as u16;
+    let mut put = |at: usize, field: &[u8]| bytes[at..at + field.len()].copy_from_slice(field);
+    put(offset_of!(rt_msghdr, rtm_msglen), &length.to_ne_bytes());
+    put(offset_of!(rt_msghdr, rtm_version), &[abi::RTM_VERSION]);
+    put(offset_of!(rt_msghdr, rtm_type), &[kind]);
+    bytes
+}
+
 /// Writes a message; `like` has the sequence number and the process of what it answers.
-fn message(stack: &Stack, kind: u8, told: &Told, like: &[u8]) -> Vec<u8> {
+pub(super) fn message(stack: &Stack, kind: u8, told: &Told, like: &[u8]) -> Vec<u8> {
     let name = stack.interfaces[told.interface].link_address(told.interface + 1);
     let source = told.source.map(sockaddr);
     let net_mask = (told.flags & abi::RTF_HOST == 0).then(|| sockaddr(mask(told.net)));
-    let addresses = [
-        (abi::RTA_DST, Some(sockaddr(told.net.address()))),
-        (abi::RTA_GATEWAY, Some(told.gateway.clone())),
-        (abi::RTA_NETMASK, net_mask),
-        (abi::RTA_IFP, Some(name)),
-        (abi::RTA_IFA, source),
-    ];
     let mut bytes = alloc::vec![0; size_of::<rt_msghdr>()];
     if let Some(header) = like.get(..bytes.len()) {
         for field in [
@@ -131,24 +150,20 @@ fn message(stack: &Stack, kind: u8, told: &Told, like: &[u8]) -> Vec<u8> {
             bytes[field..field + 4].copy_from_slice(&header[field..field + 4]);
         }
     }
-    let mut bits = 0;
-    for (bit, address) in addresses {
-        let Some(address) = address else { continue };
-        bits |= bit;
-        let end = bytes.len() + route::padded(address.len());
-        bytes.extend_from_slice(&address);
-        bytes.resize(end, 0);
-    }
-    let length = bytes.len() as u16;
+    let addresses = [
+        (abi::RTA_DST, Some(sockaddr(told.net.address()))),
+        (abi::RTA_GATEWAY, Some(told.gateway.clone())),
+        (abi::RTA_NETMASK, net_mask),
+        (abi::RTA_IFP, Some(name)),
+        (abi::RTA_IFA, source),
+    ];
+    let bits = append(&mut bytes, addresses);
     let index = told.interface as u16 + 1;
     let mut put = |at: usize, field: &[u8]| bytes[at..at + field.len()].copy_from_slice(field);
-    put(offset_of!(rt_msghdr, rtm_msglen), &length.to_ne_bytes());
-    put(offset_of!(rt_msghdr, rtm_version), &[abi::RTM_VERSION]);
-    put(offset_of!(rt_msghdr, rtm_type), &[kind]);
     put(offset_of!(rt_msghdr, rtm_index), &index.to_ne_bytes());
     put(offset_of!(rt_msghdr, rtm_flags), &told.flags.to_ne_bytes());
     put(offset_of!(rt_msghdr, rtm_addrs), &bits.to_ne_bytes());
-    bytes
+    begin(bytes, kind)
 }
 
 impl Stack {
@@ -204,13 +219,25 @@ impl Stack {
             .min_by_key(|told| core::cmp::Reverse(told.net.prefix_len()))
     }
 
+    /// Routes of which this is so go; what others are told of them.
+    fn forget_routes(&mut self, is_gone: impl Fn(&Self, &Route) -> bool) -> Vec<Told> {
+        let gone = self.routes.iter().filter(|route| is_gone(self, route));
+        let gone: Vec<Route> = gone.copied().collect();
+        self.routes.retain(|route| !gone.contains(route));
+        gone.iter().map(|route| self.tell(route)).collect()
+    }
+
     /// Routes whose router is on no link any more go.
-    pub(super) fn forget_lost_routes(&mut self) {
-        let interfaces = &self.interfaces;
-        self.routes.retain(|route| match route.gateway {
-            Gateway::Link => true,
-            Gateway::Router(router) => interfaces[route.interface].is_on_link(router),
-        });
+    pub(super) fn forget_lost_routes(&mut self) -> Vec<Told> {
+        self.forget_routes(|stack, route| match route.gateway {
+            Gateway::Link => false,
+            Gateway::Router(router) => !stack.interfaces[route.interface].is_on_link(router),
+        })
+    }
+
+    /// Routes over an interface that is about to go.
+    pub(super) fn forget_routes_over(&mut self, interface: usize) -> Vec<Told> {
+        self.forget_routes(|_, route| route.interface == interface)
     }
 }
 
@@ -328,10 +355,11 @@ impl Kernel {
         let mut bytes = Vec::with_capacity(length);
         data.take(length, |part| bytes.extend_from_slice(part));
         let answer = self.change_routes(&bytes)?;
-        let answers = &mut self.routing[socket].answers;
-        if answers.len() < MOST {
-            answers.push_back(answer);
-            self.notify(Object::Routing(socket), wait::READ);
+        // A question is nobody else's business.
+        if bytes.get(offset_of!(rt_msghdr, rtm_type)) == Some(&abi::RTM_GET) {
+            self.tell_one(socket, answer);
+        } else {
+            self.tell_all(&answer);
         }
         Ok(length)
     }
@@ -348,7 +376,10 @@ impl Guard {
         flags: c_int,
     ) -> Result<Received, Errno> {
         loop {
-            let answers = &mut self.routing[socket].answers;
+            let RoutingSocket { answers, lost, .. } = &mut self.routing[socket];
+            if core::mem::take(lost) {
+                return Err(Errno::NOBUFS);
+            }
             if let Some(answer) = answers.front() {
                 let length = out.put(answer);
                 let truncated = length < answer.len();

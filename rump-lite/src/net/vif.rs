@@ -279,7 +279,9 @@ unsafe fn create(
     };
     let now = kernel.net.read_clock();
     let interface = Interface::ethernet(now, hypercall::random(), name.clone(), mtu, vif);
-    Ok((kernel.net.interfaces.insert(interface), name))
+    let number = kernel.net.interfaces.insert(interface);
+    kernel.tell_arrival(number);
+    Ok((number, name))
 }
 
 /// Makes an interface that is down.
@@ -334,8 +336,10 @@ pub unsafe extern "C" fn rump_vif_destroy(vif: *mut abi::Vif) {
         }
     }
     if number != LOOPBACK {
+        let lost = kernel.net.forget_routes_over(number);
+        kernel.tell_lost_routes(&lost);
+        kernel.tell_departure(number);
         kernel.net.interfaces.remove(number);
-        kernel.net.routes.retain(|route| route.interface != number);
     }
 }
 
@@ -373,11 +377,14 @@ pub unsafe extern "C" fn rump_vif_receive(vif: *mut abi::Vif, frames: *const abi
 
 /// Runs something on the host's end of an interface.
 fn with(vif: *mut abi::Vif, run: impl FnOnce(&mut Vif, bool)) {
+    let number = vif.addr();
     if let Some(mut kernel) = kernel::lock()
-        && let Some(interface) = kernel.net.interfaces.get_mut(vif.addr())
+        && let Some(before) = kernel.before(number)
+        && let Some(interface) = kernel.net.interfaces.get_mut(number)
         && let Some(vif) = &mut interface.vif
     {
         run(vif, interface.up);
+        kernel.tell_changes(&before);
     }
 }
 

@@ -51,6 +51,9 @@ fn malformed_messages_are_survived() {
     assert_eq!(write(&socket, &add), Err(Errno::NETUNREACH));
     assert_eq!(write(&socket, &delete), Err(Errno::SRCH));
     let link = Link::new();
+    // One that was not told of the link.
+    drop(socket);
+    let socket = self::socket(abi::AF_ROUTE, abi::SOCK_RAW);
     assert_eq!(write(&socket, &add), Ok(()));
     assert_eq!(write(&socket, &add), Err(Errno::EXIST));
     assert_eq!(lock().net.routes.iter().count(), 1);

@@ -8,6 +8,7 @@ use super::statistics::Statistics;
 use crate::sys::interface::{self as raw, Argument, Name};
 use ipnet::IpNet;
 use rump_sys::abi;
+use std::ffi::c_int;
 use std::fmt;
 use std::io;
 use std::mem::offset_of;
@@ -49,11 +50,22 @@ pub enum LinkState {
     Up,
 }
 
+impl LinkState {
+    /// Of the kernel's number.
+    pub(super) fn of(state: c_int) -> Self {
+        match state {
+            abi::LINK_STATE_UP => Self::Up,
+            abi::LINK_STATE_DOWN => Self::Down,
+            _ => Self::Unknown,
+        }
+    }
+}
+
 /// How long it may take to find out whether an address is somebody else's.
 const DETECTION: Duration = Duration::from_secs(10);
 
 /// Bytes up to the first 0.
-fn text(name: &Name) -> &str {
+pub(super) fn text(name: &Name) -> &str {
     let length = name
         .iter()
         .position(|byte| *byte == 0)
@@ -311,11 +323,7 @@ impl Interface {
     pub fn link_state(&self) -> Result<LinkState, Error> {
         let argument = self.data("tell its link")?;
         let at = offset_of!(abi::ifdatareq, ifdr_data) + offset_of!(abi::if_data, ifi_link_state);
-        Ok(match i32::from_ne_bytes(argument.get(at)) {
-            abi::LINK_STATE_UP => LinkState::Up,
-            abi::LINK_STATE_DOWN => LinkState::Down,
-            _ => LinkState::Unknown,
-        })
+        Ok(LinkState::of(c_int::from_ne_bytes(argument.get(at))))
     }
 
     /// Its addresses.
@@ -345,6 +353,12 @@ impl Interface {
     /// `EINVAL` for the address of a group, and others if it cannot have the address.
     #[doc(alias = "SIOCAIFADDR")]
     pub fn add_address(&self, net: IpNet) -> Result<(), Error> {
+        super::detection::without(net.addr(), || self.add(net))
+            .map_err(|error| self.refused(format!("add {net}"))(error.into()))?
+    }
+
+    /// Adds an address, of which the kernel detects duplicates if it is told to.
+    fn add(&self, net: IpNet) -> Result<(), Error> {
         if net.addr().is_multicast() {
             // NetBSD takes one of IPv6.
             return Err(self.refused(format!("add {net}"))(
@@ -369,7 +383,7 @@ impl Interface {
             .map_err(|error| self.refused(&*operation)(error.into()))?;
         // The kernel asks only where it can.
         self.set_up(true)?;
-        self.add_address(net)?;
+        detection.with(|| self.add(net))?;
         let result = self.wait_until_unique(net, &operation);
         drop(detection);
         if result.is_err() {
@@ -426,6 +440,7 @@ fn bytes(record: &abi::ifreq) -> [u8; 128] {
 }
 
 /// The names of all interfaces by their numbers, as of one moment.
+#[derive(Debug, Default)]
 pub(super) struct Names(Vec<(u16, String)>);
 
 impl Names {
@@ -435,6 +450,24 @@ impl Names {
             Some((link.index, text(&record.ifr_name).into()))
         };
         Ok(Self(records()?.iter().filter_map(name).collect()))
+    }
+
+    /// There is another one.
+    pub(super) fn insert(&mut self, index: u16, name: String) {
+        self.remove(index);
+        self.0.push((index, name));
+    }
+
+    /// One is gone, and another may get its number.
+    pub(super) fn remove(&mut self, index: u16) {
+        self.0.retain(|(own, _)| *own != index);
+    }
+
+    /// Takes over what is newer, and keeps the names of what is gone.
+    pub(super) fn learn(&mut self, newer: Self) {
+        for (index, name) in newer.0 {
+            self.insert(index, name);
+        }
     }
 
     pub(super) fn get(&self, index: u16) -> Option<String> {

@@ -3,8 +3,8 @@
 //! [`Kernel::attach`](crate::Kernel::attach) makes an interface of the kernel over a
 //! [`Backend`], such as a TAP interface of Linux ([`Tap`]); the [`Link`] that it returns
 //! keeps both together. Every interface, of whatever kind, is an [`Interface`], which has
-//! addresses, an MTU, counters. [`route`] is about where packets go, and [`neighbor`]
-//! about who is on a link.
+//! addresses, an MTU, counters. [`route`] is about where packets go, [`neighbor`] about who
+//! is on a link, and [`monitor`] tells what becomes of all this.
 //!
 //! ```no_run
 //! use rump::iface::{Interface, Tap, route};
@@ -34,6 +34,7 @@ pub mod dhcp;
 mod error;
 mod interface;
 pub mod link;
+pub mod monitor;
 pub mod neighbor;
 pub mod route;
 mod sockaddr;

@@ -94,13 +94,15 @@ pub(in crate::iface) struct Message<'a> {
     pub(in crate::iface) interface: u16,
     pub(in crate::iface) flags: c_int,
     pub(in crate::iface) sequence: c_int,
+    /// Of NetBSD's numbers; 0 if it was done.
+    pub(in crate::iface) errno: c_int,
     pub(in crate::iface) mtu: u64,
     bits: c_int,
     addresses: &'a [u8],
 }
 
 /// The bytes of a field.
-fn field<const N: usize>(bytes: &[u8], offset: usize) -> Option<[u8; N]> {
+pub(in crate::iface) fn field<const N: usize>(bytes: &[u8], offset: usize) -> Option<[u8; N]> {
     bytes.get(offset..)?.first_chunk().copied()
 }
 
@@ -133,6 +135,7 @@ impl<'a> Message<'a> {
             interface: u16::from_ne_bytes(field(bytes, offset_of!(rt_msghdr, rtm_index))?),
             flags: int(offset_of!(rt_msghdr, rtm_flags))?,
             sequence: int(offset_of!(rt_msghdr, rtm_seq))?,
+            errno: int(offset_of!(rt_msghdr, rtm_errno))?,
             mtu: u64::from_ne_bytes(field(bytes, mtu)?),
             bits: int(offset_of!(rt_msghdr, rtm_addrs))?,
             addresses: bytes.get(size_of::<rt_msghdr>()..)?,

@@ -213,7 +213,8 @@ pub(super) fn dump(family: c_int, what: c_int, argument: c_int) -> io::Result<Ve
     sysctl::bytes(&[abi::CTL_NET, abi::AF_ROUTE, 0, family, what, argument])
 }
 
-fn read(message: &Message<'_>, names: &Names) -> Option<Route> {
+/// What a message says; `None` of neighbours.
+pub(super) fn read(message: &Message<'_>, names: &Names) -> Option<Route> {
     if message.flags & abi::RTF_LLDATA != 0 {
         return None;
     }
