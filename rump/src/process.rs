@@ -19,7 +19,6 @@
 //! ```
 
 use crate::error::Errno;
-use crate::kernel;
 use crate::lwp;
 use crate::sys::control::{self, RawLwp};
 use crate::sys::descriptor;
@@ -151,7 +150,7 @@ impl Process {
         let before = control::current();
         control::fork_process(copy)?;
         // As many as any other, whatever the kernel begins with.
-        let limited = descriptor::set_limit(kernel::DESCRIPTORS.unsigned_abs());
+        let limited = descriptor::set_limit(crate::kernel::DESCRIPTORS.unsigned_abs());
         let made = control::current().map(|keeper| {
             let id = control::getpid();
             Self {
