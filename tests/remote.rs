@@ -52,15 +52,21 @@ fn main() {
     // Some count what is there.
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
-    libtest_mimic::run(&arguments, trials).exit()
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    // Where nothing was run, it is not there.
+    let _ = std::fs::remove_file(socket());
+    conclusion.exit()
+}
+
+fn socket() -> PathBuf {
+    std::env::temp_dir().join(format!("rump-remote-{}", std::process::id()))
 }
 
 /// Boots the kernel, and serves.
 fn place() -> &'static Path {
     static PLACE: OnceLock<PathBuf> = OnceLock::new();
     PLACE.get_or_init(|| {
-        let name = format!("rump-remote-{}", std::process::id());
-        let place = std::env::temp_dir().join(name);
+        let place = socket();
         let listener = UnixListener::bind(&place).unwrap();
         let server = Server::new(common::boot());
         std::thread::spawn(move || server.serve(&listener));

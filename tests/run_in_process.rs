@@ -5,6 +5,8 @@ mod common;
 #[path = "clients/killed.rs"]
 #[allow(dead_code)]
 mod killed;
+#[path = "preload/modes.rs"]
+mod modes;
 #[path = "preload/roles.rs"]
 mod own;
 #[path = "clients/programs.rs"]
@@ -16,13 +18,11 @@ mod roles;
 #[allow(dead_code)]
 mod runner;
 
-use common::{Outcome, netns};
+use common::Outcome;
 use libtest_mimic::Trial;
+use modes::FILES;
 use runner::Runner;
 use std::process::Command;
-
-/// What has to be built beside this test.
-pub const FILES: &[&str] = &["rump", "librump_preload.so"];
 
 /// Whether the kernel is a process of its own.
 pub const ELSEWHERE: bool = false;
@@ -30,63 +30,16 @@ pub const ELSEWHERE: bool = false;
 /// Of the runner.
 pub const OPTIONS: &[&str] = &["--verbose", "--in-process"];
 
-/// What does not need several processes, nor descriptors that are passed on.
-const ROLES: &[&str] = &[
-    "signals_interrupt",
-    "threads_wait_apart",
-    "poll_and_select",
-    "epoll_with_edges",
-    "full_buffers",
-    "connecting_without_waiting",
-    "what_is_closed_is_closed_at_once",
-    "datagrams",
-    "pointers_to_nowhere",
-    "descriptors_2000",
-];
-
-const PROGRAMS: &[&str] = &[
-    "curl::gets_a_page",
-    "wget::gets_a_page",
-    "python3::is_a_client",
-    "python3::is_a_server",
-    "redis-server::answers",
-    "iperf3::client_and_server",
-];
-
 fn main() {
-    if let Some(role) = std::env::var_os("RUMP_TEST_ROLE") {
-        let role = role.to_string_lossy();
-        return match own::ROLES.iter().find(|(name, _)| *name == role) {
-            Some((_, play)) => play(),
-            None => roles::play(&role),
-        };
-    }
-    // Before there are threads.
-    let namespace = netns::enter().map_err(|reason| &*reason.leak());
-    let mut trials = vec![
-        runner::trial("in_process::no_such_program", no_such_program),
-        python_trial("in_process::a_child_is_told", a_child_is_told),
-        python_trial("in_process::a_wrong_setup_is_told", a_wrong_setup_is_told),
-        static_programs(),
-        runner::trial("in_process::nothing_boots_for_nothing", boots_nothing),
-    ];
-    for role in own::ROLES.iter().map(|(name, _)| name).chain(ROLES) {
-        trials.push(runner::trial(format!("in_process::{role}"), move || {
-            play(role)
-        }));
-    }
-    for (name, test) in programs::TESTS {
-        if PROGRAMS.contains(name) {
-            trials.push(programs::trial(namespace, name, *test));
-        }
-    }
-    runner::run(trials)
-}
-
-fn play(role: &str) -> Outcome {
-    let told = Runner::new().role(role).output()?;
-    assert_eq!(told.status, 0, "{told:?}");
-    Ok(())
+    modes::main("in_process", "", || {
+        vec![
+            runner::trial("in_process::no_such_program", no_such_program),
+            python_trial("in_process::a_child_is_told", a_child_is_told),
+            python_trial("in_process::a_wrong_setup_is_told", a_wrong_setup_is_told),
+            static_programs(),
+            runner::trial("in_process::nothing_boots_for_nothing", boots_nothing),
+        ]
+    });
 }
 
 fn no_such_program() -> Outcome {

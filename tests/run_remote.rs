@@ -5,6 +5,8 @@ mod common;
 #[path = "clients/killed.rs"]
 #[allow(dead_code)]
 mod killed;
+#[path = "preload/modes.rs"]
+mod modes;
 #[path = "preload/roles.rs"]
 mod own;
 #[path = "clients/programs.rs"]
@@ -16,11 +18,9 @@ mod roles;
 #[allow(dead_code)]
 mod runner;
 
-use common::{Outcome, netns};
+use common::Outcome;
+use modes::FILES;
 use runner::Runner;
-
-/// What has to be built beside this test.
-pub const FILES: &[&str] = &["rump", "librump_preload.so"];
 
 /// Of the runner.
 pub const OPTIONS: &[&str] = &["--in-process"];
@@ -28,59 +28,14 @@ pub const OPTIONS: &[&str] = &["--in-process"];
 /// Whether the kernel is a process of its own.
 pub const ELSEWHERE: bool = true;
 
-/// What does not pass descriptors on, nor executes other programs.
-const ROLES: &[&str] = &[
-    "signals_interrupt",
-    "threads_wait_apart",
-    "poll_and_select",
-    "epoll_with_edges",
-    "full_buffers",
-    "connecting_without_waiting",
-    "what_is_closed_is_closed_at_once",
-    "datagrams",
-    "pointers_to_nowhere",
-    "descriptors_2000",
-];
-
-const PROGRAMS: &[&str] = &[
-    "curl::gets_a_page",
-    "wget::gets_a_page",
-    "python3::is_a_client",
-    "python3::is_a_server",
-    "redis-server::answers",
-    "iperf3::client_and_server",
-];
-
 fn main() {
-    if let Some(role) = std::env::var_os("RUMP_TEST_ROLE") {
-        let role = role.to_string_lossy();
-        return match own::ROLES.iter().find(|(name, _)| *name == role) {
-            Some((_, play)) => play(),
-            None => roles::play(&role),
-        };
-    }
-    // Before there are threads.
-    let namespace = netns::enter().map_err(|reason| &*reason.leak());
-    let mut trials = vec![
-        runner::trial("remote::nobody_listens", nobody_listens),
-        runner::trial("remote::children", children),
-    ];
-    let own = own::ROLES.iter().map(|(name, _)| name);
     // Children are other clients here.
-    let own = own.filter(|name| **name != "a_child_keeps_its_own");
-    for role in own.chain(ROLES) {
-        trials.push(runner::trial(format!("remote::{role}"), move || {
-            let told = Runner::new().role(role).output()?;
-            assert_eq!(told.status, 0, "{told:?}");
-            Ok(())
-        }));
-    }
-    for (name, test) in programs::TESTS {
-        if PROGRAMS.contains(name) {
-            trials.push(programs::trial(namespace, name, *test));
-        }
-    }
-    runner::run(trials)
+    modes::main("remote", "a_child_keeps_its_own", || {
+        vec![
+            runner::trial("remote::nobody_listens", nobody_listens),
+            runner::trial("remote::children", children),
+        ]
+    });
 }
 
 /// Not the host's network instead.

@@ -243,9 +243,9 @@ impl Net {
             kernel: format!("10.{number}.0.2"),
         };
         let Self { tap, linux, .. } = &net;
-        super::netns::ip(&format!("tuntap add {tap} mode tap"))?;
-        super::netns::ip(&format!("address add {linux}/24 dev {tap}"))?;
-        super::netns::ip(&format!("link set {tap} up"))?;
+        common::netns::ip(&format!("tuntap add {tap} mode tap"))?;
+        common::netns::ip(&format!("address add {linux}/24 dev {tap}"))?;
+        common::netns::ip(&format!("link set {tap} up"))?;
         Ok(net)
     }
 }

@@ -1,0 +1,63 @@
+//! What `rump run --in-process` is tested with, wherever the kernel is.
+
+use super::common::{Outcome, netns};
+use super::{own, programs, roles, runner};
+use libtest_mimic::Trial;
+use runner::Runner;
+
+/// What has to be built beside these tests.
+pub const FILES: &[&str] = &["rump", "librump_preload.so"];
+
+/// Roles of `run_clients` that neither execute other programs nor pass descriptors on.
+const ROLES: &[&str] = &[
+    "signals_interrupt",
+    "threads_wait_apart",
+    "poll_and_select",
+    "epoll_with_edges",
+    "full_buffers",
+    "connecting_without_waiting",
+    "what_is_closed_is_closed_at_once",
+    "datagrams",
+    "pointers_to_nowhere",
+    "descriptors_2000",
+];
+
+const PROGRAMS: &[&str] = &[
+    "curl::gets_a_page",
+    "wget::gets_a_page",
+    "python3::is_a_client",
+    "python3::is_a_server",
+    "redis-server::answers",
+    "iperf3::client_and_server",
+];
+
+/// Runs the roles, under the name of the mode, but for one or none; the programs; and what
+/// is of this mode alone.
+pub fn main(mode: &str, without: &str, more: impl FnOnce() -> Vec<Trial>) {
+    if let Some(role) = std::env::var_os("RUMP_TEST_ROLE") {
+        let role = role.to_string_lossy();
+        return match own::ROLES.iter().find(|(name, _)| *name == role) {
+            Some((_, play)) => play(),
+            None => roles::play(&role),
+        };
+    }
+    // Before there are threads.
+    let namespace = netns::enter().map_err(|reason| &*reason.leak());
+    let mut trials = more();
+    let own = own::ROLES.iter().map(|(name, _)| name);
+    for role in own.chain(ROLES).filter(|role| **role != without) {
+        trials.push(runner::trial(format!("{mode}::{role}"), move || play(role)));
+    }
+    for (name, test) in programs::TESTS {
+        if PROGRAMS.contains(name) {
+            trials.push(programs::trial(namespace, name, *test));
+        }
+    }
+    runner::run(trials)
+}
+
+fn play(role: &str) -> Outcome {
+    let told = Runner::new().role(role).output()?;
+    assert_eq!(told.status, 0, "{told:?}");
+    Ok(())
+}
