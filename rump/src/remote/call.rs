@@ -7,11 +7,12 @@
 #![allow(unsafe_code)]
 
 use super::segment::{AREA, Answer, Segment};
-use super::table::{Operand, Row, Side, Way, Words, row, walk};
+use super::table::{Placed, Row, Side, Way, Words, row, walk};
 use rump_sys::abi;
 use rump_sys::hyper;
 use rump_sys::syscalls::{self, Call};
 use std::ffi::c_int;
+use std::ops::Range;
 use std::ptr::with_exposed_provenance_mut;
 use std::time::{Duration, Instant};
 
@@ -75,11 +76,11 @@ pub(super) fn answer(segment: &Segment, room: &mut Room, is_there: &dyn Fn() -> 
     let (number, words) = segment.asked();
     let call = Call::ALL.get(number as usize).copied();
     let Some((call, row)) = call.and_then(|call| Some((call, row(call)?))) else {
-        return refused(abi::ENOSYS);
+        return Answer::refused(abi::ENOSYS);
     };
     let mut desk = Desk::new(segment, room, row, &words);
     if walk(row, &words, AREA, &mut desk).is_err() {
-        return refused(abi::EFAULT);
+        return Answer::refused(abi::EFAULT);
     }
     match desk.make(call, is_there) {
         Ok(result) => {
@@ -88,12 +89,8 @@ pub(super) fn answer(segment: &Segment, room: &mut Room, is_there: &dyn Fn() -> 
             desk.give_back();
             Answer { result, errno }
         }
-        Err(errno) => refused(errno),
+        Err(errno) => Answer::refused(errno),
     }
-}
-
-fn refused(errno: c_int) -> Answer {
-    Answer { result: -1, errno }
 }
 
 /// A call with its operands.
@@ -102,7 +99,7 @@ struct Desk<'a> {
     room: &'a mut [u8],
     /// What the kernel gets.
     words: Words,
-    placed: Vec<(&'static Operand, usize, usize)>,
+    placed: Vec<Placed>,
 }
 
 impl<'a> Desk<'a> {
@@ -122,16 +119,16 @@ impl<'a> Desk<'a> {
         }
     }
 
+    /// Where the copy of an operand is.
+    fn range(&self, word: usize) -> Option<Range<usize>> {
+        let placed = self.placed.iter().find(|one| one.operand.word == word)?;
+        Some(placed.range())
+    }
+
     /// The copy of an operand.
     fn operand(&mut self, word: usize) -> &mut [u8] {
-        let placed = self
-            .placed
-            .iter()
-            .find(|(operand, ..)| operand.word == word);
-        match placed {
-            Some((_, at, length)) => &mut self.room[*at..*at + *length],
-            None => &mut [],
-        }
+        let range = self.range(word).unwrap_or_default();
+        &mut self.room[range]
     }
 
     fn make(&mut self, call: Call, is_there: &dyn Fn() -> bool) -> Result<i64, c_int> {
@@ -291,12 +288,14 @@ impl<'a> Desk<'a> {
 
     /// Puts what the kernel wrote where the client finds it.
     fn give_back(&mut self) {
-        for (operand, at, length) in &self.placed {
-            if let Way::Out | Way::Both = operand.way {
-                let from = self.room[*at..*at + *length].as_ptr();
+        for one in &self.placed {
+            if let Way::Out | Way::Both = one.operand.way {
+                let from = &self.room[one.range()];
                 // SAFETY: within the area (`walk`); the client may read it as it is written,
                 // and sees what it sees.
-                unsafe { from.copy_to_nonoverlapping(self.area.add(*at), *length) };
+                unsafe {
+                    (from.as_ptr()).copy_to_nonoverlapping(self.area.add(one.at), from.len())
+                };
             }
         }
     }
@@ -304,37 +303,32 @@ impl<'a> Desk<'a> {
 
 impl Side for Desk<'_> {
     fn number(&self, word: usize, offset: usize, bytes: usize) -> Option<u64> {
-        let placed = self
-            .placed
-            .iter()
-            .find(|(operand, ..)| operand.word == word);
-        let (_, at, length) = placed?;
-        let own = self.room[*at..*at + *length].get(offset..offset + bytes)?;
+        let own = self.room[self.range(word)?].get(offset..offset + bytes)?;
         let mut wide = [0; 8];
         wide[..bytes].copy_from_slice(own);
         Some(u64::from_le_bytes(wide))
     }
 
-    fn place(&mut self, operand: &'static Operand, at: usize, length: usize) {
+    fn place(&mut self, placed: Placed) {
         // SAFETY: within the area (`walk`).
-        let shared = unsafe { self.area.add(at) };
-        let own = &mut self.room[at..at + length];
-        match operand.way {
-            // SAFETY: as much of both; the client may write meanwhile, and what is copied
-            // then is what it is.
-            Way::In | Way::Both => unsafe {
-                shared.copy_to_nonoverlapping(own.as_mut_ptr(), length);
-            },
-            // Nothing of what other calls left.
-            Way::Out => own.fill(0),
-            Way::Data | Way::Room => {}
-        }
-        let place = match operand.way {
+        let shared = unsafe { self.area.add(placed.at) };
+        let own = &mut self.room[placed.range()];
+        let place = match placed.operand.way {
             Way::Data | Way::Room => shared,
-            _ => own.as_mut_ptr(),
+            Way::In | Way::Both => {
+                // SAFETY: as much of both; the client may write meanwhile, and what is copied
+                // then is what it is.
+                unsafe { shared.copy_to_nonoverlapping(own.as_mut_ptr(), own.len()) };
+                own.as_mut_ptr()
+            }
+            Way::Out => {
+                // Nothing of what other calls left.
+                own.fill(0);
+                own.as_mut_ptr()
+            }
         };
-        self.words[operand.word] = place.expose_provenance() as u64;
-        self.placed.push((operand, at, length));
+        self.words[placed.operand.word] = place.expose_provenance() as u64;
+        self.placed.push(placed);
     }
 }
 

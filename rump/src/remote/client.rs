@@ -7,7 +7,7 @@
 
 use super::order::{HELLO, Order};
 use super::segment::{AREA, Answer, Segment, Turn};
-use super::table::{Lengths, Operand, Row, Side, Way, Words, row, walk};
+use super::table::{Lengths, Placed, Row, Side, Way, Words, row, walk};
 use crate::kernel;
 use nix::sys::socket::{MsgFlags, recv};
 use rump_sys::abi;
@@ -100,44 +100,38 @@ impl Client {
         })
     }
 
-    /// Makes the call that is described; the pieces are its data or the room for it.
-    fn exchange(&self, row: &'static Row, call: Call, words: &Words, pieces: &[abi::iovec]) -> i64 {
-        let own = match take(self) {
-            Ok(own) => own,
-            Err(error) => {
-                if is_end(&error) {
-                    kernel::gone();
-                }
-                set_errno(abi::EIO);
-                return -1;
-            }
+    /// Makes a call; the pieces are its data or the room for it.
+    fn make(&self, call: Call, words: &Words, pieces: &[abi::iovec]) -> i64 {
+        let answer = match row(call) {
+            Some(row) => self.exchange(row, call, words, pieces),
+            None => Answer::refused(abi::ENOSYS),
         };
-        let mut desk = Desk::new(&own.segment, words, pieces);
-        let answer = if walk(row, words, AREA, &mut desk).is_err() {
-            Answer {
-                result: -1,
-                errno: abi::EFAULT,
-            }
-        } else {
-            own.segment.ask(call as u32, words);
-            own.segment.give(Turn::Kernel);
-            if own.segment.wait(Turn::Client, || own.is_answered_to()) {
-                let answer = own.segment.answered();
-                desk.take_back(answer.result);
-                answer
-            } else {
-                kernel::gone();
-                Answer {
-                    result: -1,
-                    errno: abi::EIO,
-                }
-            }
-        };
-        keep(self, own);
         if answer.result == -1 {
             set_errno(answer.errno);
         }
         answer.result
+    }
+
+    fn exchange(
+        &self,
+        row: &'static Row,
+        call: Call,
+        words: &Words,
+        pieces: &[abi::iovec],
+    ) -> Answer {
+        match take(self) {
+            Ok(own) => {
+                let answer = own.exchange(row, call, words, pieces);
+                keep(self, own);
+                answer
+            }
+            Err(error) => {
+                if is_end(&error) {
+                    kernel::gone();
+                }
+                Answer::refused(abi::EIO)
+            }
+        }
     }
 }
 
@@ -148,6 +142,29 @@ fn is_end(error: &io::Error) -> bool {
 }
 
 impl Own {
+    /// Has somebody make the call, and waits for that.
+    fn exchange(
+        &self,
+        row: &'static Row,
+        call: Call,
+        words: &Words,
+        pieces: &[abi::iovec],
+    ) -> Answer {
+        let mut desk = Desk::new(&self.segment, words, pieces);
+        if walk(row, words, AREA, &mut desk).is_err() {
+            return Answer::refused(abi::EFAULT);
+        }
+        self.segment.ask(call as u32, words);
+        self.segment.give(Turn::Kernel);
+        if !self.segment.wait(Turn::Client, || self.is_answered_to()) {
+            kernel::gone();
+            return Answer::refused(abi::EIO);
+        }
+        let answer = self.segment.answered();
+        desk.take_back(answer.result);
+        answer
+    }
+
     /// Whether the kernel's process is there.
     fn is_answered_to(&self) -> bool {
         let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
@@ -205,7 +222,7 @@ struct Desk<'a> {
     area: *mut u8,
     words: &'a Words,
     pieces: &'a [abi::iovec],
-    placed: Vec<(&'static Operand, usize, usize)>,
+    placed: Vec<Placed>,
 }
 
 impl<'a> Desk<'a> {
@@ -216,6 +233,11 @@ impl<'a> Desk<'a> {
             pieces,
             placed: Vec::new(),
         }
+    }
+
+    /// Where the caller's operand begins.
+    fn start(&self, word: usize) -> *mut u8 {
+        with_exposed_provenance_mut(self.words[word] as usize)
     }
 
     /// Runs through `length` bytes of the pieces: where each begins, and where its bytes are
@@ -235,8 +257,13 @@ impl<'a> Desk<'a> {
 
     /// Hands the caller what the kernel wrote.
     fn take_back(&self, result: i64) {
-        for (operand, at, length) in &self.placed {
-            let to = with_exposed_provenance_mut::<u8>(self.words[operand.word] as usize);
+        for Placed {
+            operand,
+            at,
+            length,
+        } in &self.placed
+        {
+            let to = self.start(operand.word);
             let from = self.area.wrapping_add(*at);
             match operand.way {
                 Way::In | Way::Data => {}
@@ -258,7 +285,7 @@ impl<'a> Desk<'a> {
 
 impl Side for Desk<'_> {
     fn number(&self, word: usize, offset: usize, bytes: usize) -> Option<u64> {
-        let start = with_exposed_provenance_mut::<u8>(self.words[word] as usize);
+        let start = self.start(word);
         if start.is_null() {
             return None;
         }
@@ -272,8 +299,13 @@ impl Side for Desk<'_> {
         })
     }
 
-    fn place(&mut self, operand: &'static Operand, at: usize, length: usize) {
-        let from = with_exposed_provenance_mut::<u8>(self.words[operand.word] as usize);
+    fn place(&mut self, placed: Placed) {
+        let Placed {
+            operand,
+            at,
+            length,
+        } = placed;
+        let from = self.start(operand.word);
         let to = self.area.wrapping_add(at);
         match operand.way {
             // SAFETY: the caller's memory, as long as it says, and as much of the area.
@@ -284,7 +316,7 @@ impl Side for Desk<'_> {
             }),
             Way::Out | Way::Room => {}
         }
-        self.placed.push((operand, at, length));
+        self.placed.push(placed);
     }
 }
 
@@ -322,7 +354,8 @@ impl Elsewhere for Client {
                     Call::readv => Call::read,
                     _ => Call::write,
                 };
-                self.make(call, &[words[0], SOMEWHERE, total(pieces)], pieces)
+                words[1..3].copy_from_slice(&[SOMEWHERE, total(pieces)]);
+                self.make(call, &words, pieces)
             }
             // SAFETY: the caller's.
             Call::sendmsg => unsafe { self.sendmsg(pointer(1).cast(), &words) },
@@ -359,16 +392,6 @@ impl Elsewhere for Client {
 }
 
 impl Client {
-    fn make(&self, call: Call, arguments: &[u64], pieces: &[abi::iovec]) -> i64 {
-        let Some(row) = row(call) else {
-            set_errno(abi::ENOSYS);
-            return -1;
-        };
-        let mut words = Words::default();
-        words[..arguments.len()].copy_from_slice(arguments);
-        self.exchange(row, call, &words, pieces)
-    }
-
     /// # Safety
     /// As of `sendmsg(2)`.
     unsafe fn sendmsg(&self, message: *const abi::msghdr, arguments: &Words) -> i64 {

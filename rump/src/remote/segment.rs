@@ -45,6 +45,13 @@ pub(super) struct Answer {
     pub(super) errno: i32,
 }
 
+impl Answer {
+    /// Of a call that was not made.
+    pub(super) fn refused(errno: i32) -> Self {
+        Self { result: -1, errno }
+    }
+}
+
 #[repr(C)]
 struct Head {
     turn: AtomicU32,

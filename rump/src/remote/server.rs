@@ -83,6 +83,33 @@ impl Server {
     /// # Errors
     /// What was wrong with what it said; the connection's.
     pub fn attend(&self, stream: &UnixStream) -> io::Result<()> {
+        let process = match self.admit(stream)? {
+            Ok(process) => Arc::new(process),
+            Err(error) => return order::answer(stream, Err(error)),
+        };
+        order::answer(stream, Ok((0, None)))?;
+        let mut client = Client {
+            process,
+            gone: Arc::default(),
+            workers: Vec::new(),
+        };
+        let last = self.obey_all(stream, &mut client);
+        client.end();
+        if matches!(last, Ok(Some(_))) {
+            // It may be gone already.
+            let _ = order::answer(stream, Ok((0, None)));
+        }
+        let _ = stream.shutdown(Shutdown::Both);
+        if !self.children().is_empty() {
+            // One who daemonises may be gone before its child has come.
+            thread::sleep(PATIENCE);
+            self.forget_lost_children();
+        }
+        last.map(drop)
+    }
+
+    /// Hears who it is; its process, or why it has none.
+    fn admit(&self, stream: &UnixStream) -> io::Result<io::Result<Process>> {
         let wrong = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_string());
         let peer = getsockopt(stream, sockopt::PeerCredentials)?;
         if peer.uid() != nix::unistd::geteuid().as_raw() && peer.uid() != 0 {
@@ -101,47 +128,17 @@ impl Server {
             _ => return Err(wrong("a client did not say which process it is")),
         };
         stream.set_read_timeout(None)?;
-        let process = match process {
-            Ok(process) => Arc::new(process),
-            Err(error) => return order::answer(stream, Err(error)),
-        };
-        order::answer(stream, Ok((0, None)))?;
-        let mut client = Client {
-            process,
-            gone: Arc::default(),
-            workers: Vec::new(),
-        };
-        let mut has_forked = false;
-        let mut waits = false;
-        let result = loop {
-            match Order::read(stream) {
-                Ok(Some(Order::End)) => {
-                    waits = true;
-                    break Ok(());
-                }
-                Ok(Some(order)) => {
-                    has_forked |= order == Order::Fork;
-                    let answer = self.obey(order, &mut client);
-                    if let Err(error) = order::answer(stream, answer) {
-                        break Err(error);
-                    }
-                }
-                Ok(None) => break Ok(()),
-                Err(error) => break Err(error),
+        Ok(process)
+    }
+
+    /// Obeys until it is gone, or gives its last order, which is not answered yet.
+    fn obey_all(&self, stream: &UnixStream, client: &mut Client) -> io::Result<Option<Order>> {
+        loop {
+            match Order::read(stream)? {
+                last @ (None | Some(Order::End)) => return Ok(last),
+                Some(order) => order::answer(stream, self.obey(order, client))?,
             }
-        };
-        client.end();
-        if waits {
-            // It may be gone already.
-            let _ = order::answer(stream, Ok((0, None)));
         }
-        let _ = stream.shutdown(Shutdown::Both);
-        if has_forked {
-            // One who daemonises may be gone before its child has come.
-            thread::sleep(PATIENCE);
-            self.forget_lost_children();
-        }
-        result
     }
 
     fn children(&self) -> MutexGuard<'_, HashMap<u64, (Process, Instant)>> {
@@ -164,9 +161,7 @@ impl Server {
         // What they have is closed without the lock.
         drop(lost);
     }
-}
 
-impl Server {
     fn obey(&self, order: Order, client: &mut Client) -> io::Result<(u64, Option<OwnedFd>)> {
         match order {
             Order::Work => Ok((0, Some(client.work()?))),

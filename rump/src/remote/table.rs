@@ -5,6 +5,7 @@
 
 use rump_sys::abi;
 use rump_sys::syscalls::Call;
+use std::ops::Range;
 
 /// How many words a call has.
 pub(super) const WORDS: usize = 8;
@@ -127,14 +128,27 @@ pub(super) fn row(call: Call) -> Option<&'static Row> {
     TABLE.iter().find(|row| row.call == call)
 }
 
+/// An operand at its place in the segment's area.
+pub(super) struct Placed {
+    pub(super) operand: &'static Operand,
+    pub(super) at: usize,
+    pub(super) length: usize,
+}
+
+impl Placed {
+    pub(super) fn range(&self) -> Range<usize> {
+        self.at..self.at + self.length
+    }
+}
+
 /// One of the two sides, which prepares the operands of a call in turn.
 pub(super) trait Side {
     /// The number of so many bytes that an operand which was placed before has at an offset;
     /// `None` if that was not placed.
     fn number(&self, word: usize, offset: usize, bytes: usize) -> Option<u64>;
 
-    /// The next operand, at this place of the segment's area.
-    fn place(&mut self, operand: &'static Operand, at: usize, length: usize);
+    /// The next operand.
+    fn place(&mut self, placed: Placed);
 }
 
 /// An operand that cannot be: too long, or a null pointer where there must be something.
@@ -169,7 +183,11 @@ pub(super) fn walk(
         if is_null || end > area {
             return Err(Impossible);
         }
-        side.place(operand, at, length);
+        side.place(Placed {
+            operand,
+            at,
+            length,
+        });
         at = end.next_multiple_of(16);
     }
     Ok(())
