@@ -63,11 +63,6 @@ fn boot() -> Booted {
     }
 }
 
-/// The same, if the kernel has booted, or is connected to.
-pub(crate) fn booted() -> Option<&'static Process> {
-    BOOTED.get().map(|booted| &booted.process)
-}
-
 /// What the runner hands on; without it, a kernel with nothing but lo0.
 fn setup() -> Result<Setup, Box<dyn std::error::Error>> {
     match std::env::var(VARIABLE) {
@@ -83,6 +78,11 @@ pub(crate) fn process() -> &'static Process {
     // An lwp of the thread's own; without one the calls are slower, not wrong.
     let _ = rump::lwp::enter();
     &booted.process
+}
+
+/// The same, if the kernel has booted already.
+pub(crate) fn booted() -> Option<&'static Process> {
+    BOOTED.get().map(|booted| &booted.process)
 }
 
 /// Says, once, why a child cannot have what it wants.
@@ -104,14 +104,9 @@ extern "C" fn forked() {
 
 /// The program ends: its connections do, too, but not before what was sent has arrived.
 extern "C" fn end() {
-    if is_child() || !owned::was_used() {
-        return;
-    }
-    if BOOTED
-        .get()
-        .is_some_and(|booted| booted.running.is_elsewhere())
-    {
-        // The kernel goes on.
+    // One that is elsewhere goes on.
+    let is_elsewhere = |booted: &Booted| booted.running.is_elsewhere();
+    if is_child() || !owned::was_used() || BOOTED.get().is_some_and(is_elsewhere) {
         return;
     }
     let _inside = Inside::enter();

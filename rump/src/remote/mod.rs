@@ -49,8 +49,7 @@
 //! far as it is checked (`call.rs`). A client sees its own segments and nothing else.
 //!
 //! Upstream's rump kernels have a protocol of their own for this (sysproxy): requests over
-//! a socket, with a message back and forth for each operand. `benches/remote` has what a
-//! round trip costs over each.
+//! a socket, with a message back and forth for each operand.
 
 mod call;
 mod client;
