@@ -1,7 +1,9 @@
-//! Each row of the Linux personality's table: one scenario a call, run on Linux itself and
-//! on the kernel in this build. What it sees must be the same.
+//! Each row of the Linux personality's table: one scenario a call, and more of epoll, run on
+//! Linux itself and on the kernel in this build. What it sees must be the same.
 
 mod common;
+#[path = "linux/epoll.rs"]
+mod epoll;
 #[path = "linux/scenarios.rs"]
 mod scenarios;
 #[path = "linux/system.rs"]
@@ -20,7 +22,7 @@ fn main() {
         common::kernel_trial("descriptors_4096", on_kernel(many)),
         common::kernel_trial("children_and_new_programs", on_kernel(inherited)),
     ];
-    for (name, scenario) in SCENARIOS {
+    for (name, scenario) in SCENARIOS.iter().chain(epoll::SCENARIOS) {
         trials.push(common::kernel_trial(*name, move || same(*scenario)));
     }
     // Both systems number descriptors from one space, and some tests choose numbers.

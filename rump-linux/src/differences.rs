@@ -12,6 +12,8 @@
 //! - **`SO_LINGER`** does not make `close(2)` wait: descriptors of the kernel are
 //!   nonblocking.
 //! - **Edges of epoll** come for reading and writing apart; Linux tells both with either.
+//! - **One description under two numbers** is one member of an epoll instance: the interest
+//!   that was added last counts.
 //! - **A port that is bound but not listened on** does not refuse connections: NetBSD drops
 //!   what comes for it, and `connect(2)` times out.
 //! - **`signalfd(2)`** and message queues are the host's.

@@ -3,7 +3,7 @@
 use crate::errno::Errno;
 use crate::memory::Memory;
 use crate::object::Description;
-use crate::raw::general::pollfd;
+use crate::raw::general::{epoll_event, pollfd};
 use crate::wait::Waker;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -52,12 +52,14 @@ pub trait Host: Memory + Send + Sync {
         Err(Errno::ENOSYS)
     }
 
-    /// Wakes the waker once one of these descriptors of the host is ready, until the
-    /// result is dropped. It may wake too often. Not asked where there is a [`Keeper`].
-    fn watch(&self, fds: &[pollfd], waker: Waker) -> Box<dyn Send> {
-        let _ = fds;
-        waker.wake();
-        Box::new(())
+    /// A set of descriptors of the host that wakes the waker when one becomes ready. It may
+    /// wake too often. Not asked where there is a [`Keeper`].
+    ///
+    /// # Errors
+    /// `EMFILE`, `ENOMEM`…; `EPERM` from a host that has no such thing.
+    fn watch(&self, waker: Waker) -> Result<Box<dyn Watched>, Errno> {
+        let _ = waker;
+        Err(Errno::EPERM)
     }
 
     /// A file of the host's that `sendfile(2)` copies from.
@@ -91,6 +93,22 @@ pub trait Host: Memory + Send + Sync {
 
     /// The program wrote to a closed connection without `MSG_NOSIGNAL`: raise `SIGPIPE`.
     fn broken_pipe(&self);
+}
+
+/// Descriptors of the host that are waited for together with the kernel's: an `epoll(7)`
+/// instance of the host's.
+pub trait Watched: Send + Sync {
+    /// `epoll_ctl(2)`.
+    ///
+    /// # Errors
+    /// As that: `EBADF`, `EEXIST`, `ENOENT`, `EPERM`…
+    fn control(&self, operation: u32, fd: i32, event: epoll_event) -> Result<(), Errno>;
+
+    /// Takes what is ready, as `epoll_wait(2)` that does not wait; how many events it is.
+    fn ready(&self, events: &mut [epoll_event]) -> usize;
+
+    /// Whether there is something, which stays.
+    fn is_ready(&self) -> bool;
 }
 
 /// A file of the host's, for reading.

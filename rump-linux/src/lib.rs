@@ -53,7 +53,7 @@ mod translate;
 pub mod wait;
 
 pub use errno::{Errno, Failure};
-pub use host::{File, Host, Keeper, Slot};
+pub use host::{File, Host, Keeper, Slot, Watched};
 pub use kernel::Kernel;
 pub use memory::{Fault, Memory};
 pub use object::{Description, SocketKind};

@@ -1,10 +1,13 @@
 //! Waiting in the kernel, with a doorbell for everything that is not the kernel's.
 
 use crate::errno::Errno;
+use crate::host::Watched;
 use crate::kernel::{Answer, Kernel};
 use crate::object::{Description, Object};
 use crate::process::Process;
-use crate::raw::general::{self, CLOCK_MONOTONIC};
+use crate::raw::general::{self, CLOCK_MONOTONIC, EPOLL_CTL_ADD, epoll_event};
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -37,6 +40,13 @@ impl Doorbell {
         }
     }
 
+    /// Rings for one who has not come yet though it rang.
+    pub(crate) fn ring_again(&self) {
+        if self.rung.load(Ordering::SeqCst) {
+            let _ = self.kernel.write(self.write, &[1]);
+        }
+    }
+
     /// To be called before what might have rung is looked at: a ring after that is heard.
     pub(crate) fn silence(&self) {
         if self.rung.load(Ordering::SeqCst) {
@@ -46,7 +56,7 @@ impl Doorbell {
     }
 
     /// It was heard: makes it silent, also if the one who rang was late.
-    fn hear(&self) {
+    pub(crate) fn hear(&self) {
         let _ = self.kernel.read(self.read, &mut [0; 16]);
         self.rung.store(false, Ordering::SeqCst);
     }
@@ -160,10 +170,9 @@ impl Process {
         ready: &mut impl FnMut() -> Result<Option<R>, Errno>,
     ) -> Result<Option<R>, Errno> {
         let waker = Waker(bell.clone());
+        let _watched = self.watch(&wants.host, &waker)?;
         loop {
             bell.silence();
-            let watch =
-                (!wants.host.is_empty()).then(|| self.host.watch(&wants.host, waker.clone()));
             if let Some(result) = ready()? {
                 return Ok(Some(result));
             }
@@ -195,7 +204,6 @@ impl Process {
             self.host.asleep(&waker);
             let polled = self.kernel.poll(&mut entries, timeout);
             let interrupted = self.host.awake();
-            drop(watch);
             if interrupted {
                 // What is ready by now stays for another: this thread may be gone.
                 return Err(Errno::EINTR);
@@ -207,8 +215,33 @@ impl Process {
         }
     }
 
+    /// Has descriptors of the host wake a waiter.
+    fn watch(
+        &self,
+        entries: &[general::pollfd],
+        waker: &Waker,
+    ) -> Result<Option<Box<dyn Watched>>, Errno> {
+        if entries.is_empty() {
+            return Ok(None);
+        }
+        let watched = self.host.watch(waker.clone())?;
+        let mut asked = BTreeMap::new();
+        for entry in entries {
+            *asked.entry(entry.fd).or_insert(0) |= u32::from(entry.events as u16);
+        }
+        for (fd, events) in asked {
+            let event = epoll_event { events, data: 0 };
+            match watched.control(EPOLL_CTL_ADD, fd, event) {
+                // What cannot be waited for is ready, and what is not open is told.
+                Ok(()) | Err(Errno::EPERM | Errno::EBADF) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+        Ok(Some(watched))
+    }
+
     /// When a timer in a description goes off next.
-    fn expiry(&self, one: &Description) -> Option<u64> {
+    pub(crate) fn expiry(&self, one: &Description) -> Option<u64> {
         match &one.object {
             Object::Timer(timer) => timer.expiry(&*self.host),
             Object::Epoll(epoll) => epoll

@@ -4,7 +4,7 @@ use crate::{guarded, owned, signals};
 use rump_linux::back::linux::LinuxHost;
 use rump_linux::raw::general::{__NR_dup2, __NR_dup3, pollfd};
 use rump_linux::wait::Waker;
-use rump_linux::{Errno, Fault, File, Host, Memory, Slot};
+use rump_linux::{Errno, Fault, File, Host, Memory, Slot, Watched};
 
 /// The process that this library is loaded into.
 pub(crate) struct Loaded;
@@ -51,8 +51,8 @@ impl Host for Loaded {
         LinuxHost.poll(fds, timeout)
     }
 
-    fn watch(&self, fds: &[pollfd], waker: Waker) -> Box<dyn Send> {
-        LinuxHost.watch(fds, waker)
+    fn watch(&self, waker: Waker) -> Result<Box<dyn Watched>, Errno> {
+        LinuxHost.watch(waker)
     }
 
     fn now(&self, clock: u32) -> u64 {

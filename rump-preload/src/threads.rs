@@ -4,6 +4,8 @@
 use crate::inside::{is_inside, stay};
 use crate::next::Next;
 use libc::{c_int, c_void, pthread_attr_t, pthread_t};
+use std::mem::MaybeUninit;
+use std::ptr::null_mut;
 
 type Start = extern "C" fn(*mut c_void) -> *mut c_void;
 type Create =
@@ -16,6 +18,39 @@ static CREATE: Next<Create> = unsafe { Next::new(c"pthread_create") };
 struct Begin {
     start: Start,
     argument: *mut c_void,
+}
+
+/// While this lives, the thread and those that it makes get no signals: the program's go to
+/// threads of the program's, which may block them all to wait for one. What a fault raises is
+/// not blocked.
+struct Blocked(libc::sigset_t);
+
+impl Blocked {
+    fn all() -> Self {
+        let [mut all, mut before] = [MaybeUninit::<libc::sigset_t>::zeroed(); 2];
+        // SAFETY: sets that live here; all zero is one, too.
+        unsafe {
+            libc::sigfillset(all.as_mut_ptr());
+            for fault in [
+                libc::SIGSEGV,
+                libc::SIGBUS,
+                libc::SIGFPE,
+                libc::SIGILL,
+                libc::SIGTRAP,
+            ] {
+                libc::sigdelset(all.as_mut_ptr(), fault);
+            }
+            libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
+            Self(before.assume_init())
+        }
+    }
+}
+
+impl Drop for Blocked {
+    fn drop(&mut self) {
+        // SAFETY: the mask of before.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const self.0, null_mut()) };
+    }
 }
 
 extern "C" fn begin(begin: *mut c_void) -> *mut c_void {
@@ -43,9 +78,11 @@ pub unsafe extern "C" fn pthread_create(
         // SAFETY: handed on.
         return unsafe { create(thread, attributes, start, argument) };
     }
+    let signals = Blocked::all();
     let first = Box::into_raw(Box::new(Begin { start, argument }));
     // SAFETY: the caller's, and what the new thread begins with.
     let result = unsafe { create(thread, attributes, begin, first.cast()) };
+    drop(signals);
     if result != 0 {
         // SAFETY: no thread has got it.
         drop(unsafe { Box::from_raw(first) });

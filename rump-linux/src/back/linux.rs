@@ -1,16 +1,15 @@
 //! A host that is a Linux process.
 #![allow(unsafe_code)]
 
+use super::watch;
 use crate::errno::Errno;
-use crate::host::{File, Host, Slot};
+use crate::host::{File, Host, Slot, Watched};
 use crate::memory::{Fault, Memory};
 use crate::raw::general;
 use crate::wait::Waker;
 use alloc::boxed::Box;
-use alloc::vec::Vec;
 use core::ffi::c_long;
 use core::ptr::{null, with_exposed_provenance_mut};
-use std::thread::JoinHandle;
 
 /// The Linux process that this is part of. The program's memory is the process's own,
 /// copied with `process_vm_readv(2)` and `process_vm_writev(2)`, which answer `EFAULT`
@@ -18,7 +17,7 @@ use std::thread::JoinHandle;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LinuxHost;
 
-fn result(returned: c_long) -> Result<u64, Errno> {
+pub(super) fn result(returned: c_long) -> Result<u64, Errno> {
     u64::try_from(returned).map_err(|_| {
         let number = std::io::Error::last_os_error().raw_os_error();
         Errno(number.unwrap_or(libc::EIO) as u32)
@@ -69,7 +68,7 @@ fn whole(done: isize, wanted: usize) -> Result<(), Fault> {
     }
 }
 
-fn getpid() -> i32 {
+pub(super) fn getpid() -> i32 {
     // SAFETY: takes nothing.
     unsafe { libc::getpid() }
 }
@@ -91,28 +90,11 @@ impl Memory for LinuxHost {
 }
 
 /// A descriptor of the host, closed at the end.
-struct Owned(i32);
+pub(super) struct Owned(pub(super) i32);
 impl Drop for Owned {
     fn drop(&mut self) {
         // SAFETY: it is this one's own.
         unsafe { libc::close(self.0) };
-    }
-}
-
-/// A thread that polls for a waiter, and the event that ends it.
-struct Watch {
-    stop: Owned,
-    thread: Option<JoinHandle<()>>,
-}
-impl Drop for Watch {
-    fn drop(&mut self) {
-        let one = 1u64;
-        // SAFETY: eight bytes are read.
-        unsafe { libc::write(self.stop.0, (&raw const one).cast(), 8) };
-        if let Some(thread) = self.thread.take() {
-            // It has nothing to say, and does not panic.
-            let _ = thread.join();
-        }
     }
 }
 
@@ -188,24 +170,8 @@ impl Host for LinuxHost {
         result(ready.into()).map(|count| count as usize)
     }
 
-    fn watch(&self, fds: &[general::pollfd], waker: Waker) -> Box<dyn Send> {
-        // SAFETY: a plain descriptor.
-        let stop = Owned(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) });
-        let mut fds: Vec<_> = fds.to_vec();
-        fds.push(general::pollfd {
-            fd: stop.0,
-            events: libc::POLLIN,
-            revents: 0,
-        });
-        let thread = std::thread::spawn(move || {
-            // One that cannot poll must not let the waiter wait forever.
-            let _ = LinuxHost.poll(&mut fds, None);
-            waker.wake();
-        });
-        Box::new(Watch {
-            stop,
-            thread: Some(thread),
-        })
+    fn watch(&self, waker: Waker) -> Result<Box<dyn Watched>, Errno> {
+        Ok(Box::new(watch::Watch::new(waker)?))
     }
 
     fn now(&self, clock: u32) -> u64 {

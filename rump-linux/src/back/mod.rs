@@ -4,3 +4,5 @@
 pub mod in_process;
 #[cfg(feature = "linux-host")]
 pub mod linux;
+#[cfg(feature = "linux-host")]
+mod watch;

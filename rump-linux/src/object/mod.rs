@@ -8,7 +8,7 @@ mod event;
 mod socket;
 mod timer;
 
-pub(crate) use epoll::{Epoll, Interest, Target};
+pub(crate) use epoll::{BELL, CALLER, Epoll, First, Interest};
 pub(crate) use event::Event;
 pub use socket::SocketKind;
 pub(crate) use socket::{Socket, State};
@@ -93,6 +93,14 @@ impl Description {
             Object::Epoll(epoll) => Some(epoll.kq.number),
             Object::Event(_) | Object::Timer(_) => None,
         }
+    }
+
+    /// Whether the kernel cannot tell when it is ready, or not all of it.
+    pub(crate) fn is_asked(&self) -> bool {
+        matches!(
+            self.object,
+            Object::Event(_) | Object::Timer(_) | Object::Epoll(_)
+        )
     }
 
     /// Who is told of changes that the kernel knows nothing of.
