@@ -159,7 +159,7 @@ fn name_on(kernel: &str, name: &str) -> String {
     match name.strip_prefix("loopback/") {
         Some(rest) if kernel.starts_with("rump-lite ") => format!("lite/{rest}"),
         None if kernel.starts_with("rump-lite ")
-            && ["tap/", "http/", "shm/"]
+            && ["tap/", "http/", "shm/", "preload/", "remote/"]
                 .iter()
                 .any(|group| name.starts_with(group)) =>
         {

@@ -12,6 +12,7 @@ mod http;
 mod idle;
 mod layer;
 mod loopback;
+mod redis;
 mod sampler;
 mod shm;
 mod smp;
@@ -49,6 +50,7 @@ const BENCHMARKS: &[Measurement] = &[
     ),
     (tap::NAMES, tap::tap),
     (shm::NAMES, shm::shm),
+    (redis::NAMES, redis::redis),
     (&["smp/streams4"], smp::streams4),
     (&["conn/idle-memory"], idle::memory),
 ];
@@ -64,6 +66,8 @@ fn main() -> ExitCode {
             shm::child(part, rest)
         } else if let ("smp", [cpus]) = (&what[..], rest) {
             smp::child(cpus)
+        } else if what == "redis" {
+            redis::child(rest)
         } else if what == "idle" {
             idle::child()
         } else {

@@ -7,7 +7,7 @@
 //! are by default.
 
 #[path = "../../tests/common/netns.rs"]
-mod netns;
+pub mod netns;
 
 use crate::Outcome;
 use crate::comparison::{Better, Harness, Subject, seconds};
@@ -31,7 +31,7 @@ pub const NAMES: &[&str] = &[
 
 const TAP_LINUX: &str = "10.9.1.1";
 const TAP_RUMP: &str = "10.9.1.2";
-const VETH_NEAR: &str = "10.9.2.1";
+pub const VETH_NEAR: &str = "10.9.2.1";
 const VETH_FAR: &str = "10.9.2.2";
 const PORT: u16 = 7000;
 /// What a peer is to do.
@@ -43,9 +43,14 @@ const HTTP: u16 = 8000;
 
 /// Runs the benchmarks in a child.
 pub fn tap(harness: &mut Harness) -> Outcome {
-    let wanted = NAMES[..3].iter().filter(|name| harness.wants(name));
+    in_child("tap", &NAMES[..3], harness)
+}
+
+/// Runs those that are wanted of some benchmarks in a child.
+pub fn in_child(part: &str, names: &[&str], harness: &Harness) -> Outcome {
+    let wanted = names.iter().filter(|name| harness.wants(name));
     let status = Command::new(std::env::current_exe()?)
-        .args([crate::boot::CHILD, "tap"])
+        .args([crate::boot::CHILD, part])
         .args(wanted)
         .status()?;
     if status.success() {
@@ -65,6 +70,11 @@ pub fn child(part: &str, arguments: &[String]) -> ExitCode {
             .and_then(|()| peer(VETH_FAR, VETH_NEAR)),
         _ => Err("no such child".into()),
     };
+    exit_code(done)
+}
+
+/// How a child ends.
+pub fn exit_code(done: Outcome) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -114,7 +124,7 @@ fn peer(address: &str, parent: &str) -> Outcome {
 }
 
 /// A peer that runs, and is ended with this.
-struct Peer(Child, BufReader<std::process::ChildStdout>);
+pub struct Peer(Child, BufReader<std::process::ChildStdout>);
 
 impl Peer {
     fn start(part: &str) -> Result<Self, Box<dyn Error>> {
@@ -127,6 +137,24 @@ impl Peer {
         let mut peer = Self(child, BufReader::new(output));
         peer.wait()?;
         Ok(peer)
+    }
+
+    /// One in a namespace of its own, at the other end of a veth pair.
+    pub fn beyond_veth() -> Result<Self, Box<dyn Error>> {
+        let mut far = Self::start("tap-far-peer")?;
+        netns::ip(&format!(
+            "link add near type veth peer name far netns {}",
+            far.id()
+        ))?;
+        netns::ip(&format!("address add {VETH_NEAR}/24 dev near"))?;
+        netns::ip("link set near up")?;
+        far.serve("far")?;
+        Ok(far)
+    }
+
+    /// The number of its process.
+    pub fn id(&self) -> u32 {
+        self.0.id()
     }
 
     fn wait(&mut self) -> Outcome {
@@ -164,14 +192,7 @@ fn run(names: &[String]) -> Outcome {
     link.add_address(IpNet::new(TAP_RUMP.parse()?, 24)?)?;
     let mut near = Peer::start("tap-peer")?;
     near.serve("near")?;
-    let mut far = Peer::start("tap-far-peer")?;
-    let pid = far.0.id();
-    netns::ip(&format!(
-        "link add near type veth peer name far netns {pid}"
-    ))?;
-    netns::ip(&format!("address add {VETH_NEAR}/24 dev near"))?;
-    netns::ip("link set near up")?;
-    far.serve("far")?;
+    let _far = Peer::beyond_veth()?;
 
     for (name, give) in [("tap/to-host", false), ("tap/from-host", true)] {
         if !wanted(name) {

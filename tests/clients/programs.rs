@@ -339,7 +339,10 @@ fn nginx(daemon: bool) -> Outcome {
     assert_eq!(told.status, 0, "{told:?}");
     // Who says so is the runner that has the kernel.
     let counted = !super::ELSEWHERE;
-    assert!(!counted || told.errors.contains("0 sockets are left"), "{told:?}");
+    assert!(
+        !counted || told.errors.contains("0 sockets are left"),
+        "{told:?}"
+    );
     Ok(())
 }
 
