@@ -49,9 +49,14 @@ type Real = unsafe extern "C" fn(c_int, *const Action, *mut Action) -> c_int;
 // SAFETY: its type.
 static REAL: Next<Real> = unsafe { Next::new(c"sigaction") };
 
-fn gettid() -> i32 {
-    // SAFETY: takes nothing.
-    unsafe { libc::gettid() }
+/// The number of this thread here. Linux's would be a system call.
+fn number() -> i32 {
+    static LAST: AtomicI32 = AtomicI32::new(0);
+    thread_local!(static NUMBER: Cell<i32> = const { Cell::new(0) });
+    if NUMBER.get() == 0 {
+        NUMBER.set(LAST.fetch_add(1, Ordering::Relaxed) + 1);
+    }
+    NUMBER.get()
 }
 
 fn waiting() -> MutexGuard<'static, Option<HashMap<i32, Waker>>> {
@@ -62,7 +67,7 @@ fn waiting() -> MutexGuard<'static, Option<HashMap<i32, Waker>>> {
 pub(crate) fn asleep(waker: &Waker) {
     waiting()
         .get_or_insert_default()
-        .insert(gettid(), waker.clone());
+        .insert(number(), waker.clone());
     WAITS.set(true);
 }
 
@@ -70,7 +75,7 @@ pub(crate) fn asleep(waker: &Waker) {
 pub(crate) fn awake() -> bool {
     WAITS.set(false);
     if let Some(waiting) = &mut *waiting() {
-        waiting.remove(&gettid());
+        waiting.remove(&number());
     }
     CAME.get() != Came::Nothing
 }
@@ -131,12 +136,12 @@ fn start_waking() -> std::io::Result<()> {
 /// The thread that wakes.
 fn wake(read: i32) {
     stay();
-    let mut tid = [0; 4];
+    let mut number = [0; 4];
     // SAFETY: four bytes, which is what is written at once.
-    while unsafe { libc::read(read, tid.as_mut_ptr().cast(), tid.len()) } == 4 {
+    while unsafe { libc::read(read, number.as_mut_ptr().cast(), number.len()) } == 4 {
         let waker = waiting()
             .as_ref()
-            .and_then(|waiting| waiting.get(&i32::from_ne_bytes(tid)).cloned());
+            .and_then(|waiting| waiting.get(&i32::from_ne_bytes(number)).cloned());
         if let Some(waker) = waker {
             waker.wake();
         }
@@ -214,14 +219,14 @@ fn note(restarts: bool) {
     } else if CAME.get() == Came::Nothing {
         CAME.set(Came::Restarting);
     }
-    let tid = gettid().to_ne_bytes();
+    let number = number().to_ne_bytes();
     // SAFETY: four bytes; a handler may write, and the thread's errno is put back.
     unsafe {
         let errno = *libc::__errno_location();
         libc::write(
             DOORBELL.load(Ordering::Acquire),
-            tid.as_ptr().cast(),
-            tid.len(),
+            number.as_ptr().cast(),
+            number.len(),
         );
         *libc::__errno_location() = errno;
     }

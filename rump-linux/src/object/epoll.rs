@@ -29,6 +29,8 @@ pub(crate) struct Epoll {
     pub(crate) interests: Mutex<Interests>,
     /// Held while the kqueue is told of a change, so that changes come there in their order.
     pub(crate) changing: Mutex<()>,
+    /// Where the kernel puts events, for whoever waits next.
+    pub(crate) room: Mutex<Option<Vec<abi::kevent>>>,
     /// Who is taken from first by the next wait.
     next: Mutex<First>,
 }
@@ -44,6 +46,7 @@ impl Epoll {
             watched: Once::new(),
             interests: Mutex::default(),
             changing: Mutex::default(),
+            room: Mutex::default(),
             next: Mutex::default(),
         })
     }

@@ -10,6 +10,7 @@ use crate::raw::general::{EPOLLET, EPOLLONESHOT, POLLPRI, epoll_event};
 use crate::translate::flags::{ALWAYS, IN, OUT, RDHUP};
 use crate::wait::{Doorbell, Waker};
 use alloc::sync::Arc;
+use alloc::vec;
 use alloc::vec::Vec;
 use rump_abi as abi;
 
@@ -75,8 +76,8 @@ impl Process {
             return Ok(true);
         }
         let mut ready = false;
-        for event in self.active(epoll, BATCH, Some(0))? {
-            if let Some((one, interest, told)) = self.told(epoll, &event)?
+        self.active(epoll, BATCH, Some(0), |event| {
+            if let Some((one, interest, told)) = self.told(epoll, event)?
                 && told & interest.asked() != 0
             {
                 ready = true;
@@ -84,7 +85,8 @@ impl Process {
                     self.again(epoll, &one, event.udata as u64)?;
                 }
             }
-        }
+            Ok(())
+        })?;
         Ok(ready)
     }
 
@@ -144,53 +146,67 @@ impl Process {
         found: &mut Found,
         timeout: Option<u64>,
     ) -> Result<(), Errno> {
-        for event in self.active(epoll, found.room(), timeout)? {
-            let key = event.udata as u64;
-            match key {
-                BELL => epoll.bell.hear(),
-                CALLER => epoll.call(event.ident as i32),
-                _ => {}
+        self.active(epoll, found.room(), timeout, |event| {
+            self.take_kernel(epoll, found, event)
+        })
+    }
+
+    fn take_kernel(
+        &self,
+        epoll: &Epoll,
+        found: &mut Found,
+        event: &abi::kevent,
+    ) -> Result<(), Errno> {
+        let key = event.udata as u64;
+        match key {
+            BELL => epoll.bell.hear(),
+            CALLER => epoll.call(event.ident as i32),
+            _ => {}
+        }
+        let Some((one, interest, told)) = self.told(epoll, event)? else {
+            return Ok(());
+        };
+        let ready = told & interest.asked();
+        if ready == 0 {
+            return Ok(());
+        }
+        if interest.events & EPOLLONESHOT != 0 {
+            let spent = (epoll.interests.lock().get(key))
+                .is_none_or(|kept| core::mem::replace(&mut kept.spent, true));
+            if !spent {
+                found.add(key, ready, interest.data);
+                self.forget(epoll, &one, key);
             }
-            let Some((one, interest, told)) = self.told(epoll, &event)? else {
-                continue;
-            };
-            let ready = told & interest.asked();
-            if ready == 0 {
-                continue;
-            }
-            if interest.events & EPOLLONESHOT != 0 {
-                let spent = (epoll.interests.lock().get(key))
-                    .is_none_or(|kept| core::mem::replace(&mut kept.spent, true));
-                if !spent {
-                    found.add(key, ready, interest.data);
-                    self.forget(epoll, &one, key);
-                }
-                continue;
-            }
-            found.add(key, ready, interest.data);
-            found.stays |= !interest.is_edge();
-            // Its filter says each thing once, as it was not asked for data.
-            if event.filter == abi::EVFILT_READ && interest.events & (IN | EPOLLET) == 0 {
-                self.again(epoll, &one, key)?;
-            }
+            return Ok(());
+        }
+        found.add(key, ready, interest.data);
+        found.stays |= !interest.is_edge();
+        // Its filter says each thing once, as it was not asked for data.
+        if event.filter == abi::EVFILT_READ && interest.events & (IN | EPOLLET) == 0 {
+            self.again(epoll, &one, key)?;
         }
         Ok(())
     }
 
+    /// Waits until something is active in the kqueue, and hands out what it is.
     fn active(
         &self,
         epoll: &Epoll,
         most: usize,
         timeout: Option<u64>,
-    ) -> Result<impl Iterator<Item = abi::kevent> + use<>, Errno> {
-        let mut events = [change(0, 0, 0, 0); BATCH];
-        let room = &mut events[..most.min(BATCH)];
-        let count = match room.len() {
-            // Without room it would not wait, but there is nothing to be had either.
-            0 => 0,
-            _ => self.kernel.kevent(epoll.kq.number, &[], room, timeout)?,
-        };
-        Ok(events.into_iter().take(count))
+        mut each: impl FnMut(&abi::kevent) -> Result<(), Errno>,
+    ) -> Result<(), Errno> {
+        // Without room it would not wait, but there is nothing to be had either.
+        if most == 0 {
+            return Ok(());
+        }
+        let spare = epoll.room.lock().take();
+        let mut room = spare.unwrap_or_else(|| vec![change(0, 0, 0, 0); BATCH]);
+        let most = most.min(BATCH);
+        let count = (self.kernel).kevent(epoll.kq.number, &[], &mut room[..most], timeout)?;
+        room[..count].iter().try_for_each(&mut each)?;
+        *epoll.room.lock() = Some(room);
+        Ok(())
     }
 
     /// Whom an event of the kqueue's is about, and what that is ready for.
