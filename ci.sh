@@ -70,6 +70,9 @@ step_npf() {
 step_faults() {
     RUMP_TEST_LONG=1 cargo test --release --test iface_backends -- faults 2>&1 | tee -a "$log"
 }
+step_random() {
+    RUMP_TEST_LONG=1 cargo test --release --test linux_random -- --nocapture 2>&1 | tee -a "$log"
+}
 
 step_bench() {
     unset RUMP_KERNEL

@@ -2,6 +2,7 @@
 //!
 //! - **Datagrams on a connected socket to somebody else** are refused with `EISCONN`:
 //!   NetBSD's connected sockets send to their peer alone.
+//! - **`connect(2)` of datagrams to port 0** is refused.
 //! - **`connect(2)` of a stream to `AF_UNSPEC`** is refused once it was connected: NetBSD
 //!   cannot use the socket again.
 //! - **`splice(2)`** on descriptors of the kernel answers `EINVAL`, as it does for what
@@ -16,4 +17,22 @@
 //!   that was added last counts.
 //! - **A port that is bound but not listened on** does not refuse connections: NetBSD drops
 //!   what comes for it, and `connect(2)` times out.
+//! - **`FIONREAD` of the end of a pipe that writes** is 0.
+//! - **What comes in for a connection that was closed with data on its way** is answered with
+//!   a reset at the program's next system call.
+//! - **`shutdown(2)` for reading** throws away what was not read yet, and what comes later;
+//!   Linux's can still be read. Of what is not connected it fails and changes nothing, where
+//!   Linux's fails and shows the end all the same.
+//! - **A reset after the other's end** may be no error, or `ECONNRESET`: Linux's shows `POLLERR` and
+//!   `EPIPE` once.
+//! - **`shutdown(2)` of a listener** for reading ends it for good, which shows as something to
+//!   read: `accept(2)` tells `EINVAL`. Linux's shows `POLLHUP`, and may listen again.
+//! - **More than eight bytes written to an event descriptor** are taken, as Linux's did for
+//!   long; newer ones answer `EINVAL`.
+//! - **`IPV6_V6ONLY`** stays off when a socket is bound to an address of IPv6, so that
+//!   datagrams to IPv4 fail with another error.
+//! - **A connection that was reset** refuses options (`ECONNRESET`), has no name of its
+//!   own, and cannot be bound or connected anew.
+//! - **Datagrams to no valid address** fail before the socket gets a port, and not afterwards.
+//! - **A stream that was never connected** is no event of epoll; Linux's shows `POLLHUP`.
 //! - **`signalfd(2)`** and message queues are the host's.

@@ -9,7 +9,12 @@ use crate::wait::Doorbell;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU64, Ordering};
 use spin::{Mutex, MutexGuard, RwLock, RwLockWriteGuard};
+
+/// How long connections that end are left alone, in nanoseconds.
+const LOOK: u64 = 10_000_000;
+const NEVER: u64 = u64::MAX;
 
 /// Who answers for a kind of descriptor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,6 +52,8 @@ pub struct Process {
     keeper: Option<Arc<dyn Keeper>>,
     /// What is closed, and has not arrived yet.
     ending: Mutex<Vec<Arc<Description>>>,
+    /// When to look at these, in nanoseconds of the host's clock.
+    look_at: AtomicU64,
     pub(crate) bells: Mutex<Vec<Arc<Doorbell>>>,
 }
 
@@ -85,6 +92,7 @@ impl Process {
             descriptors: RwLock::default(),
             keeper: None,
             ending: Mutex::default(),
+            look_at: AtomicU64::new(NEVER),
             bells: Mutex::default(),
         }
     }
@@ -120,6 +128,10 @@ impl Process {
     /// # }
     /// ```
     pub fn call(&self, number: u32, arguments: [u64; 6]) -> i64 {
+        let due = self.look_at.load(Ordering::Relaxed);
+        if due != NEVER && self.now() >= due {
+            self.finish();
+        }
         let Some(row) = table::find(number) else {
             return self.host.call(number, arguments);
         };
@@ -155,6 +167,7 @@ impl Process {
             descriptors: RwLock::new(self.descriptors.read().clone()),
             keeper: self.keeper.clone(),
             ending: Mutex::default(),
+            look_at: AtomicU64::new(NEVER),
             bells: Mutex::default(),
         }
     }
@@ -235,6 +248,7 @@ impl Process {
         self.finish();
         if Arc::strong_count(&description) == 1 && description.finish() {
             self.ending.lock().push(description);
+            self.look_again(1);
         }
     }
 
@@ -245,7 +259,14 @@ impl Process {
         ending.retain(|one| one.finish());
         let mut left = self.ending.lock();
         left.append(&mut ending);
+        self.look_again(left.len());
         left.len()
+    }
+
+    /// Connections that end are looked at now and then: what comes in for one breaks it off.
+    fn look_again(&self, left: usize) {
+        let at = if left == 0 { NEVER } else { self.now() + LOOK };
+        self.look_at.store(at, Ordering::Relaxed);
     }
 
     /// The process ends: closes what is open. How many connections are left whose data has

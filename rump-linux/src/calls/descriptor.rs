@@ -143,6 +143,11 @@ pub(crate) fn ioctl(process: &Process, args: &Args) -> Outcome {
             if request == requests::FIONREAD && socket.is_stream() && state.listening {
                 return Err(Errno::EINVAL);
             }
+            if request == requests::FIONREAD && !socket.is_stream() {
+                let length = process.next_message(socket)?;
+                put(&*process.host, args[2], &(length as i32))?;
+                return Ok(0);
+            }
             socket.fd.number
         }
         Object::Pipe(fd) => fd.number,

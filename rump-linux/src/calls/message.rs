@@ -7,7 +7,7 @@ use crate::memory::{Buffers, get, put};
 use crate::object::{Description, Socket};
 use crate::process::Process;
 use crate::raw::{general, lacking, net};
-use crate::translate::address::{LONGEST, to_linux, to_netbsd};
+use crate::translate::address::{LONGEST, to_linux, to_peer};
 use crate::translate::{control, flags};
 use alloc::sync::Arc;
 use alloc::vec;
@@ -120,9 +120,14 @@ impl Process {
         let errno = match errno {
             Errno::ENOTCONN if socket.is_stream() => Errno::EPIPE,
             Errno::ENOTCONN => Errno::EDESTADDRREQ,
-            // NetBSD's queue of an interface is full; Linux's sender would wait.
             other => other,
         };
+        // Linux tells first what ended the connection, and NetBSD that it has ended.
+        let reason = match errno {
+            Errno::EPIPE => self.take_error(socket).unwrap_or(0),
+            _ => 0,
+        };
+        let errno = if reason == 0 { errno } else { Errno(reason) };
         if errno == Errno::EPIPE && flags & net::MSG_NOSIGNAL == 0 {
             self.host.broken_pipe();
         }
@@ -142,7 +147,11 @@ impl Process {
         if socket.is_stream() {
             return Ok(Vec::new());
         }
-        let name = to_netbsd(&name, socket.domain)?;
+        let name = to_peer(&name, socket.domain)?;
+        if name[2..4] == [0, 0] {
+            // No port.
+            return Err(Errno::EINVAL);
+        }
         // NetBSD sends over a connected socket only without an address.
         let mut peer = [0; LONGEST];
         let connected = socket.state.lock().connected;
@@ -165,7 +174,6 @@ impl Process {
         control: usize,
         flags: u32,
     ) -> Result<(Received, Vec<u8>, Vec<u8>), Errno> {
-        let options = flags::receive(flags)?;
         let waits = one.waits() && flags & net::MSG_DONTWAIT == 0;
         let stream = socket.is_stream();
         let (timeout, state) = {
@@ -176,11 +184,15 @@ impl Process {
             return Err(Errno::ENOTCONN);
         }
         let total = buffers.len();
-        let whole = flags & net::MSG_TRUNC != 0 && !stream;
-        let room = if whole {
-            LONGEST_MESSAGE
-        } else {
-            total.min(PIECE)
+        let counts = flags & net::MSG_TRUNC != 0 && !stream;
+        // Linux waits for a byte or a message also when there is no room for any.
+        let whole = counts || (total == 0 && !stream);
+        let looks = total == 0 && stream;
+        let options = flags::receive(if looks { flags | net::MSG_PEEK } else { flags })?;
+        let room = match () {
+            () if whole => LONGEST_MESSAGE,
+            () if looks => 1,
+            () => total.min(PIECE),
         };
         let mut data = vec![0; room as usize];
         let mut name = vec![0; LONGEST];
@@ -188,7 +200,7 @@ impl Process {
         let mut done = 0;
         let mut received = Received::default();
         loop {
-            let wanted = if whole {
+            let wanted = if whole || looks {
                 room
             } else {
                 (total - done).min(PIECE)
@@ -210,7 +222,7 @@ impl Process {
             if !(stream && flags & net::MSG_TRUNC != 0) {
                 buffers.write(&*self.host, done, &data[..copied])?;
             }
-            done += if whole { received.length } else { copied } as u64;
+            done += if counts { received.length } else { copied } as u64;
             let again = flags & net::MSG_WAITALL != 0
                 && flags & (net::MSG_PEEK | net::MSG_DONTWAIT) == 0
                 && one.waits();
@@ -218,13 +230,31 @@ impl Process {
                 break;
             }
         }
-        if whole && done > total {
+        if whole && received.length as u64 > total {
             received.flags |= rump_abi::MSG_TRUNC;
         }
         received.length = done as usize;
         name.truncate(if stream { 0 } else { received.name });
         messages.truncate(received.control);
         Ok((received, name, messages))
+    }
+
+    /// The length of the message that is received next, 0 where none is there (`FIONREAD`):
+    /// NetBSD counts all of them, with their addresses.
+    pub(crate) fn next_message(&self, socket: &Socket) -> Result<usize, Errno> {
+        let room = Room {
+            data: &mut vec![0; LONGEST_MESSAGE as usize],
+            name: &mut [0; LONGEST],
+            control: &mut [],
+        };
+        let looked = self
+            .kernel
+            .recvmsg(socket.fd.number, room, rump_abi::MSG_PEEK);
+        match looked.map_err(Errno::from) {
+            Ok(found) => Ok(found.length),
+            Err(Errno::EAGAIN) => Ok(0),
+            Err(errno) => Err(errno),
+        }
     }
 
     fn send_message(&self, fd: u64, at: u64, flags: u32) -> Outcome {
@@ -300,7 +330,11 @@ pub(crate) fn sendto(process: &Process, args: &Args) -> Outcome {
     let one = process.find(args[0])?;
     let socket = one.socket().ok_or(Errno::ENOTSOCK)?;
     let buffers = Buffers::one(args[1], args[2])?;
-    let name = process.destination(socket, (args[4], args[5] as u32))?;
+    let (address, length) = (args[4], args[5] as u32);
+    if address != 0 && length == 0 && !socket.is_stream() {
+        return Err(Errno::EINVAL);
+    }
+    let name = process.destination(socket, (address, length))?;
     process.send(&one, socket, &buffers, &name, &[], args[3] as u32)
 }
 

@@ -69,8 +69,9 @@ impl Process {
                 let ready = if writes {
                     bits(false, found & abi::POLLOUT != 0) | if hung_up { POLLERR } else { 0 }
                 } else {
-                    bits(found & abi::POLLIN != 0 && !hung_up, false)
-                        | if hung_up { POLLHUP } else { 0 }
+                    // The end is something to read in NetBSD, too.
+                    let read = found & abi::POLLIN != 0 && (!hung_up || fd.has(abi::FIONREAD));
+                    bits(read, false) | if hung_up { POLLHUP } else { 0 }
                 };
                 (ready, 0)
             }

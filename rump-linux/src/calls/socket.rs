@@ -7,7 +7,7 @@ use crate::object::{Description, KernelFd, Object, Socket, State};
 use crate::process::{Process, Side};
 use crate::raw::general::{__NR_socket, O_CLOEXEC, O_NONBLOCK, O_RDWR};
 use crate::raw::net::{self, AF_INET, AF_INET6, SOCK_DGRAM, SOCK_RAW, SOCK_STREAM};
-use crate::translate::address::{LONGEST, family, to_netbsd};
+use crate::translate::address::{LONGEST, family, to_netbsd, to_peer};
 use alloc::sync::Arc;
 use rump_abi as abi;
 use spin::Mutex;
@@ -161,8 +161,8 @@ pub(crate) fn connect(process: &Process, args: &Args) -> Outcome {
         // Linux does not look at the address then.
         return Err(Errno::EISCONN);
     }
-    let name = to_netbsd(&name, socket.domain)?;
     if !socket.is_stream() {
+        let name = to_peer(&name, socket.domain)?;
         process.kernel.connect(socket.fd.number, &name)?;
         socket.state.lock().connected = true;
         return Ok(0);
@@ -179,6 +179,7 @@ pub(crate) fn connect(process: &Process, args: &Args) -> Outcome {
             Some(result) => result,
         };
     }
+    let name = to_netbsd(&name, socket.domain)?;
     match process
         .kernel
         .connect(socket.fd.number, &name)
@@ -285,8 +286,21 @@ pub(crate) fn shutdown(process: &Process, args: &Args) -> Outcome {
     if !state.connected && !state.listening {
         return Err(Errno::ENOTCONN);
     }
-    // The three ways have the same numbers in both.
-    process.kernel.shutdown(socket.fd.number, how)?;
+    // The three ways have the same numbers in both. NetBSD's second end of writing ends the
+    // reading, too.
+    let kernel = &process.kernel;
+    match how {
+        abi::SHUT_WR if state.shut_for_writing => {
+            kernel.getpeername(socket.fd.number, &mut [0; LONGEST])?;
+        }
+        abi::SHUT_RDWR if state.shut_for_writing => {
+            kernel.shutdown(socket.fd.number, abi::SHUT_RD)?;
+        }
+        _ => kernel.shutdown(socket.fd.number, how)?,
+    }
+    let mut state = socket.state.lock();
+    state.shut_for_writing |= socket.is_stream() && how != abi::SHUT_RD;
+    state.connecting = false;
     Ok(0)
 }
 

@@ -33,6 +33,13 @@ impl KernelFd {
             number,
         }
     }
+
+    /// Whether there are bytes, of those that a request counts.
+    pub(crate) fn has(&self, request: u64) -> bool {
+        let mut count = [0; 4];
+        let asked = self.kernel.ioctl(self.number, request, &mut count);
+        asked.is_ok() && i32::from_ne_bytes(count) > 0
+    }
 }
 
 impl Drop for KernelFd {

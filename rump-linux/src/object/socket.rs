@@ -23,6 +23,8 @@ pub(crate) struct State {
     pub(crate) connected: bool,
     /// The result of a `connect(2)` that did not wait was not told yet.
     pub(crate) connecting: bool,
+    /// The stream's `shutdown(2)` for writing was called.
+    pub(crate) shut_for_writing: bool,
     /// `SO_RCVTIMEO` and `SO_SNDTIMEO` in nanoseconds.
     pub(crate) receive_timeout: Option<u64>,
     pub(crate) send_timeout: Option<u64>,
@@ -45,11 +47,15 @@ impl Socket {
             // It is to be broken off.
             return false;
         }
-        let mut count = [0; 4];
-        let asked = kernel.ioctl(self.fd.number, abi::FIONWRITE, &mut count);
-        let waits = asked.is_ok() && i32::from_ne_bytes(count) > 0;
+        if self.fd.has(abi::FIONREAD) {
+            // As Linux does where the program leaves something unread. An error is that of a
+            // connection that is over already.
+            let at_once = [1, 0, 0, 0, 0, 0, 0, 0];
+            let _ = kernel.setsockopt(self.fd.number, abi::SOL_SOCKET, abi::SO_LINGER, &at_once);
+            return false;
+        }
         // Again and again, which changes nothing; a connection that is over says so.
-        waits && kernel.shutdown(self.fd.number, abi::SHUT_WR).is_ok()
+        self.fd.has(abi::FIONWRITE) && kernel.shutdown(self.fd.number, abi::SHUT_WR).is_ok()
     }
 
     pub(crate) fn is_stream(&self) -> bool {

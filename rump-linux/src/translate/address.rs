@@ -43,6 +43,20 @@ pub(crate) fn to_netbsd(address: &[u8], domain: u32) -> Result<Vec<u8>, Errno> {
     Ok(bytes)
 }
 
+/// Where a datagram socket of this family sends to: one of IPv6's to addresses of IPv4, too.
+pub(crate) fn to_peer(address: &[u8], domain: u32) -> Result<Vec<u8>, Errno> {
+    if domain != net::AF_INET6 || family(address)? != net::AF_INET {
+        return to_netbsd(address, domain);
+    }
+    let v4 = to_netbsd(address, net::AF_INET)?;
+    let mut mapped = [0; V6];
+    mapped[..2].copy_from_slice(&[V6 as u8, abi::AF_INET6 as u8]);
+    mapped[2..4].copy_from_slice(&v4[2..4]);
+    mapped[18..20].fill(0xff);
+    mapped[20..24].copy_from_slice(&v4[4..8]);
+    Ok(mapped.to_vec())
+}
+
 /// An address of the kernel's; empty if it is none of these families.
 pub(crate) fn to_linux(address: &[u8]) -> Vec<u8> {
     let (length, family) = match address.get(1).map(|family| i32::from(*family)) {
@@ -66,6 +80,9 @@ mod tests {
         let netbsd = to_netbsd(&v4, net::AF_INET).unwrap();
         assert_eq!((&netbsd[..4], netbsd.len()), (&[16, 2, 0, 80][..], 16));
         assert_eq!(to_linux(&netbsd), v4);
+        let mapped = to_peer(&v4, net::AF_INET6).unwrap();
+        assert_eq!(mapped[..8], [28, 24, 0, 80, 0, 0, 0, 0]);
+        assert_eq!(mapped[16..24], [0, 0, 0xff, 0xff, 127, 0, 0, 1]);
         let mut v6 = [0; 28];
         v6[0] = 10;
         v6[27] = 3;

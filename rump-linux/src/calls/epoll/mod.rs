@@ -17,8 +17,8 @@ use crate::memory::get;
 use crate::object::{Description, Epoll, Interest, Object};
 use crate::process::Process;
 use crate::raw::general::{
-    EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, EPOLLET, EPOLLEXCLUSIVE, O_CLOEXEC, O_RDWR,
-    epoll_event,
+    EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, EPOLLET, EPOLLEXCLUSIVE, O_ACCMODE, O_CLOEXEC,
+    O_RDONLY, O_RDWR, epoll_event,
 };
 use crate::translate::flags::{IN, OUT};
 use crate::wait::Waker;
@@ -139,7 +139,9 @@ impl Process {
         }
         for change in changes {
             let made = make(core::slice::from_ref(change));
-            if change.flags & abi::EV_ADD != 0 {
+            // A pipe that nobody reads cannot be waited for; its end shows in the other filter.
+            let ended = change.filter == abi::EVFILT_WRITE && made == Err(Errno::EBADF);
+            if change.flags & abi::EV_ADD != 0 && !ended {
                 made?;
             }
         }
@@ -185,11 +187,11 @@ fn filters(
     };
     let (reads, writes) = (events & IN != 0, events & OUT != 0);
     let (read, write) = match &one.object {
-        Object::Pipe(_) => (reads.then_some(edge), writes.then_some(edge)),
         // An end shows as something to read; who asked for nothing else must not be woken
         // by data again and again.
-        Object::Socket(_) => {
+        Object::Socket(_) | Object::Pipe(_) => {
             let ends = if reads { edge } else { abi::EV_CLEAR };
+            let writes = writes && one.flags() & O_ACCMODE != O_RDONLY;
             (Some(ends), writes.then_some(edge))
         }
         // It is asked when it was active; this wakes.
