@@ -5,6 +5,7 @@
 #   fmt clippy nostd test npf loom doc        the default suite, in this order
 #   trees                                     everything on real NetBSD; RUMP_TEST_TREES=a:b
 #   shmif                                     against upstream's shmif(4); NETBSD_SRC
+#   random                                    ten minutes of system calls at random
 #   faults                                    a minute of transfers over bad links
 #   bench [PATTERN]                           benchmarks; adds to target/ratios.jsonl
 #   figures                                   table and plot of the README from that file

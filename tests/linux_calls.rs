@@ -25,6 +25,13 @@ fn main() {
     for (name, scenario) in SCENARIOS.iter().chain(epoll::SCENARIOS) {
         trials.push(common::kernel_trial(*name, move || same(*scenario)));
     }
+    trials.push(common::trial_if(
+        rump::kernel::available() && common::kernel_name() == "NetBSD",
+        "netbsd",
+        "rump-lite has no TCP_INFO",
+        "tcp_info",
+        || same(scenarios::tcp_info),
+    ));
     // Both systems number descriptors from one space, and some tests choose numbers.
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);

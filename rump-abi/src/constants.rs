@@ -94,6 +94,7 @@ constants! {
         TCP_KEEPINTVL: c_int = 5;
         TCP_KEEPCNT: c_int = 6;
         TCP_KEEPINIT: c_int = 7;
+        TCP_INFO: c_int = 9;
     }
     "net/if.h" {
         IFNAMSIZ: usize = 16;

@@ -1,6 +1,7 @@
 //! Who answers a call: the kernel, or Linux.
 #![allow(unsafe_code)]
 
+use crate::dispatch::Passing;
 use crate::inside::{Inside, is_inside};
 use crate::{child, kernel, owned, signals};
 use rump_linux::raw::errno::EINTR;
@@ -79,6 +80,7 @@ fn kernels(number: u32, arguments: [u64; 6]) -> i64 {
 
 /// Makes a system call of Linux's: its result, or a negative errno.
 pub(crate) fn linuxs(number: u32, [a, b, c, d, e, f]: [u64; 6]) -> i64 {
+    let _passing = Passing::begin();
     let result;
     // SAFETY: the program asked for this call; Linux keeps all registers but these.
     unsafe {

@@ -33,5 +33,6 @@ impl Inside {
 impl Drop for Inside {
     fn drop(&mut self) {
         INSIDE.set(false);
+        crate::dispatch::again();
     }
 }

@@ -7,8 +7,10 @@
 //! `RUMP_RUN_SETUP` describes ([`rump_run::Setup`]).
 //!
 //! # What it cannot do
-//! - **Static programs**, and those that make system calls by instructions of their own, go past it.
-//!   So do the C library's own: names are resolved on the host's network.
+//! - **Static programs** go past it. So do the C library's own calls: names are resolved on the
+//!   host's network. Calls that a program makes by instructions of its own do not (`dispatch`), but
+//!   after one that makes a thread or a process, or ends a handler, those of that thread do until
+//!   its next call of a function about a socket.
 //! - A child of **`fork(2)`** has no kernel: calls about its parent's sockets fail with `EIO`.
 //!   It can close them, and put descriptors of its own in their place.
 //! - Programs that are executed afterwards boot a kernel of their own, for which the interface
@@ -23,6 +25,7 @@
 
 mod answer;
 mod child;
+mod dispatch;
 mod fork;
 mod guarded;
 mod host;

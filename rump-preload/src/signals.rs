@@ -6,11 +6,12 @@
 //! be woken by a handler of its own, as that makes calls of the kernel; another does it.
 #![allow(unsafe_code)]
 
+use crate::dispatch;
 use crate::guarded;
 use crate::inside::stay;
 use crate::next::Next;
-use libc::{SA_RESETHAND, SA_RESTART, SA_SIGINFO, SIG_DFL, SIG_IGN, SIGBUS, SIGSEGV};
-use libc::{c_int, c_void, sigaction as Action, siginfo_t, ucontext_t};
+use libc::{SA_RESETHAND, SA_RESTART, SA_SIGINFO, SIG_DFL, SIG_IGN, SIGBUS, SIGSEGV, SIGSYS};
+use libc::{c_int, c_void, sigaction as Action, siginfo_t, sigset_t, ucontext_t};
 use rump_linux::wait::Waker;
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -171,6 +172,16 @@ fn keep(signal: c_int, action: &Action) {
     }
 }
 
+/// Begins to look after calls that Linux hands over.
+pub(crate) fn start_dispatching() {
+    // SAFETY: numbers and an optional function.
+    let mut ours: Action = unsafe { MaybeUninit::zeroed().assume_init() };
+    ours.sa_sigaction = handler as *const () as usize;
+    // On the thread's stack, as a call of a function would be; in it, others may come.
+    ours.sa_flags = SA_SIGINFO | libc::SA_NODEFER;
+    keep(SIGSYS, &set(SIGSYS, &ours));
+}
+
 extern "C" fn handler(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
     let faults = signal == SIGSEGV || signal == SIGBUS;
     if faults {
@@ -182,9 +193,22 @@ extern "C" fn handler(signal: c_int, info: *mut siginfo_t, context: *mut c_void)
             return;
         }
     }
+    if signal == SIGSYS {
+        // SAFETY: what Linux gives a handler with `SA_SIGINFO`.
+        let (info, context) = unsafe { (&*info, &mut *context.cast::<ucontext_t>()) };
+        if dispatch::answer(info, context) {
+            return;
+        }
+    }
     let Some(action) = kept(signal) else { return };
     match action.sa_sigaction {
         SIG_IGN if !faults => return,
+        SIG_DFL if signal == SIGSYS => {
+            set(signal, action);
+            // SAFETY: a number; it ends the process as it would have.
+            unsafe { libc::raise(signal) };
+            return;
+        }
         SIG_DFL | SIG_IGN => {
             // As it would have been: the instruction faults once more.
             set(signal, action);
@@ -243,21 +267,24 @@ pub unsafe extern "C" fn sigaction(signal: c_int, new: *const Action, old: *mut 
     let wanted = unsafe { new.as_ref() };
     let faults = signal == SIGSEGV || signal == SIGBUS;
     let installed = DOORBELL.load(Ordering::Acquire) >= 0;
+    let stays = faults && installed || signal == SIGSYS && dispatch::is_on();
     let before = kept(signal);
     let handled = wanted.is_some_and(|new| ![SIG_DFL, SIG_IGN].contains(&new.sa_sigaction));
     let told = match wanted {
-        // The fault handler stays.
-        Some(_) if faults && installed => None,
+        // This library's handler stays.
+        Some(_) if stays => None,
         Some(new) if handled && !faults => {
             let mut action = *new;
             action.sa_sigaction = handler as *const () as usize;
             action.sa_flags |= SA_SIGINFO;
+            // SAFETY: a set that lives.
+            unsafe { libc::sigdelset(&raw mut action.sa_mask, SIGSYS) };
             Some(action)
         }
         Some(new) => Some(*new),
         None => None,
     };
-    if let Some(new) = wanted.filter(|_| handled || faults && installed) {
+    if let Some(new) = wanted.filter(|_| handled || stays) {
         // First, as the signal may come at once.
         keep(signal, new);
     }
@@ -296,4 +323,60 @@ pub unsafe extern "C" fn signal(number: c_int, handler: usize) -> usize {
     } else {
         libc::SIG_ERR
     }
+}
+
+type Mask = unsafe extern "C" fn(c_int, *const sigset_t, *mut sigset_t) -> c_int;
+
+// SAFETY: their types.
+static PROCESS_MASK: Next<Mask> = unsafe { Next::new(c"sigprocmask") };
+// SAFETY: as above.
+static THREAD_MASK: Next<Mask> = unsafe { Next::new(c"pthread_sigmask") };
+
+/// A set without `SIGSYS`, which would end the process if it was blocked.
+fn unblocked(set: *const sigset_t) -> Option<sigset_t> {
+    // SAFETY: null, or the caller's.
+    let mut set = *unsafe { set.as_ref() }?;
+    if dispatch::is_on() {
+        // SAFETY: a set that lives.
+        unsafe { libc::sigdelset(&raw mut set, SIGSYS) };
+    }
+    Some(set)
+}
+
+/// sigprocmask(2)
+///
+/// # Safety
+/// As the C library's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sigprocmask(
+    how: c_int,
+    set: *const sigset_t,
+    old: *mut sigset_t,
+) -> c_int {
+    let Some(real) = PROCESS_MASK.get() else {
+        return -1;
+    };
+    let set = unblocked(set);
+    let set = set.as_ref().map_or(null(), |set| &raw const *set);
+    // SAFETY: null, or what lives here and the caller's.
+    unsafe { real(how, set, old) }
+}
+
+/// pthread_sigmask(3)
+///
+/// # Safety
+/// As the C library's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pthread_sigmask(
+    how: c_int,
+    set: *const sigset_t,
+    old: *mut sigset_t,
+) -> c_int {
+    let Some(real) = THREAD_MASK.get() else {
+        return libc::EINVAL;
+    };
+    let set = unblocked(set);
+    let set = set.as_ref().map_or(null(), |set| &raw const *set);
+    // SAFETY: null, or what lives here and the caller's.
+    unsafe { real(how, set, old) }
 }

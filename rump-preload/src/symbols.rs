@@ -249,18 +249,20 @@ pub unsafe extern "C" fn syscall(
     e: u64,
     f: u64,
 ) -> i64 {
-    let number = number as u32;
-    let arguments = [a, b, c, d, e, f];
+    returned(call(number as u32, [a, b, c, d, e, f]))
+}
+
+/// Any system call: its result, or a negative errno.
+pub(crate) fn call(number: u32, arguments: [u64; 6]) -> i64 {
     // The kernel's host sleeps and wakes by it.
     if number == __NR_futex {
-        return returned(linuxs(number, arguments));
+        return linuxs(number, arguments);
     }
-    let result = match table::find(number) {
+    match table::find(number) {
         None => linuxs(number, arguments),
         Some(row) if row.descriptor.is_some() => about_descriptor(number, arguments),
         Some(_) if number == __NR_socket => makes_socket(number, arguments),
         Some(_) if MAKERS.contains(&number) => makes(number, arguments),
         Some(_) => about_some(number, arguments),
-    };
-    returned(result)
+    }
 }

@@ -1,6 +1,7 @@
-//! Threads that the kernel makes are not the program's.
+//! Threads that the kernel makes are not the program's, whose own calls are handed over.
 #![allow(unsafe_code)]
 
+use crate::dispatch;
 use crate::inside::{is_inside, stay};
 use crate::next::Next;
 use libc::{c_int, c_void, pthread_attr_t, pthread_t};
@@ -14,7 +15,7 @@ type Create =
 // SAFETY: its type.
 static CREATE: Next<Create> = unsafe { Next::new(c"pthread_create") };
 
-/// What a thread of the kernel's begins with.
+/// What a thread begins with.
 struct Begin {
     start: Start,
     argument: *mut c_void,
@@ -60,6 +61,14 @@ extern "C" fn begin(begin: *mut c_void) -> *mut c_void {
     (begin.start)(begin.argument)
 }
 
+extern "C" fn begin_armed(begin: *mut c_void) -> *mut c_void {
+    // SAFETY: as above.
+    let begin = unsafe { Box::from_raw(begin.cast::<Begin>()) };
+    dispatch::arm();
+    let Begin { start, argument } = *begin;
+    start(argument)
+}
+
 /// pthread_create(3)
 ///
 /// # Safety
@@ -74,11 +83,13 @@ pub unsafe extern "C" fn pthread_create(
     let Some(create) = CREATE.get() else {
         return libc::EAGAIN;
     };
-    if !is_inside() {
+    let is_ours = is_inside();
+    if !is_ours && !dispatch::is_on() {
         // SAFETY: handed on.
         return unsafe { create(thread, attributes, start, argument) };
     }
-    let signals = Blocked::all();
+    let signals = is_ours.then(Blocked::all);
+    let begin = if is_ours { begin } else { begin_armed };
     let first = Box::into_raw(Box::new(Begin { start, argument }));
     // SAFETY: the caller's, and what the new thread begins with.
     let result = unsafe { create(thread, attributes, begin, first.cast()) };

@@ -428,6 +428,47 @@ fn get_options(s: &System) -> Vec<i64> {
     seen
 }
 
+/// States, and what was agreed on, from the beginning of a connection to its end.
+pub fn tcp_info(s: &System) -> Vec<i64> {
+    let mut seen = Vec::new();
+    let mut look = |fd| {
+        let (mut info, mut length) = ([0xffu8; 104], 104i32);
+        let arguments = [
+            fd,
+            net::SOL_TCP.into(),
+            net::TCP_INFO.into(),
+            at(&mut info),
+            at(&mut length),
+        ];
+        let result = s.call(__NR_getsockopt, arguments);
+        let largest = u32::from_ne_bytes(info[16..20].try_into().unwrap());
+        let [state, _, _, _, _, options, ..] = info;
+        seen.extend([result, length.into(), state.into()]);
+        // NetBSD does not tell the side that accepted of SACK.
+        let agreed = net::TCPI_OPT_TIMESTAMPS | net::TCPI_OPT_WSCALE;
+        seen.push(if state == 1 {
+            (u32::from(options) & agreed).into()
+        } else {
+            0
+        });
+        seen.push(i64::from(state == 1 && largest > 500));
+    };
+    let fresh = s.socket(false, STREAM);
+    look(fresh);
+    let [listener, client, server] = s.pair();
+    look(listener);
+    look(client);
+    look(server);
+    s.call(__NR_shutdown, [client, 1]);
+    s.poll(server, POLLIN, 1000);
+    look(server);
+    s.call(__NR_shutdown, [server, 1]);
+    s.poll(client, POLLIN, 1000);
+    look(server);
+    s.close_all(&[fresh, listener, client, server]);
+    seen
+}
+
 fn receive_from(s: &System) -> Vec<i64> {
     let (from, to) = (
         s.socket(false, DATAGRAM),

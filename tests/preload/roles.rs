@@ -9,7 +9,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::ptr::null_mut;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicIsize, Ordering};
 use std::thread;
 
 /// Each is a test, and a process.
@@ -20,6 +20,7 @@ pub const ROLES: &[(&str, fn())] = &[
     ("a_program_is_executed", executes),
     ("streams_of_the_c_library", streams),
     ("pages_that_cannot_be_written", read_only),
+    ("calls_by_instruction", instructions),
 ];
 
 fn pair() -> (TcpStream, TcpStream) {
@@ -185,4 +186,111 @@ fn read_only() {
     // What the kernel took and could not give is lost, as with any kernel.
     other.write_all(b"more").unwrap();
     let _ = recv(one.as_raw_fd(), &mut text, MsgFlags::empty());
+}
+
+/// A system call by an instruction of this program's own.
+fn instruction<const N: usize>(number: libc::c_long, arguments: [usize; N]) -> isize {
+    let mut all = [0; 6];
+    all[..N].copy_from_slice(&arguments);
+    let result;
+    // SAFETY: the arguments are those of the callers below, which hand over what lives.
+    unsafe {
+        std::arch::asm!(
+            "syscall",
+            inlateout("rax") number as isize => result,
+            in("rdi") all[0],
+            in("rsi") all[1],
+            in("rdx") all[2],
+            in("r10") all[3],
+            in("r8") all[4],
+            in("r9") all[5],
+            lateout("rcx") _,
+            lateout("r11") _,
+        );
+    }
+    result
+}
+
+/// A program that does without the C library's functions, in several threads, with signals
+/// blocked, and in a handler.
+fn instructions() {
+    let socket = || {
+        let kind = [libc::AF_INET, libc::SOCK_STREAM, 0].map(|number| number as usize);
+        let fd = instruction(libc::SYS_socket, kind);
+        assert!(fd >= 0, "socket: {fd}");
+        fd as usize
+    };
+    // A listener that std can connect to is the kernel's, as std's sockets are.
+    let listener = socket();
+    assert_eq!(instruction(libc::SYS_listen, [listener, 4]), 0);
+    let (mut name, mut length) = ([0u8; 16], 16u32);
+    let arguments = [
+        listener,
+        (&raw mut name) as usize,
+        (&raw mut length) as usize,
+    ];
+    assert_eq!(instruction(libc::SYS_getsockname, arguments), 0);
+    let port = u16::from_be_bytes([name[2], name[3]]);
+    let mut one = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let other = instruction(libc::SYS_accept4, [listener, 0, 0, 0]) as usize;
+
+    let talk = |one: &mut TcpStream, byte: u8| {
+        let mut data = [byte; 5];
+        let arguments = [other, (&raw mut data) as usize, data.len()];
+        assert_eq!(instruction(libc::SYS_write, arguments), 5);
+        let mut got = [0; 5];
+        one.read_exact(&mut got).unwrap();
+        assert_eq!(got, [byte; 5]);
+        one.write_all(&[byte + 1; 5]).unwrap();
+        assert_eq!(instruction(libc::SYS_read, arguments), 5);
+        assert_eq!(data, [byte + 1; 5]);
+    };
+    talk(&mut one, 1);
+    thread::scope(|scope| scope.spawn(|| talk(&mut one, 2)).join().unwrap());
+
+    // Linux's own are Linux's, and what a call sets stays.
+    let mut ends = [0i32; 2];
+    assert_eq!(
+        instruction(libc::SYS_pipe2, [(&raw mut ends) as usize, 0]),
+        0
+    );
+    assert_eq!(
+        instruction(
+            libc::SYS_write,
+            [ends[1] as usize, c"x".as_ptr() as usize, 1]
+        ),
+        1
+    );
+    assert_eq!(
+        instruction(libc::SYS_getpid, []),
+        std::process::id() as isize
+    );
+    assert_eq!(
+        instruction(libc::SYS_close, [9999]),
+        -(libc::EBADF as isize)
+    );
+    let (all, mut now) = (u64::MAX, 0u64);
+    let block = [libc::SIG_SETMASK as usize, (&raw const all) as usize, 0, 8];
+    assert_eq!(instruction(libc::SYS_rt_sigprocmask, block), 0);
+    let ask = [libc::SIG_SETMASK as usize, 0, (&raw mut now) as usize, 8];
+    assert_eq!(instruction(libc::SYS_rt_sigprocmask, ask), 0);
+    assert_ne!(now & (1 << (libc::SIGUSR1 - 1)), 0);
+    talk(&mut one, 3);
+    let none = 0u64;
+    let unblock = [libc::SIG_SETMASK as usize, (&raw const none) as usize, 0, 8];
+    assert_eq!(instruction(libc::SYS_rt_sigprocmask, unblock), 0);
+
+    static IN_HANDLER: AtomicIsize = AtomicIsize::new(0);
+    extern "C" fn handler(_: i32) {
+        IN_HANDLER.store(instruction(libc::SYS_getppid, []), Ordering::Relaxed);
+    }
+    // SAFETY: a handler that makes a system call only.
+    unsafe {
+        libc::signal(libc::SIGUSR1, handler as *const () as usize);
+        libc::raise(libc::SIGUSR1);
+    }
+    assert!(IN_HANDLER.load(Ordering::Relaxed) > 0);
+    talk(&mut one, 4);
+    assert_eq!(instruction(libc::SYS_close, [other]), 0);
+    assert_eq!(one.read(&mut [0]).unwrap(), 0);
 }

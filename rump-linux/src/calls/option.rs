@@ -7,6 +7,7 @@ use crate::object::Socket;
 use crate::process::Process;
 use crate::raw::{general, net};
 use crate::translate::options::{How, Own, find};
+use crate::translate::tcp_info;
 use alloc::vec;
 use alloc::vec::Vec;
 use rump_abi as abi;
@@ -213,6 +214,17 @@ pub(crate) fn getsockopt(process: &Process, args: &Args) -> Outcome {
                 let mut name = CONGESTION.to_vec();
                 name.resize(16, 0);
                 name
+            }
+            Own::Connection => {
+                let mut told = [0; tcp_info::NETBSD];
+                let (level, name) = (abi::IPPROTO_TCP, abi::TCP_INFO);
+                let fd = socket.fd.number;
+                match process.kernel.getsockopt(fd, level, name, &mut told) {
+                    // There was one.
+                    Err(Failure(abi::ECONNRESET)) => {}
+                    asked => drop(asked?),
+                }
+                tcp_info::to_linux(&told).to_vec()
             }
         },
     };

@@ -4,3 +4,4 @@ pub(crate) mod address;
 pub(crate) mod control;
 pub(crate) mod flags;
 pub(crate) mod options;
+pub(crate) mod tcp_info;

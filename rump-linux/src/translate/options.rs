@@ -37,6 +37,8 @@ pub(crate) enum Own {
     ReceiveTimeout,
     SendTimeout,
     Congestion,
+    /// `TCP_INFO`
+    Connection,
 }
 
 use How::{Bool, Byte, Group, Int, Kept, Same, Size, Told};
@@ -229,6 +231,7 @@ pub(crate) const OPTIONS: &[(u32, u32, How)] = &[
     (TCP, linux::TCP_FASTOPEN, Kept(0)),
     (TCP, linux::TCP_SYNCNT, Kept(6)),
     (TCP, linux::TCP_CONGESTION, How::Own(Own::Congestion)),
+    (TCP, linux::TCP_INFO, How::Own(Own::Connection)),
 ];
 
 /// What becomes of an option.
