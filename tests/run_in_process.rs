@@ -37,6 +37,7 @@ fn main() {
             python_trial("in_process::a_child_is_told", a_child_is_told),
             python_trial("in_process::a_wrong_setup_is_told", a_wrong_setup_is_told),
             static_programs(),
+            runner::trial("in_process::functions_only", functions_only),
             runner::trial("in_process::nothing_boots_for_nothing", boots_nothing),
         ]
     });
@@ -83,6 +84,17 @@ print(one.recv(1))
     assert_eq!(told.output, "5\nb'x'\n", "{told:?}");
     let reason = "a child cannot use its parent's sockets with --in-process";
     assert_eq!(told.errors.matches(reason).count(), 1, "{told:?}");
+    Ok(())
+}
+
+/// Then the sockets that instructions make are Linux's, and the functions' are not.
+fn functions_only() -> Outcome {
+    let told = Runner::new()
+        .more("--functions-only")
+        .role("calls_by_instruction")
+        .output()?;
+    assert_ne!(told.status, 0, "{told:?}");
+    assert!(told.errors.contains("ConnectionRefused"), "{told:?}");
     Ok(())
 }
 

@@ -15,4 +15,4 @@
 
 mod setup;
 
-pub use setup::{Route, Running, Setup, VARIABLE};
+pub use setup::{FUNCTIONS_ONLY, Route, Running, Setup, VARIABLE};

@@ -13,6 +13,10 @@ use std::str::FromStr;
 /// The variable of the environment that a [`Setup`] is handed on in.
 pub const VARIABLE: &str = "RUMP_RUN_SETUP";
 
+/// The variable of the environment that, if it is there, leaves system calls by a program's own
+/// instructions to Linux where the kernel is to live in the program.
+pub const FUNCTIONS_ONLY: &str = "RUMP_RUN_FUNCTIONS_ONLY";
+
 /// Where the kernel's interface goes to, and what it is called there; or where the kernel is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[cfg_attr(feature = "clap", derive(clap::Args))]

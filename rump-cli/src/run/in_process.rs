@@ -35,7 +35,11 @@ pub fn run(arguments: &Arguments) -> Result<Infallible, Box<dyn Error>> {
         // The program may be elsewhere by the time that it needs it.
         setup.kernel = Some(std::path::absolute(&place.0)?);
     }
-    let error = Command::new(program)
+    let mut command = Command::new(program);
+    if arguments.functions_only {
+        command.env(rump_run::FUNCTIONS_ONLY, "1");
+    }
+    let error = command
         .args(rest)
         .env("LD_PRELOAD", preloaded)
         .env(rump_run::VARIABLE, setup.to_variable())
