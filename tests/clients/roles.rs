@@ -478,6 +478,8 @@ fn closes() {
 fn datagrams() {
     let [one, other] = [(); 2].map(|()| UdpSocket::bind("127.0.0.1:0").unwrap());
     let [from, to] = [&one, &other].map(|socket| socket.local_addr().unwrap());
+    let mode = nix::sys::stat::fstat(&one).unwrap().st_mode;
+    assert_eq!(mode & libc::S_IFMT, libc::S_IFSOCK);
     let read = PollFlags::POLLIN;
     for length in [0, 1, 1000, 9000] {
         assert!(ready(&other, read, 0).is_empty());

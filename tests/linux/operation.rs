@@ -69,6 +69,7 @@ fn option() -> impl Strategy<Value = (u32, u32)> {
         (net::SOL_SOCKET, net::SO_DOMAIN),
         (net::SOL_SOCKET, net::SO_PROTOCOL),
         (net::IPPROTO_TCP as u32, net::TCP_NODELAY),
+        (net::SOL_IP, net::IP_TTL),
         (net::SOL_SOCKET, 9999),
     ])
 }

@@ -16,6 +16,8 @@ use rump_abi as abi;
 const LONGEST: usize = 256;
 /// Linux's smallest buffers (`SOCK_MIN_SNDBUF` and `SOCK_MIN_RCVBUF`, halved as it doubles).
 const SMALLEST_BUFFER: i32 = 2304;
+/// `net.ipv4.ip_default_ttl`
+const DEFAULT_TTL: i32 = 64;
 /// What the stack's congestion control is called.
 const CONGESTION: &[u8] = b"reno\0";
 
@@ -38,6 +40,7 @@ fn lookup(socket: &Socket, level: u32, name: u32, misfit: Errno) -> Result<How, 
     // NetBSD has IPv4's options on IPv4's sockets only; they are kept for the others.
     let foreign = level == net::SOL_IP && socket.domain == net::AF_INET6;
     Ok(match how {
+        How::Int(..) if foreign && name == net::IP_TTL => How::Kept(DEFAULT_TTL),
         How::Int(..) | How::Bool(..) | How::Byte(..) if foreign => How::Kept(0),
         other => other,
     })
@@ -53,7 +56,7 @@ pub(crate) fn setsockopt(process: &Process, args: &Args) -> Outcome {
     process.host.read(args[3], &mut value)?;
     let int = || {
         let bytes = value.first_chunk().ok_or(Errno::EINVAL)?;
-        Ok::<_, Errno>(i32::from_ne_bytes(*bytes))
+        checked(level, name, i32::from_ne_bytes(*bytes))
     };
     let fd = socket.fd.number;
     let set = |level, name, value: &[u8]| process.kernel.setsockopt(fd, level, name, value);
@@ -107,6 +110,16 @@ pub(crate) fn setsockopt(process: &Process, args: &Args) -> Outcome {
         How::Own(_) => return Err(Errno::ENOPROTOOPT),
     }
     Ok(0)
+}
+
+/// A number that NetBSD would take, or not take, where Linux does otherwise.
+fn checked(level: u32, name: u32, number: i32) -> Result<i32, Errno> {
+    match (level, name, number) {
+        (net::SOL_IP, net::IP_TTL, -1) => Ok(DEFAULT_TTL),
+        (net::SOL_IP, net::IP_TTL, 1..=255) => Ok(number),
+        (net::SOL_IP, net::IP_TTL, _) => Err(Errno::EINVAL),
+        _ => Ok(number),
+    }
 }
 
 /// Linux takes the largest size that is allowed for one that is not; NetBSD refuses.
