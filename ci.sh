@@ -30,10 +30,10 @@ step_fmt() { cargo fmt --all --check; }
 step_clippy() { cargo clippy --workspace --features async,npf --all-targets -- -D warnings; }
 step_nostd() {
     cargo check -p rump-hyper --no-default-features
-    cargo check -p rump-linux
+    cargo check -p rump-linux -p rump-ring
     # On a target that has no std, where rustup has it.
     if rustc --print target-libdir --target x86_64-unknown-none | xargs test -d; then
-        cargo build -p rump-lite -p rump-linux --target x86_64-unknown-none
+        cargo build -p rump-lite -p rump-linux -p rump-ring --target x86_64-unknown-none
     else
         cargo check -p rump-lite
         echo "skipped: nostd::x86_64-unknown-none: rustup target add x86_64-unknown-none" | tee -a "$log"
@@ -46,7 +46,7 @@ step_test() {
 }
 step_loom() {
     RUSTFLAGS="${RUSTFLAGS:-} --cfg loom" CARGO_TARGET_DIR=$target/loom \
-        cargo test -p rump-hyper --release --test loom 2>&1 | tee -a "$log"
+        cargo test -p rump-hyper -p rump-ring --release --test loom 2>&1 | tee -a "$log"
 }
 step_doc() { RUSTDOCFLAGS="-D warnings" cargo doc --workspace --features npf --no-deps; }
 

@@ -47,6 +47,7 @@ pub mod host;
 pub mod kernel;
 pub mod memory;
 mod object;
+mod piece;
 pub mod process;
 pub mod table;
 mod translate;

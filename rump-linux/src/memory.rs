@@ -8,8 +8,8 @@
 
 use crate::errno::Errno;
 use crate::raw::{general, net};
-use alloc::vec::Vec;
 use core::mem::MaybeUninit;
+use smallvec::SmallVec;
 
 /// An address of the program's was bad: `EFAULT`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,7 +90,7 @@ const END: u64 = 0x7fff_ffff_f000;
 /// The buffers of a call, one or several, as one run of bytes.
 #[derive(Debug)]
 pub(crate) struct Buffers {
-    parts: Vec<(u64, u64)>,
+    parts: SmallVec<[(u64, u64); 1]>,
     length: u64,
 }
 
@@ -100,7 +100,7 @@ impl Buffers {
         if length > i64::MAX as u64 {
             return Err(Errno::EFAULT);
         }
-        Self::whole(Vec::from([(address, length)]))
+        Self::whole(SmallVec::from_buf([(address, length)]))
     }
 
     /// `struct iovec` in the program's memory.
@@ -113,7 +113,7 @@ impl Buffers {
         if count > MOST_VECTORS {
             return Err(too_many);
         }
-        let mut parts = Vec::with_capacity(count as usize);
+        let mut parts = SmallVec::with_capacity(count as usize);
         for index in 0..count {
             let at = address
                 .checked_add(index * size_of::<general::iovec>() as u64)
@@ -127,7 +127,7 @@ impl Buffers {
         Self::whole(parts)
     }
 
-    fn whole(mut parts: Vec<(u64, u64)>) -> Result<Self, Errno> {
+    fn whole(mut parts: SmallVec<[(u64, u64); 1]>) -> Result<Self, Errno> {
         let mut length = 0;
         for part in &mut parts {
             part.1 = part.1.min(MOST - length);

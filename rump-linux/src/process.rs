@@ -55,6 +55,7 @@ pub struct Process {
     /// When to look at these, in nanoseconds of the host's clock.
     look_at: AtomicU64,
     pub(crate) bells: Mutex<Vec<Arc<Doorbell>>>,
+    pub(crate) pieces: Mutex<Vec<Vec<u8>>>,
 }
 
 /// While this lives, no thread changes the process: for a `fork(2)` that copies it as it is
@@ -62,6 +63,7 @@ pub struct Process {
 pub struct Still<'a> {
     _descriptors: RwLockWriteGuard<'a, BTreeMap<i32, Entry>>,
     _ending: MutexGuard<'a, Vec<Arc<Description>>>,
+    _pieces: MutexGuard<'a, Vec<Vec<u8>>>,
     bells: MutexGuard<'a, Vec<Arc<Doorbell>>>,
 }
 
@@ -79,6 +81,7 @@ impl Process {
         Still {
             _descriptors: self.descriptors.write(),
             _ending: self.ending.lock(),
+            _pieces: self.pieces.lock(),
             bells: self.bells.lock(),
         }
     }
@@ -94,6 +97,7 @@ impl Process {
             ending: Mutex::default(),
             look_at: AtomicU64::new(NEVER),
             bells: Mutex::default(),
+            pieces: Mutex::default(),
         }
     }
 
@@ -169,6 +173,7 @@ impl Process {
             ending: Mutex::default(),
             look_at: AtomicU64::new(NEVER),
             bells: Mutex::default(),
+            pieces: Mutex::default(),
         }
     }
 

@@ -196,6 +196,9 @@ const KERNEL_FLAGS: &[&str] = &[
     // Headers define variables; one definition must serve all files.
     "-fcommon",
     "-fPIC",
+    // The kernel's own lwp is asked for everywhere; in a shared object that would be a call
+    // of the dynamic linker's each time.
+    "-ftls-model=initial-exec",
     "-U_FORTIFY_SOURCE",
     "-fno-stack-protector",
     // What this kernel is (NetBSD's own ABI, on virtual CPUs). Sources ask for it, to

@@ -3,7 +3,8 @@
 //!
 //! A rump kernel must not collide with its host, so every global symbol of a kernel
 //! object gets the prefix `rumpns_`, except those that already belong to the rump
-//! namespace and those that the compiler owns (`sys/rump/Makefile.rump`). The names
+//! namespace and those that the compiler owns (`sys/rump/Makefile.rump`), and except calls
+//! of what moves memory about, which the host does. The names
 //! are changed in place: a longer string table is appended to the file and the symbols
 //! point into it, which leaves every other byte where the assembler put it.
 //!
@@ -31,6 +32,11 @@ const COMPONENT: &[u8] = b"rumpcomp";
 /// What is appended to the name of a definition that another component stands in front of.
 pub const WRAPPED: &str = "_tree";
 
+/// What a compiler calls of its own accord (GCC's manual, "Language Standards Supported by
+/// GCC"). The host has these, too, and has faster ones: calls of them go there. What the
+/// tree defines under these names stays in the kernel's namespace.
+const HOST: [&[u8]; 4] = [b"memcmp", b"memcpy", b"memmove", b"memset"];
+
 /// How the symbols of one object are treated.
 #[derive(Debug, Clone, Default)]
 pub struct Naming {
@@ -54,6 +60,7 @@ impl Naming {
         let kept = [&b"rump"[..], b"RUMP", b"__"]
             .iter()
             .any(|prefix| name.starts_with(prefix))
+            || !defined && HOST.contains(&name)
             || name == b"_GLOBAL_OFFSET_TABLE_"
             || self
                 .keep_prefixes

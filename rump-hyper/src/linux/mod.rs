@@ -17,6 +17,7 @@ mod signal;
 mod tap;
 mod thread;
 mod time;
+mod variables;
 mod wake;
 
 pub use packet::Packet;

@@ -7,10 +7,10 @@
 //! top, and small enough that Linux does not back them with huge pages.
 #![allow(unsafe_code)]
 
+use super::variables;
 use crate::abi::{Lwp, ThreadMain};
 use crate::errno::Errno;
 use crate::host::ThreadSpec;
-use core::cell::Cell;
 use core::ffi::{CStr, c_int, c_void};
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -23,38 +23,32 @@ const NAME: usize = 16;
 /// Tries while the host is short of threads, 10 ms apart.
 const TRIES: usize = 10;
 
-std::thread_local! {
-    static CURLWP: Cell<*mut Lwp> = const { Cell::new(null_mut()) };
-    static SLOT: Cell<*mut c_void> = const { Cell::new(null_mut()) };
-    static ERRNO: Cell<c_int> = const { Cell::new(0) };
-}
-
 #[inline]
 pub(super) fn curlwp() -> *mut Lwp {
-    CURLWP.get()
+    variables::with(|thread| thread.curlwp.get())
 }
 
 #[inline]
 pub(super) fn set_curlwp(lwp: *mut Lwp) {
-    CURLWP.set(lwp);
+    variables::with(|thread| thread.curlwp.set(lwp));
 }
 
 #[inline]
 pub(super) fn token() -> *mut c_void {
-    SLOT.with(|slot| slot.as_ptr().cast())
+    variables::with(|thread| thread.slot.as_ptr().cast())
 }
 
 pub(super) fn slot() -> *mut c_void {
-    SLOT.get()
+    variables::with(|thread| thread.slot.get())
 }
 
 pub(super) fn set_slot(pointer: *mut c_void) {
-    SLOT.set(pointer);
+    variables::with(|thread| thread.slot.set(pointer));
 }
 
 #[inline]
 pub(super) fn set_errno(errno: c_int) {
-    ERRNO.set(errno);
+    variables::with(|thread| thread.errno.set(errno));
     // C programs on the rump kernel's interface look there (rump(3)).
     // SAFETY: the calling thread's own errno.
     unsafe { *libc::__errno_location() = errno };
@@ -64,7 +58,7 @@ pub(super) fn set_errno(errno: c_int) {
 /// 0 if its last system call succeeded.
 #[inline]
 pub fn errno() -> c_int {
-    ERRNO.get()
+    variables::with(|thread| thread.errno.get())
 }
 
 // Declared here because they unwind, which the libc crate does not say.

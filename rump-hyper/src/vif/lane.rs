@@ -20,8 +20,8 @@ mod tests;
 
 use super::abi::{FRAME_MAX, Offload};
 use super::backend::Transmit;
-use super::shared::Shared;
 use core::sync::atomic::Ordering;
+use rump_ring::Shared;
 
 const AT_PUT: usize = 0;
 const AT_TAKEN: usize = 64;

@@ -14,7 +14,6 @@
 //! | [`offload`] | what can be left to whom; checking what others claim, and doing it |
 //! | [`shape`] | bringing frames into the shape that the other side takes |
 //! | [`lane`] | a ring of frames between two processes |
-//! | [`shared`] | memory that another process can write |
 //! | [`shmif`] | the bus of NetBSD's shmif(4) |
 //!
 //! All of this is `no_std`. TAP interfaces of Linux are in `linux`.
@@ -25,7 +24,6 @@ pub mod buffer;
 pub mod lane;
 pub mod offload;
 pub mod shape;
-pub mod shared;
 pub mod shmif;
 
 pub use backend::{Backend, Batch, Received, Statistics, Transmit};

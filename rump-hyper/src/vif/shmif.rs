@@ -23,9 +23,9 @@
 #[cfg(all(test, not(loom)))]
 mod tests;
 
-use super::shared::Shared;
 use crate::primitive::Ordering;
 use core::fmt;
+use rump_ring::Shared;
 
 /// The size of the file.
 pub const SIZE: usize = 1 << 20;

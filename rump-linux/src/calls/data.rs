@@ -1,15 +1,14 @@
 //! `read(2)` and `write(2)`, with vectors, and copies from one descriptor to another.
 
-use super::message::PIECE;
 use super::{Args, Outcome};
 use crate::errno::Errno;
 use crate::host::File;
 use crate::memory::{Buffers, MOST, get, put};
 use crate::object::{Description, Object, Socket};
+use crate::piece::PIECE;
 use crate::process::Process;
 use crate::raw::general;
 use alloc::sync::Arc;
-use alloc::vec;
 use rump_abi::{POLLIN, POLLOUT};
 
 impl Process {
@@ -23,9 +22,10 @@ impl Process {
                 Ok(received.length as i64)
             }
             Object::Pipe(fd) => {
-                let mut data = vec![0; buffers.len().min(PIECE) as usize];
+                let mut piece = self.piece();
+                let data = &mut piece[..buffers.len().min(PIECE as u64) as usize];
                 let length = self.attempt(one, POLLIN, one.waits(), None, || {
-                    Ok(self.kernel.read(fd.number, &mut data)?)
+                    Ok(self.kernel.read(fd.number, data)?)
                 })?;
                 buffers.write(&*self.host, 0, &data[..length])?;
                 Ok(length as i64)
@@ -55,10 +55,10 @@ impl Process {
         match &one.object {
             Object::Socket(socket) => self.send(one, socket, buffers, &[], &[], 0),
             Object::Pipe(fd) => {
-                let mut data = vec![0; buffers.len().min(PIECE) as usize];
+                let mut piece = self.piece();
                 let mut done = 0;
                 while done < buffers.len() {
-                    let part = &mut data[..(buffers.len() - done).min(PIECE) as usize];
+                    let part = &mut piece[..(buffers.len() - done).min(PIECE as u64) as usize];
                     buffers.read(&*self.host, done, part)?;
                     let once = self.attempt(one, POLLOUT, one.waits(), None, || {
                         Ok(self.kernel.write(fd.number, part)?)
@@ -167,10 +167,10 @@ impl Process {
         start: u64,
         count: u64,
     ) -> Outcome {
-        let mut piece = vec![0; count.min(PIECE) as usize];
+        let mut piece = self.piece();
         let mut done = 0;
         while done < count {
-            let room = &mut piece[..(count - done).min(PIECE) as usize];
+            let room = &mut piece[..(count - done).min(PIECE as u64) as usize];
             let copied = file.read_at(start + done, room).and_then(|length| {
                 let part = &room[..length];
                 if part.is_empty() {

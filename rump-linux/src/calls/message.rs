@@ -5,6 +5,7 @@ use crate::errno::Errno;
 use crate::kernel::{Received, Room};
 use crate::memory::{Buffers, get, put};
 use crate::object::{Description, Socket};
+use crate::piece::PIECE;
 use crate::process::Process;
 use crate::raw::{general, lacking, net};
 use crate::translate::address::{LONGEST, to_linux, to_peer};
@@ -15,8 +16,6 @@ use alloc::vec::Vec;
 use core::mem::offset_of;
 use rump_abi::{POLLIN, POLLOUT};
 
-/// What is moved through this crate's memory at a time.
-pub(crate) const PIECE: u64 = 128 << 10;
 /// The longest message of UDP's with its headers.
 const LONGEST_MESSAGE: u64 = 65_535;
 /// The most control messages, in bytes.
@@ -70,10 +69,10 @@ impl Process {
         if !socket.is_stream() && total > LONGEST_MESSAGE {
             return Err(Errno::EMSGSIZE);
         }
-        let mut piece = vec![0; total.min(PIECE) as usize];
+        let mut piece = self.piece();
         let mut sent = 0;
         let result = loop {
-            let part = &mut piece[..(total - sent).min(PIECE) as usize];
+            let part = &mut piece[..(total - sent).min(PIECE as u64) as usize];
             if let Err(fault) = buffers.read(&*self.host, sent, part) {
                 break Err(fault.into());
             }
@@ -192,10 +191,11 @@ impl Process {
         let room = match () {
             () if whole => LONGEST_MESSAGE,
             () if looks => 1,
-            () => total.min(PIECE),
+            () => total.min(PIECE as u64),
         };
-        let mut data = vec![0; room as usize];
-        let mut name = vec![0; LONGEST];
+        let mut data = self.piece();
+        // Those of a stream have no senders.
+        let mut name = vec![0; if stream { 0 } else { LONGEST }];
         let mut messages = vec![0; control];
         let mut done = 0;
         let mut received = Received::default();
@@ -203,7 +203,7 @@ impl Process {
             let wanted = if whole || looks {
                 room
             } else {
-                (total - done).min(PIECE)
+                (total - done).min(room)
             } as usize;
             let once = self.attempt(one, POLLIN, waits, timeout, || {
                 let room = Room {
@@ -234,7 +234,7 @@ impl Process {
             received.flags |= rump_abi::MSG_TRUNC;
         }
         received.length = done as usize;
-        name.truncate(if stream { 0 } else { received.name });
+        name.truncate(received.name);
         messages.truncate(received.control);
         Ok((received, name, messages))
     }
@@ -243,7 +243,7 @@ impl Process {
     /// NetBSD counts all of them, with their addresses.
     pub(crate) fn next_message(&self, socket: &Socket) -> Result<usize, Errno> {
         let room = Room {
-            data: &mut vec![0; LONGEST_MESSAGE as usize],
+            data: &mut self.piece()[..LONGEST_MESSAGE as usize],
             name: &mut [0; LONGEST],
             control: &mut [],
         };

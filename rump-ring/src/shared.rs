@@ -47,7 +47,7 @@ impl Shared {
     }
 
     /// The address of so many bytes.
-    fn at(&self, offset: usize, len: usize) -> NonNull<u8> {
+    pub(crate) fn at(&self, offset: usize, len: usize) -> NonNull<u8> {
         let fits = offset.checked_add(len).is_some_and(|end| end <= self.len);
         assert!(fits, "{len} bytes at {offset} of {}", self.len);
         // SAFETY: inside, as was just checked.
