@@ -24,7 +24,6 @@ use crate::error::{Errno, Lacking};
 use crate::iface::link::{Backend, Batch, HostErrno, Offloads, Statistics, Transmit};
 use ipnet::IpNet;
 use rump_sys::kernel::{KIND, Kind};
-use std::collections::HashSet;
 use std::fmt;
 use std::io;
 use std::net::IpAddr;
@@ -158,14 +157,18 @@ struct Before {
 /// ```
 pub struct Splice {
     lower: Interface,
+    identity: Identity,
     before: Before,
     counted: Counters,
 }
 
-/// The interfaces that there is one over.
-static LOWER: Mutex<Option<HashSet<Interface>>> = Mutex::new(None);
+/// Which interface it is: another may have its name when it is gone.
+type Identity = (Interface, [u8; 6]);
 
-fn lower() -> MutexGuard<'static, Option<HashSet<Interface>>> {
+/// The interfaces that there is one over.
+static LOWER: Mutex<Vec<Identity>> = Mutex::new(Vec::new());
+
+fn lower() -> MutexGuard<'static, Vec<Identity>> {
     LOWER.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -192,9 +195,10 @@ impl Splice {
             return Err(Lacking::new(what.into(), Errno::EOPNOTSUPP).into());
         }
         let interface = Interface::named(name)?;
-        if interface.is_loopback()? || interface.hardware_address()?.is_none() {
+        let Some(hardware) = interface.hardware_address()? else {
             return Err(Error::NotEthernet { lower: name.into() });
-        }
+        };
+        let identity = (interface.clone(), hardware);
         let addresses = interface.addresses()?;
         let theirs = |net: &IpNet| !is_link_local(net.addr());
         if let Some(address) = addresses.iter().map(|own| own.net()).find(theirs) {
@@ -209,9 +213,12 @@ impl Splice {
             link_local: None,
         };
         let counted = interface.statistics()?;
-        if !lower().get_or_insert_default().insert(interface.clone()) {
+        let mut others = lower();
+        if others.contains(&identity) {
             return Err(Error::InUse { lower: name.into() });
         }
+        others.push(identity.clone());
+        drop(others);
         if !before.up && addresses.is_empty() {
             // Where the kernel does not know of that, there is an address that is dead.
             before.link_local = interface.has_automatic_link_local().ok();
@@ -220,6 +227,7 @@ impl Splice {
         // From here on it is made what it was by dropping.
         let splice = Self {
             lower: interface,
+            identity,
             before,
             counted,
         };
@@ -309,6 +317,10 @@ impl Backend for Splice {
 impl Drop for Splice {
     fn drop(&mut self) {
         let restore = || {
+            if self.lower.hardware_address()? != Some(self.identity.1) {
+                // It is gone, and another has its name.
+                return Ok(());
+            }
             let Before {
                 up,
                 mtu,
@@ -339,7 +351,7 @@ impl Drop for Splice {
         if let Err(error) = restore() {
             tracing::debug!(interface = self.lower.name(), %error, "not as it was before");
         }
-        lower().get_or_insert_default().remove(&self.lower);
+        lower().retain(|other| *other != self.identity);
     }
 }
 
