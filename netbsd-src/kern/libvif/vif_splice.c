@@ -42,6 +42,9 @@
 void	if_link_state_change_tree(struct ifnet *, int);
 void	ether_ifdetach_tree(struct ifnet *);
 
+/* Why a splice ends. */
+enum vif_end { BOTH_STAY, UPPER_GOES, LOWER_GOES };
+
 static LIST_HEAD(, vif_splice) vif_splices = LIST_HEAD_INITIALIZER(vif_splices);
 static kmutex_t splice_lock;
 static kcondvar_t splice_ended;
@@ -218,7 +221,7 @@ vif_splice_output(struct rump_vif *vif, struct vif_splice *s, struct mbuf *m)
 
 /*
  * Sends over this splice from now on, or to the host if it is NULL, with what that can
- * do and with its link.  What is in the queue goes the new way.
+ * do.  What is in the queue goes the new way.
  */
 static void
 vif_splice_send_over(struct rump_vif *vif, struct vif_splice *s)
@@ -235,7 +238,6 @@ vif_splice_send_over(struct rump_vif *vif, struct vif_splice *s)
 	/* Nobody takes from the old one what the new one could not bring. */
 	if (old != NULL && (below = vif_of(old->s_lower)) != NULL)
 		vif_tell_state(below);
-	vif_tell_link(vif);
 }
 
 /* Whether the interface has a link: the host's, or that of what it is over. */
@@ -346,22 +348,24 @@ vif_lower_mtu(struct ifnet *lower, u_long mtu)
  * Called with KERNEL_LOCK, which is not held throughout.
  */
 static void
-vif_splice_end(struct vif_splice *s, bool gone)
+vif_splice_end(struct vif_splice *s, enum vif_end end)
 {
 	struct rump_vif *vif = s->s_upper;
 	bool sending = vif->tx_splice == s;
 
 	s->s_ending = true;
 	s->s_lower->_if_input = ether_input;
-	if (sending && gone)
+	if (sending && end == LOWER_GOES)
 		vif->vif_host_link = false;
 	if (sending)
 		vif_splice_send_over(vif, NULL);
+	if (sending && end != UPPER_GOES)
+		vif_tell_link(vif);
 	mutex_enter(&vif->tx_lock);
 	while (s->s_users > 0)
 		cv_wait(&vif->tx_idle, &vif->tx_lock);
 	mutex_exit(&vif->tx_lock);
-	if (!gone) {
+	if (end != LOWER_GOES) {
 		vif_groups_leave(s);
 		if (s->s_promisc)
 			(void)ifpromisc(s->s_lower, 0);
@@ -382,7 +386,7 @@ vif_splice_end(struct vif_splice *s, bool gone)
  * until somebody else has.
  */
 static void
-vif_splices_end(struct rump_vif *vif, struct ifnet *lower, bool gone)
+vif_splices_end(struct rump_vif *vif, struct ifnet *lower, enum vif_end end)
 {
 	struct vif_splice *s, *other;
 
@@ -402,7 +406,7 @@ again:
 			cv_wait(&splice_ended, &splice_lock);
 		mutex_exit(&splice_lock);
 	} else {
-		vif_splice_end(s, gone);
+		vif_splice_end(s, end);
 	}
 	goto again;
 }
@@ -412,7 +416,7 @@ void
 vif_splice_detach(struct rump_vif *vif)
 {
 
-	vif_splices_end(vif, NULL, false);
+	vif_splices_end(vif, NULL, UPPER_GOES);
 }
 
 /* Nobody's any more. */
@@ -432,7 +436,7 @@ ether_ifdetach(struct ifnet *ifp)
 {
 
 	KERNEL_LOCK(1, NULL);
-	vif_splices_end(NULL, ifp, true);
+	vif_splices_end(NULL, ifp, LOWER_GOES);
 	/* There will be no other. */
 	ifp->_if_input = vif_no_input;
 	KERNEL_UNLOCK_ONE(NULL);
@@ -449,6 +453,7 @@ vif_splice_make(struct rump_vif *vif, struct ifnet *lower)
 	if (s != NULL && s->s_upper == vif && !s->s_ending) {
 		/* It has been receiving from it all the time. */
 		vif_splice_send_over(vif, s);
+		vif_tell_link(vif);
 		return 0;
 	}
 	if ((error = vif_splice_check(vif, lower)) != 0)
@@ -473,13 +478,14 @@ vif_splice_make(struct rump_vif *vif, struct ifnet *lower)
 	}
 	if (error == 0) {
 		vif_splice_send_over(vif, s);
+		vif_tell_link(vif);
 		error = vif_groups_join(s);
 	}
 	mutex_enter(&vif->tx_lock);
 	vif_splice_leave(vif, s);
 	mutex_exit(&vif->tx_lock);
 	if (error != 0)
-		vif_splices_end(vif, lower, false);
+		vif_splices_end(vif, lower, BOTH_STAY);
 	return error;
 }
 
@@ -494,6 +500,7 @@ rump_vif_splice(struct rump_vif *vif, const char *name)
 	KERNEL_LOCK(1, NULL);
 	if (name == NULL) {
 		vif_splice_send_over(vif, NULL);
+		vif_tell_link(vif);
 	} else {
 		bound = curlwp_bind();
 		if ((lower = if_get(name, &psref)) != NULL) {
@@ -520,7 +527,7 @@ rump_vif_unsplice(struct rump_vif *vif, const char *name)
 	KERNEL_LOCK(1, NULL);
 	bound = curlwp_bind();
 	if ((lower = if_get(name, &psref)) != NULL) {
-		vif_splices_end(vif, lower, false);
+		vif_splices_end(vif, lower, BOTH_STAY);
 		if_put(lower, &psref);
 	}
 	curlwp_bindx(bound);
