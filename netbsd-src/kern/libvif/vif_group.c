@@ -92,7 +92,7 @@ vif_group_join(struct vif_splice *s, const uint8_t *low, const uint8_t *high)
 	return error;
 }
 
-/* All that the interface has. */
+/* All that the interface has, and the other does not have of it yet. */
 int
 vif_groups_join(struct vif_splice *s)
 {
@@ -103,7 +103,6 @@ vif_groups_join(struct vif_splice *s)
 	int error = 0;
 
 	GROUPS_LOCK(ec);
-	/* Whoever adds another one now, adds it here, too. */
 	room = ec->ec_multicnt;
 	GROUPS_UNLOCK(ec);
 	if (room == 0)

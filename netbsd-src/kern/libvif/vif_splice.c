@@ -476,10 +476,13 @@ vif_splice_make(struct rump_vif *vif, struct ifnet *lower)
 		error = ifpromisc(lower, 1);
 		s->s_promisc = error == 0;
 	}
+	if (error == 0)
+		error = vif_groups_join(s);
 	if (error == 0) {
 		vif_splice_send_over(vif, s);
 		vif_tell_link(vif);
-		error = vif_groups_join(s);
+		/* Those that came meanwhile; from here on they are told of. */
+		(void)vif_groups_join(s);
 	}
 	mutex_enter(&vif->tx_lock);
 	vif_splice_leave(vif, s);

@@ -15,7 +15,9 @@
 //! # What is known to be weak
 //! What users change on the lower interface meanwhile is followed only as far as its link
 //! goes; capabilities that they turn off are made up for in software, and addresses that
-//! they add to it are dead.
+//! they add to it are dead. Where both have one Ethernet address, so that the lower one's
+//! filters go on to work, who listens on the upper one promiscuously hears no more than
+//! those let pass.
 
 use super::super::error::Error as InterfaceError;
 use super::super::interface::{Interface, LinkState};
@@ -185,6 +187,10 @@ const USED: u64 = Capabilities::CHECKSUMS_OUT
 
 impl Splice {
     /// One over the interface of this name, which is turned on.
+    ///
+    /// The upper interface keeps its Ethernet address, and the lower one is made promiscuous
+    /// for it. Where hardware does not allow that (many virtual functions), the upper one
+    /// can be [made with the lower one's address](crate::iface::link::Builder::address).
     ///
     /// # Errors
     /// [`Error::Lower`] if there is none; [`Error::NotEthernet`]; [`Error::HasAddress`];
