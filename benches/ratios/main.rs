@@ -16,6 +16,7 @@ mod redis;
 mod sampler;
 mod shm;
 mod smp;
+mod splice;
 mod syscall;
 mod tap;
 
@@ -50,6 +51,7 @@ const BENCHMARKS: &[Measurement] = &[
     ),
     (tap::NAMES, tap::tap),
     (shm::NAMES, shm::shm),
+    (splice::NAMES, splice::splice),
     (redis::NAMES, redis::redis),
     (&["smp/streams4"], smp::streams4),
     (&["conn/idle-memory"], idle::memory),
@@ -64,6 +66,8 @@ fn main() -> ExitCode {
             tap::child(part, rest)
         } else if let Some(part) = what.strip_prefix("shm") {
             shm::child(part, rest)
+        } else if let Some(part) = what.strip_prefix("splice") {
+            splice::child(part, rest)
         } else if let ("smp", [cpus]) = (&what[..], rest) {
             smp::child(cpus)
         } else if what == "redis" {

@@ -85,7 +85,7 @@ pub fn exit_code(done: Outcome) -> ExitCode {
 }
 
 /// Does what it is asked to, until its parent is gone.
-fn peer(address: &str, parent: &str) -> Outcome {
+pub fn peer(address: &str, parent: &str) -> Outcome {
     // It has moved where it belongs; the parent gives it an address there.
     println!("ready");
     let mut line = String::new();
@@ -127,7 +127,8 @@ fn peer(address: &str, parent: &str) -> Outcome {
 pub struct Peer(Child, BufReader<std::process::ChildStdout>);
 
 impl Peer {
-    fn start(part: &str) -> Result<Self, Box<dyn Error>> {
+    /// One that is this program as that part.
+    pub fn start(part: &str) -> Result<Self, Box<dyn Error>> {
         let mut child = Command::new(std::env::current_exe()?)
             .args([crate::boot::CHILD, part])
             .stdin(Stdio::piped())
@@ -167,7 +168,8 @@ impl Peer {
         }
     }
 
-    fn serve(&mut self, where_to: &str) -> Outcome {
+    /// Has it listen, where it is by then.
+    pub fn serve(&mut self, where_to: &str) -> Outcome {
         let input = self.0.stdin.as_mut().ok_or("no input of the peer")?;
         writeln!(input, "{where_to}")?;
         self.wait()
@@ -258,14 +260,15 @@ fn ask(peer: &str, count: &mut u64) -> Result<f64, Box<dyn Error>> {
 }
 
 /// Runs of one stream, each about as long as wanted.
-struct Stream {
+pub struct Stream {
     give: bool,
     bytes: usize,
     pattern: Vec<u8>,
 }
 
 impl Stream {
-    fn new(give: bool) -> Self {
+    /// From the peer, or to it.
+    pub fn new(give: bool) -> Self {
         Self {
             give,
             bytes: 32 << 20,
@@ -274,7 +277,7 @@ impl Stream {
     }
 
     /// MiB/s.
-    fn run<S: Read + Write>(
+    pub fn run<S: Read + Write>(
         &mut self,
         to: &str,
         connect: impl FnOnce(SocketAddr) -> io::Result<S>,

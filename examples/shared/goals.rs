@@ -92,6 +92,12 @@ pub const BENCHMARKS: &[Benchmark] = &[
         Goal::Ratio(0.6),
     ),
     row(
+        "splice/to-host",
+        "one TCP stream to Linux over an interface spliced over TAP, beside TAP by itself",
+        Goal::Ratio(0.9),
+    ),
+    row("splice/from-host", "the same from Linux", Goal::Ratio(0.9)),
+    row(
         "http/keepalive",
         "HTTP requests over TAP, 64 connections, a page of 612 bytes",
         Goal::Ratio(0.87),

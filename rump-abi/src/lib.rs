@@ -109,6 +109,8 @@ pub mod earlier {
     pub const SIOCGIFINFO_IN6: u64 = 0xc048_696c;
     /// `ND6_IFF_ACCEPT_RTADV` of `<netinet6/nd6.h>`; until 9.
     pub const ND6_IFF_ACCEPT_RTADV: u32 = 0x02;
+    /// `ND6_IFF_AUTO_LINKLOCAL` of `<netinet6/nd6.h>`.
+    pub const ND6_IFF_AUTO_LINKLOCAL: u32 = 0x20;
     /// `ND6_IFF_OVERRIDE_RTADV` of `<netinet6/nd6.h>`; until 9.
     pub const ND6_IFF_OVERRIDE_RTADV: u32 = 0x10;
 }

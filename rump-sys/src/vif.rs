@@ -4,7 +4,7 @@
 //! has; elsewhere [`rump_vif_create`] answers `ENOSYS`.
 
 use crate::hyper::vif::abi::{Config, Name, Ops, Rx, Stats, Vif};
-use core::ffi::{c_int, c_void};
+use core::ffi::{c_char, c_int, c_void};
 
 macro_rules! functions {
     ($($(#[$meta:meta])* fn $name:ident($($arg:ident: $type:ty),*) $(-> $result:ty)?;)*) => {
@@ -41,4 +41,11 @@ functions! {
     fn rump_vif_set_link(vif: *mut Vif, link: c_int);
     /// Reads the counters.
     fn rump_vif_get_stats(vif: *mut Vif, stats: *mut Stats);
+    /// Sends a frame as if the stack had.
+    fn rump_vif_send(vif: *mut Vif, frame: *const c_void, len: u32) -> c_int;
+    /// Sends over the interface of this name from now on, and takes what comes to it;
+    /// null: sends to the host.
+    fn rump_vif_splice(vif: *mut Vif, name: *const c_char) -> c_int;
+    /// Takes no more of what comes to the interface of this name.
+    fn rump_vif_unsplice(vif: *mut Vif, name: *const c_char);
 }

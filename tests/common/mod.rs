@@ -55,6 +55,23 @@ pub fn run_with_interfaces_of<const N: usize>(
     tests: [Test; N],
     lacking: impl Fn(&str) -> Option<&'static str>,
 ) -> ! {
+    run(interface_trials(tests, lacking))
+}
+
+/// The same for tests that count or measure, and must not meet each other.
+pub fn run_with_interfaces_in_turn<const N: usize>(
+    tests: [Test; N],
+    lacking: impl Fn(&str) -> Option<&'static str>,
+) -> ! {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = Some(1);
+    libtest_mimic::run(&arguments, interface_trials(tests, lacking)).exit()
+}
+
+fn interface_trials<const N: usize>(
+    tests: [Test; N],
+    lacking: impl Fn(&str) -> Option<&'static str>,
+) -> Vec<Trial> {
     let namespace = netns::enter().map_err(|reason| &*Box::leak(reason.into_boxed_str()));
     let trial = |(name, test): Test| {
         let kernel = match rump_sys::kernel::KIND {
@@ -77,7 +94,7 @@ pub fn run_with_interfaces_of<const N: usize>(
         let reason = possible.err().unwrap_or_default();
         trial_if(possible.is_ok(), need, reason, name, test)
     };
-    run(tests.into_iter().map(trial).collect())
+    tests.into_iter().map(trial).collect()
 }
 
 /// Programs of others that tests use, and what is said where they are not.

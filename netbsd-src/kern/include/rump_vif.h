@@ -13,7 +13,7 @@
 #ifndef RUMP_VIF_H_
 #define	RUMP_VIF_H_
 
-#define	RUMP_VIF_VERSION	1
+#define	RUMP_VIF_VERSION	2
 
 /* The longest frame: an IP packet of the greatest length behind an Ethernet header
    with a VLAN tag. */
@@ -91,8 +91,10 @@ struct rump_vif_rx {
 	uint8_t		pad[6];
 };
 
-/* The state of an interface, as the kernel's users set it. */
+/* The state of an interface: its users want frames to flow. */
 #define	RUMP_VIF_UP		0x01
+/* It sends over another interface, and not to the host. */
+#define	RUMP_VIF_SPLICED	0x02
 
 /* What the kernel calls.  None of these may call the kernel. */
 struct rump_vif_ops {
@@ -101,7 +103,10 @@ struct rump_vif_ops {
 	 * if it gives up the virtual CPU.  One batch of a queue at a time.
 	 */
 	void	(*transmit)(void *, uint32_t, const struct rump_vif_tx *, uint32_t);
-	/* Tells flags (RUMP_VIF_UP) and the offloads in use.  Must not block. */
+	/*
+	 * Tells flags (RUMP_VIF_UP, RUMP_VIF_SPLICED) and the offloads in use.  Must
+	 * not block.
+	 */
 	void	(*state)(void *, uint32_t, uint32_t);
 };
 
@@ -128,6 +133,10 @@ struct rump_vif_stats {
 	uint64_t	tx_bytes;
 	uint64_t	tx_large;
 	uint64_t	tx_dropped;	/* the queue was full, or no memory */
+	/* Of these frames, how many went over another interface. */
+	uint64_t	rx_spliced;
+	uint64_t	tx_spliced;
+	uint64_t	tx_finished;	/* in software, which that one does not do */
 };
 
 struct rump_vif;
@@ -149,8 +158,32 @@ void	rump_vif_destroy(struct rump_vif *);
 void	rump_vif_receive(struct rump_vif *, const struct rump_vif_rx *, uint32_t);
 /* What the host can do from now on.  Frames under way may still ask for more. */
 void	rump_vif_set_offloads(struct rump_vif *, uint32_t);
-/* Whether there is a link. */
+/* Whether there is a link.  Counts while the interface sends to the host. */
 void	rump_vif_set_link(struct rump_vif *, int);
 void	rump_vif_get_stats(struct rump_vif *, struct rump_vif_stats *);
+/* Sends a frame as if the stack had: len bytes that begin with an Ethernet header. */
+int	rump_vif_send(struct rump_vif *, const void *, uint32_t);
+
+/*
+ * Splices the interface over another Ethernet interface of the kernel, of this name:
+ * from when this returns, it sends over that one, with that one's link and what that one
+ * can do (as set there), and takes what comes to it.  It keeps its own Ethernet address:
+ * the other is made promiscuous, unless it has the same.  The other's filters follow the
+ * groups of the interface, and its MTU is raised where it is less.
+ *
+ * The interface sends over one at most, but takes what comes to all that it was spliced
+ * over, and from the host, so that nothing is lost between one and another: with the
+ * new one in place, rump_vif_unsplice lets go of the old one.  A null name has it send to
+ * the host again.  If the other is removed, the splice ends, the interface has no link,
+ * and the state is told without RUMP_VIF_SPLICED.
+ *
+ * Errors: ENXIO if there is no such interface, EPFNOSUPPORT if it is no Ethernet,
+ * EADDRINUSE if it has addresses (other than those of links, of IPv6), EBUSY if it is
+ * spliced, a member of a bridge or has VLANs, ELOOP if it is this one or is spliced over
+ * it, EMSGSIZE if it cannot have such an MTU, EOPNOTSUPP if the kernel has no splices,
+ * and those of its driver.
+ */
+int	rump_vif_splice(struct rump_vif *, const char *);
+void	rump_vif_unsplice(struct rump_vif *, const char *);
 
 #endif /* RUMP_VIF_H_ */

@@ -29,6 +29,7 @@
 #include <sys/intr.h>
 #include <sys/kmem.h>
 #include <sys/lwp.h>
+#include <sys/proc.h>
 #include <sys/queue.h>
 #include <sys/systm.h>
 
@@ -53,7 +54,7 @@ struct entry {
 	struct handler		*handler;
 	SIMPLEQ_ENTRY(entry)	link;
 	bool			pending;	/* in the CPU's queue */
-	bool			running;
+	volatile bool		running;
 	bool			again;		/* scheduled while it ran */
 };
 
@@ -154,13 +155,21 @@ softint_establish(u_int flags, void (*func)(void *), void *arg)
 	return h;
 }
 
+/*
+ * Whoever takes a handler back frees what it works on, so one that runs is waited for
+ * (softint(9)); the tree's rump kernels do not.
+ */
 void
 softint_disestablish(void *cookie)
 {
 	struct handler *h = cookie;
+	int i;
 
 	h->dead = true;
 	softint_disestablish_tree(h->threaded);
+	for (i = 0; i < cpus; i++)
+		while (h->entry[i].running)
+			kpause("softdis", false, 1, NULL);
 	handler_release(h);
 }
 

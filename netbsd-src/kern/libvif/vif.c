@@ -34,12 +34,7 @@ CTASSERT(sizeof(struct rump_vif_rx) == 40);
 CTASSERT(offsetof(struct rump_vif_rx, lease) == 16);
 CTASSERT(offsetof(struct rump_vif_rx, offload) == 24);
 CTASSERT(sizeof(struct rump_vif_config) == 24);
-CTASSERT(sizeof(struct rump_vif_stats) == 88);
-
-#define	CAPS_TX_CSUM	(IFCAP_CSUM_TCPv4_Tx | IFCAP_CSUM_UDPv4_Tx |	\
-			 IFCAP_CSUM_TCPv6_Tx | IFCAP_CSUM_UDPv6_Tx)
-#define	CAPS_RX_CSUM	(IFCAP_CSUM_TCPv4_Rx | IFCAP_CSUM_UDPv4_Rx |	\
-			 IFCAP_CSUM_TCPv6_Rx | IFCAP_CSUM_UDPv6_Rx)
+CTASSERT(sizeof(struct rump_vif_stats) == 112);
 
 /*
  * A program's stack is a host, which forwards nothing unless it is told to (RFC 1122,
@@ -51,9 +46,14 @@ RUMP_COMPONENT(RUMP_COMPONENT_NET_IFCFG)
 
 	ipforwarding = 0;
 	ip6_forwarding = 0;
+	vif_splice_init();
 }
 
 static LIST_HEAD(, rump_vif) vif_list = LIST_HEAD_INITIALIZER(vif_list);
+
+/* All that concerns what is received. */
+#define	VIF_OFFLOADS_RX							\
+	(RUMP_VIF_RX_CSUM | RUMP_VIF_RX_LRO4 | RUMP_VIF_RX_LRO6)
 
 static uint64_t
 vif_capabilities(uint32_t offloads)
@@ -61,14 +61,14 @@ vif_capabilities(uint32_t offloads)
 	uint64_t caps = 0;
 
 	if (offloads & RUMP_VIF_TX_CSUM) {
-		caps |= CAPS_TX_CSUM;
+		caps |= VIF_CAPS_TX_CSUM;
 		if (offloads & RUMP_VIF_TX_TSO4)
 			caps |= IFCAP_TSOv4;
 		if (offloads & RUMP_VIF_TX_TSO6)
 			caps |= IFCAP_TSOv6;
 	}
 	if (offloads & RUMP_VIF_RX_CSUM) {
-		caps |= CAPS_RX_CSUM;
+		caps |= VIF_CAPS_RX_CSUM;
 		if (offloads & (RUMP_VIF_RX_LRO4 | RUMP_VIF_RX_LRO6))
 			caps |= IFCAP_LRO;
 	}
@@ -92,20 +92,26 @@ uint32_t
 vif_offloads(struct rump_vif *vif)
 {
 	uint64_t caps = VIF_IFP(vif)->if_capenable;
-	uint32_t offloads = 0;
+	uint32_t offloads = 0, offered = vif->vif_offered;
+	struct rump_vif *other;
 
-	if (caps & CAPS_TX_CSUM)
+	if (caps & VIF_CAPS_TX_CSUM)
 		offloads |= RUMP_VIF_TX_CSUM;
 	if (caps & IFCAP_TSOv4)
 		offloads |= RUMP_VIF_TX_TSO4;
 	if (caps & IFCAP_TSOv6)
 		offloads |= RUMP_VIF_TX_TSO6;
-	if ((caps & CAPS_RX_CSUM) == CAPS_RX_CSUM && !vif_passes_on(vif)) {
+	if ((other = vif_below(vif)) != NULL)
+		offered = other->vif_offered;
+	if ((caps & VIF_CAPS_RX_CSUM) == VIF_CAPS_RX_CSUM && !vif_passes_on(vif)) {
 		offloads |= RUMP_VIF_RX_CSUM;
 		if (caps & IFCAP_LRO)
-			offloads |= vif->vif_offered &
+			offloads |= offered &
 			    (RUMP_VIF_RX_LRO4 | RUMP_VIF_RX_LRO6);
 	}
+	/* What comes here is for another. */
+	if ((other = vif_above(vif)) != NULL)
+		offloads &= vif_offloads(other) | ~VIF_OFFLOADS_RX;
 	return offloads;
 }
 
@@ -113,26 +119,41 @@ void
 vif_tell_state(struct rump_vif *vif)
 {
 	struct ifnet *ifp = VIF_IFP(vif);
+	struct rump_vif *below;
 	uint32_t flags = 0;
 
 	if ((ifp->if_flags & (IFF_UP | IFF_RUNNING)) == (IFF_UP | IFF_RUNNING))
 		flags |= RUMP_VIF_UP;
+	if (vif->tx_splice != NULL)
+		flags |= RUMP_VIF_SPLICED;
 	vif->vif_told = vif_offloads(vif);
 	vif->vif_ops->state(vif->vif_host, flags, vif->vif_told);
+	/* Whoever brings its frames brings them as it takes them. */
+	if ((below = vif_below(vif)) != NULL &&
+	    vif_offloads(below) != below->vif_told)
+		vif_tell_state(below);
 }
 
-/* Makes the capabilities those that are offered, without what users turned off. */
-static void
+/*
+ * Makes the capabilities those that are offered, by the host or what it is spliced over,
+ * without what users turned off.
+ */
+void
 vif_renegotiate(struct rump_vif *vif)
 {
 	struct ifnet *ifp = VIF_IFP(vif);
+	struct rump_vif *above;
 	struct ifcapreq request;
 
-	ifp->if_capabilities = vif_capabilities(vif->vif_offered);
+	ifp->if_capabilities = vif->tx_splice != NULL ?
+	    vif_splice_capabilities(vif->tx_splice) :
+	    vif_capabilities(vif->vif_offered);
 	memset(&request, 0, sizeof(request));
 	request.ifcr_capenable = ifp->if_capabilities & ~vif->vif_disabled;
 	(void)ifioctl_common(ifp, SIOCSIFCAP, &request);
 	vif_tell_state(vif);
+	if ((above = vif_above(vif)) != NULL)
+		vif_renegotiate(above);
 }
 
 static int
@@ -157,6 +178,7 @@ vif_ioctl(struct ifnet *ifp, u_long cmd, void *data)
 {
 	struct rump_vif *vif = ifp->if_softc;
 	struct ifreq *ifr = data;
+	struct vif_splice *s;
 	int error;
 
 	switch (cmd) {
@@ -167,7 +189,24 @@ vif_ioctl(struct ifnet *ifp, u_long cmd, void *data)
 		/* As much as a frame can hold, not what is usual for Ethernet. */
 		if (ifr->ifr_mtu < 68 || ifr->ifr_mtu > 65535)
 			return EINVAL;
-		error = ifioctl_common(ifp, cmd, data);
+		mutex_enter(&vif->tx_lock);
+		s = vif_splice_enter(vif);
+		mutex_exit(&vif->tx_lock);
+		error = 0;
+		if (s != NULL) {
+			error = vif_lower_mtu(s->s_lower, ifr->ifr_mtu);
+			mutex_enter(&vif->tx_lock);
+			vif_splice_leave(vif, s);
+			mutex_exit(&vif->tx_lock);
+		}
+		if (error == 0)
+			error = ifioctl_common(ifp, cmd, data);
+		break;
+	case SIOCADDMULTI:
+	case SIOCDELMULTI:
+		error = ether_ioctl(ifp, cmd, data);
+		if (error == ENETRESET)
+			vif_groups_change(vif, cmd, ifreq_getaddr(cmd, ifr));
 		break;
 	case SIOCSIFCAP:
 		error = ifioctl_common(ifp, cmd, data);
@@ -256,9 +295,9 @@ vif_attach(struct rump_vif *vif, const struct rump_vif_config *config)
 	if_register(ifp);
 
 	vif->vif_offered = config->offloads;
+	vif->vif_host_link = config->link != 0;
 	vif_renegotiate(vif);
-	if_link_state_change(ifp,
-	    config->link ? LINK_STATE_UP : LINK_STATE_DOWN);
+	vif_tell_link(vif);
 	return 0;
 }
 
@@ -298,6 +337,7 @@ rump_vif_destroy(struct rump_vif *vif)
 
 	rump_schedule();
 	KERNEL_LOCK(1, NULL);
+	vif_splice_detach(vif);
 	s = splnet();
 	if (ifp->if_flags & IFF_UP)
 		if_down(ifp);
@@ -331,8 +371,8 @@ rump_vif_set_link(struct rump_vif *vif, int link)
 
 	rump_schedule();
 	KERNEL_LOCK(1, NULL);
-	if_link_state_change(VIF_IFP(vif),
-	    link ? LINK_STATE_UP : LINK_STATE_DOWN);
+	vif->vif_host_link = link != 0;
+	vif_tell_link(vif);
 	KERNEL_UNLOCK_ONE(NULL);
 	rump_unschedule();
 }

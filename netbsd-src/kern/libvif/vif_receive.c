@@ -23,9 +23,6 @@
 #include <netinet6/in6_var.h>
 #include <netinet6/ip6_var.h>
 
-/* A frame is put so that what follows its Ethernet header is aligned. */
-#define	ALIGNED		2
-
 /* The host has its memory back, and the mbuf is freed with it. */
 static void
 vif_lease_end(struct mbuf *m, void *data, size_t size, void *arg)
@@ -57,7 +54,7 @@ vif_copied(const struct rump_vif_rx *rx)
 {
 	struct mbuf *head = NULL, *m, **next = &head;
 	const uint8_t *data = rx->data;
-	size_t left = rx->len, offset = ALIGNED, room;
+	size_t left = rx->len, offset = VIF_ALIGNED, room;
 
 	while (left > 0) {
 		if (head == NULL) {
@@ -90,20 +87,6 @@ fail:
 	return NULL;
 }
 
-/* Completes a checksum that nobody after this will. */
-static void
-vif_complete(struct mbuf *m, const struct rump_vif_offload *offload)
-{
-	uint16_t sum;
-
-	sum = in4_cksum(m, 0, offload->csum_start,
-	    m->m_pkthdr.len - offload->csum_start);
-	if (sum == 0)
-		sum = 0xffff;
-	m_copyback(m, offload->csum_start + offload->csum_offset, sizeof(sum),
-	    &sum);
-}
-
 static struct mbuf *
 vif_mbuf(struct rump_vif *vif, const struct rump_vif_rx *rx)
 {
@@ -127,7 +110,8 @@ vif_mbuf(struct rump_vif *vif, const struct rump_vif_rx *rx)
 		m->m_pkthdr.csum_flags = VIF_CSUM_FLAGS;
 	else if (rx->offload.flags & RUMP_VIF_NEEDS_CSUM)
 		/* It was under way when the host was told. */
-		vif_complete(m, &rx->offload);
+		vif_complete(m, rx->offload.csum_start,
+		    rx->offload.csum_start + rx->offload.csum_offset);
 	return m;
 }
 
@@ -171,7 +155,8 @@ vif_input_large(struct rump_vif *vif, struct ifnet *ifp, struct mbuf *m)
 	}
 }
 
-static void
+/* Takes a frame in, from the host or from what the interface is spliced over. */
+void
 vif_input(struct rump_vif *vif, struct mbuf *m)
 {
 	struct ifnet *ifp = VIF_IFP(vif);
@@ -181,7 +166,8 @@ vif_input(struct rump_vif *vif, struct mbuf *m)
 	VIF_COUNT(ifp, if_ipackets, 1);
 	VIF_TAP_IN(ifp, m);
 	if (m->m_pkthdr.segsz != 0 &&
-	    m->m_pkthdr.len > ETHER_HDR_LEN + ifp->if_mtu)
+	    m->m_pkthdr.len > ETHER_HDR_LEN + ifp->if_mtu &&
+	    ifp->_if_input != vif_splice_input)
 		vif_input_large(vif, ifp, m);
 	else
 		(*ifp->_if_input)(ifp, m);

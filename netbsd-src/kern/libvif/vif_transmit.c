@@ -53,16 +53,61 @@ vif_transmit_detach(struct rump_vif *vif)
 	mutex_destroy(&vif->tx_lock);
 }
 
-/* Puts a frame into the queue. */
+/* Counts a frame that the stack has handed over. */
+static void
+vif_count(struct ifnet *ifp, u_int length, bool mcast)
+{
+
+	VIF_COUNT(ifp, if_opackets, 1);
+	VIF_COUNT(ifp, if_obytes, length);
+	if (mcast)
+		VIF_COUNT(ifp, if_omcasts, 1);
+}
+
+/*
+ * Sends a frame over what the interface is spliced over.  Called with the lock held,
+ * which is given up meanwhile.
+ */
+static int
+vif_send_spliced(struct rump_vif *vif, struct mbuf *m)
+{
+	struct vif_splice *s = vif_splice_enter(vif);
+	struct rump_vif_stats *stats = &vif->vif_stats;
+	int error;
+
+	stats->tx_frames++;
+	stats->tx_spliced++;
+	stats->tx_bytes += m->m_pkthdr.len;
+	stats->tx_large +=
+	    (m->m_pkthdr.csum_flags & (M_CSUM_TSOv4 | M_CSUM_TSOv6)) != 0;
+	mutex_exit(&vif->tx_lock);
+	error = vif_splice_output(vif, s, m);
+	mutex_enter(&vif->tx_lock);
+	stats->tx_dropped += error != 0;
+	vif_splice_leave(vif, s);
+	return error;
+}
+
+/* Puts a frame into the queue, or sends it at once where that takes no waiting. */
 int
 vif_transmit(struct ifnet *ifp, struct mbuf *m)
 {
 	struct rump_vif *vif = ifp->if_softc;
 	bool first, mcast = (m->m_flags & M_MCAST) != 0;
 	u_int length = m->m_pkthdr.len;
+	int error;
 
 	VIF_TAP_OUT(ifp, m);
 	mutex_enter(&vif->tx_lock);
+	if (vif->tx_splice != NULL && vif->tx_head == NULL && !vif->tx_busy) {
+		error = vif_send_spliced(vif, m);
+		mutex_exit(&vif->tx_lock);
+		if (error != 0)
+			VIF_COUNT(ifp, if_oerrors, 1);
+		else
+			vif_count(ifp, length, mcast);
+		return error;
+	}
 	if (__predict_false(vif->tx_length >= VIF_QUEUE || vif->tx_closed)) {
 		vif->vif_stats.tx_dropped++;
 		mutex_exit(&vif->tx_lock);
@@ -77,10 +122,7 @@ vif_transmit(struct ifnet *ifp, struct mbuf *m)
 	vif->tx_length++;
 	mutex_exit(&vif->tx_lock);
 
-	VIF_COUNT(ifp, if_opackets, 1);
-	VIF_COUNT(ifp, if_obytes, length);
-	if (mcast)
-		VIF_COUNT(ifp, if_omcasts, 1);
+	vif_count(ifp, length, mcast);
 	if (first)
 		softint_schedule(vif->tx_softint);
 	return 0;
@@ -148,10 +190,8 @@ vif_describe(struct mbuf **mp, struct rump_vif_tx *tx,
 	u_int count = 0, header, link;
 
 	memset(offload, 0, sizeof(*offload));
-	if (flags & (VIF_CSUM_FLAGS | M_CSUM_TSOv4 | M_CSUM_TSOv6)) {
-		link = mtod(m, struct ether_header *)->ether_type ==
-		    htons(ETHERTYPE_VLAN) ?
-		    ETHER_HDR_LEN + ETHER_VLAN_ENCAP_LEN : ETHER_HDR_LEN;
+	if (flags & VIF_TX_FLAGS) {
+		link = vif_link_header(m);
 		offload->flags = RUMP_VIF_NEEDS_CSUM;
 		offload->csum_start = link + (m->m_pkthdr.csum_data >> 16);
 		offload->csum_offset = m->m_pkthdr.csum_data & 0xffff;
@@ -263,6 +303,11 @@ vif_send(void *arg)
 	}
 	vif->tx_busy = true;
 	while (vif->tx_head != NULL && !vif->tx_closed) {
+		if (vif->tx_splice != NULL) {
+			/* It was on its way to the host. */
+			(void)vif_send_spliced(vif, vif_dequeue(vif));
+			continue;
+		}
 		count = vif_fill(vif);
 		stats->tx_batches++;
 		for (i = 0; i < count; i++) {
@@ -283,4 +328,27 @@ vif_send(void *arg)
 	if (vif->tx_closed)
 		cv_broadcast(&vif->tx_idle);
 	mutex_exit(&vif->tx_lock);
+}
+
+int
+rump_vif_send(struct rump_vif *vif, const void *frame, uint32_t length)
+{
+	struct mbuf *m;
+	int error = ENOBUFS;
+
+	if (length < ETHER_HDR_LEN || length > MCLBYTES)
+		return EINVAL;
+	rump_schedule();
+	if ((m = m_gethdr(M_DONTWAIT, MT_DATA)) != NULL) {
+		m->m_len = m->m_pkthdr.len = 0;
+		m_copyback(m, 0, length, frame);
+		if (ETHER_IS_MULTICAST((const uint8_t *)frame))
+			m->m_flags |= M_MCAST;
+		if (m->m_pkthdr.len == length)
+			error = vif_transmit(VIF_IFP(vif), m);
+		else
+			m_freem(m);
+	}
+	rump_unschedule();
+	return error;
 }

@@ -35,6 +35,7 @@ struct rump_vif {
 	uint32_t	vif_offered;	/* what the host can do; KERNEL_LOCK */
 	uint32_t	vif_told;	/* what the host believes is in use */
 	uint64_t	vif_disabled;	/* IFCAP_* its users do not want; KERNEL_LOCK */
+	bool		vif_host_link;	/* what the host says; KERNEL_LOCK */
 	struct ifmedia	vif_media;
 
 	struct rump_vif_stats vif_stats; /* rx: KERNEL_LOCK; tx: tx_lock */
@@ -48,13 +49,36 @@ struct rump_vif {
 	bool		tx_busy;	/* a thread is sending */
 	bool		tx_closed;
 	void		*tx_softint;
+	struct vif_splice *tx_splice;	/* where it sends, instead of to the host;
+					   also KERNEL_LOCK and splice_lock */
 	/* These belong to the thread that is sending. */
 	struct mbuf	*tx_mbufs[RUMP_VIF_BATCH];
 	struct rump_vif_tx tx_frames[RUMP_VIF_BATCH];
 	struct rump_vif_part tx_parts[VIF_PARTS];
 };
 
+/* What of a frame's flags asks for something to be done when it is sent. */
+#define	VIF_TX_FLAGS	(VIF_CSUM_FLAGS | M_CSUM_TSOv4 | M_CSUM_TSOv6)
+
+/* An interface of ours over another of the kernel's: vif_splice.c. */
+struct vif_splice {
+	LIST_ENTRY(vif_splice) s_link;	/* splice_lock and KERNEL_LOCK */
+	struct rump_vif	*s_upper;
+	struct ifnet	*s_lower;
+	LIST_HEAD(, vif_group) s_groups; /* KERNEL_LOCK */
+	u_int		s_users;	/* who may be in the lower; tx_lock */
+	bool		s_promisc;
+	bool		s_ending;	/* a thread is at it; KERNEL_LOCK */
+};
+
 #define	VIF_IFP(vif)	(&(vif)->vif_ec.ec_if)
+/* A frame is put so that what follows its Ethernet header is aligned. */
+#define	VIF_ALIGNED	2
+
+#define	VIF_CAPS_TX_CSUM (IFCAP_CSUM_TCPv4_Tx | IFCAP_CSUM_UDPv4_Tx |	\
+			  IFCAP_CSUM_TCPv6_Tx | IFCAP_CSUM_UDPv6_Tx)
+#define	VIF_CAPS_RX_CSUM (IFCAP_CSUM_TCPv4_Rx | IFCAP_CSUM_UDPv4_Rx |	\
+			  IFCAP_CSUM_TCPv6_Rx | IFCAP_CSUM_UDPv6_Rx)
 /* All checksums of TCP and UDP. */
 #define	VIF_CSUM_FLAGS							\
 	(M_CSUM_TCPv4 | M_CSUM_UDPv4 | M_CSUM_TCPv6 | M_CSUM_UDPv6)
@@ -83,12 +107,45 @@ struct rump_vif {
 #define	VIF_ROUTE_UNREF(rt, ro)	((void)(rt), (void)(ro))
 #endif
 
+/* How long the Ethernet header of a frame is. */
+static inline u_int
+vif_link_header(struct mbuf *m)
+{
+
+	return mtod(m, struct ether_header *)->ether_type ==
+	    htons(ETHERTYPE_VLAN) ?
+	    ETHER_HDR_LEN + ETHER_VLAN_ENCAP_LEN : ETHER_HDR_LEN;
+}
+
 uint32_t vif_offloads(struct rump_vif *);
 void	vif_tell_state(struct rump_vif *);
+void	vif_renegotiate(struct rump_vif *);
+
+void	vif_input(struct rump_vif *, struct mbuf *);
 
 void	vif_transmit_attach(struct rump_vif *);
 void	vif_transmit_detach(struct rump_vif *);
 int	vif_transmit(struct ifnet *, struct mbuf *);
 void	vif_start(struct ifnet *);
+
+void	vif_complete(struct mbuf *, u_int, u_int);
+struct mbuf *vif_finish(struct mbuf *);
+
+void	vif_splice_init(void);
+void	vif_splice_detach(struct rump_vif *);
+uint64_t vif_splice_capabilities(struct vif_splice *);
+struct rump_vif *vif_above(struct rump_vif *);
+struct rump_vif *vif_below(struct rump_vif *);
+struct vif_splice *vif_splice_enter(struct rump_vif *);
+void	vif_splice_leave(struct rump_vif *, struct vif_splice *);
+int	vif_splice_output(struct rump_vif *, struct vif_splice *, struct mbuf *);
+void	vif_splice_input(struct ifnet *, struct mbuf *);
+int	vif_lower_mtu(struct ifnet *, u_long);
+void	vif_tell_link(struct rump_vif *);
+
+int	vif_groups_join(struct vif_splice *);
+void	vif_groups_change(struct rump_vif *, u_long, const struct sockaddr *);
+void	vif_groups_leave(struct vif_splice *);
+void	vif_groups_forget(struct vif_splice *);
 
 #endif /* VIFVAR_H_ */

@@ -6,7 +6,7 @@
 use core::ffi::{c_char, c_int, c_void};
 
 /// The version of the interface.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// The longest frame.
 pub const FRAME_MAX: usize = 65_535 + 18;
 /// How many frames there are in a batch at most.
@@ -29,6 +29,8 @@ pub const GSO_ECN: u8 = 0x80;
 
 /// `RUMP_VIF_UP`: users want frames to flow.
 pub const UP: u32 = 0x01;
+/// `RUMP_VIF_SPLICED`: it sends over another interface, and not to the host.
+pub const SPLICED: u32 = 0x02;
 
 /// What is to be done to a frame, or has been: the header of virtio-net (virtio 1.1,
 /// 5.1.6) in the byte order of the machine.
@@ -107,7 +109,7 @@ pub struct Rx {
 pub struct Ops {
     /// Sends a batch of a queue. May block, without the virtual CPU.
     pub transmit: unsafe extern "C" fn(*mut c_void, u32, *const Tx, u32),
-    /// Tells flags ([`UP`]) and the offloads in use. Must not block.
+    /// Tells flags ([`UP`], [`SPLICED`]) and the offloads in use. Must not block.
     pub state: unsafe extern "C" fn(*mut c_void, u32, u32),
 }
 
@@ -157,6 +159,12 @@ pub struct Stats {
     pub tx_large: u64,
     /// Those dropped: queue full, no memory.
     pub tx_dropped: u64,
+    /// Frames taken in that came over another interface.
+    pub rx_spliced: u64,
+    /// Frames sent over another interface.
+    pub tx_spliced: u64,
+    /// Those of them that were finished in software, which that interface does not do.
+    pub tx_finished: u64,
 }
 
 /// An interface in the kernel.
@@ -179,5 +187,5 @@ const _: () = {
     assert!(offset_of!(Rx, lease) == 16);
     assert!(offset_of!(Rx, offload) == 24);
     assert!(size_of::<Config>() == 24);
-    assert!(size_of::<Stats>() == 88);
+    assert!(size_of::<Stats>() == 112);
 };

@@ -64,6 +64,12 @@ pub trait Backend: Send + Sync + fmt::Debug {
     fn statistics(&self) -> Statistics {
         Statistics::default()
     }
+
+    /// The interface of the same kernel that frames go over, instead of through
+    /// [`send`](Self::send) and [`receive`](Self::receive), which then are not called.
+    fn splice(&self) -> Option<&str> {
+        None
+    }
 }
 
 /// One that is kept, to be put behind an interface again.
@@ -98,6 +104,10 @@ impl<B: Backend + ?Sized> Backend for Arc<B> {
 
     fn statistics(&self) -> Statistics {
         (**self).statistics()
+    }
+
+    fn splice(&self) -> Option<&str> {
+        (**self).splice()
     }
 }
 

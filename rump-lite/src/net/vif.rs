@@ -409,3 +409,20 @@ pub unsafe extern "C" fn rump_vif_get_stats(vif: *mut abi::Vif, stats: *mut abi:
     // SAFETY: a place for the answer, by the interface.
     with(vif, |vif, _| unsafe { *stats = vif.stats });
 }
+
+/// Sends a frame as if the stack had. Its caller sends by itself where frames go to the
+/// host, as they always do here.
+#[unsafe(no_mangle)]
+pub extern "C" fn rump_vif_send(_vif: *mut abi::Vif, _frame: *const c_void, _len: u32) -> c_int {
+    Errno::OPNOTSUPP.0
+}
+
+/// There is no other interface that frames could go over.
+#[unsafe(no_mangle)]
+pub extern "C" fn rump_vif_splice(_vif: *mut abi::Vif, _name: *const c_char) -> c_int {
+    Errno::OPNOTSUPP.0
+}
+
+/// As above.
+#[unsafe(no_mangle)]
+pub extern "C" fn rump_vif_unsplice(_vif: *mut abi::Vif, _name: *const c_char) {}

@@ -52,14 +52,8 @@ impl Interface {
     /// `EOPNOTSUPP` if the kernel leaves that to programs.
     #[doc(alias("SIOCSIFINFO_FLAGS", "ND6_IFF_ACCEPT_RTADV"))]
     pub fn accept_router_advertisements(&self, accept: bool) -> Result<(), Error> {
-        let set = || {
-            let old = self.nd6_flags()?;
-            let flags = if accept { old | ACCEPT } else { old & !ACCEPT };
-            let mut argument = self.in6_ndireq();
-            argument.put(FLAGS, &flags.to_ne_bytes());
-            raw::request(abi::AF_INET6, earlier::SIOCSIFINFO_FLAGS, &mut argument)
-        };
-        set().map_err(self.not_asked())?;
+        self.set_nd6_flags(ACCEPT, accept)
+            .map_err(self.not_asked())?;
         tracing::info!(interface = self.name(), accept, "router advertisements");
         Ok(())
     }
@@ -104,6 +98,24 @@ impl Interface {
             std::thread::sleep(Duration::from_millis(10));
         }
         Err(self.not_asked()(Errno::ETIMEDOUT.into()))
+    }
+
+    /// Whether it gets an IPv6 address for its link when it is turned on.
+    pub(super) fn has_automatic_link_local(&self) -> io::Result<bool> {
+        Ok(self.nd6_flags()? & earlier::ND6_IFF_AUTO_LINKLOCAL != 0)
+    }
+
+    /// Sets that.
+    pub(super) fn automatic_link_local(&self, automatic: bool) -> io::Result<()> {
+        self.set_nd6_flags(earlier::ND6_IFF_AUTO_LINKLOCAL, automatic)
+    }
+
+    fn set_nd6_flags(&self, which: u32, set: bool) -> io::Result<()> {
+        let old = self.nd6_flags()?;
+        let flags = if set { old | which } else { old & !which };
+        let mut argument = self.in6_ndireq();
+        argument.put(FLAGS, &flags.to_ne_bytes());
+        raw::request(abi::AF_INET6, earlier::SIOCSIFINFO_FLAGS, &mut argument)
     }
 
     fn not_asked(&self) -> impl FnOnce(io::Error) -> Error {

@@ -43,6 +43,7 @@ mod statistics;
 pub use address::Address;
 pub use backends::faults::{self, Faults};
 pub use backends::pair::{self, Pair};
+pub use backends::splice::{self, Splice};
 pub use backends::tee::{self, Tee};
 pub use capabilities::Capabilities;
 pub use error::Error;

@@ -20,9 +20,9 @@ use std::sync::Arc;
 pub(crate) trait Host: Send + Sync + 'static {
     /// Sends frames; holds no virtual CPU.
     fn transmit(&self, queue: usize, frames: &[Transmit<'_>]);
-    /// Whether users want frames to flow, and which offloads are in use. Must neither
-    /// block nor call the kernel.
-    fn state(&self, up: bool, offloads: Offloads);
+    /// Whether it sends over another interface of the kernel's, and which offloads are in
+    /// use. Must neither block nor call the kernel.
+    fn state(&self, spliced: bool, offloads: Offloads);
 }
 
 /// An interface in the kernel. Dropping it removes it.
@@ -57,7 +57,7 @@ unsafe extern "C" fn transmit<H: Host>(
 unsafe extern "C" fn state<H: Host>(host: *mut c_void, flags: u32, offloads: u32) {
     // SAFETY: as in `transmit`.
     let host = unsafe { &*host.cast::<H>() };
-    host.state(flags & abi::UP != 0, Offloads::from_bits(offloads));
+    host.state(flags & abi::SPLICED != 0, Offloads::from_bits(offloads));
 }
 
 /// # Safety
@@ -177,6 +177,34 @@ impl Vif {
         if lwp::enter_here().is_ok() {
             // SAFETY: as above.
             unsafe { raw::rump_vif_set_link(self.raw.as_ptr(), link.into()) };
+        }
+    }
+
+    /// Sends a frame, without saying what becomes of it.
+    pub(crate) fn send(&self, frame: &[u8]) {
+        if lwp::enter_here().is_ok() {
+            // SAFETY: the interface is there as long as this is, and the frame is copied
+            // during the call.
+            unsafe {
+                raw::rump_vif_send(self.raw.as_ptr(), frame.as_ptr().cast(), frame.len() as u32)
+            };
+        }
+    }
+
+    /// Has it send over another interface, or to the host again.
+    pub(crate) fn splice(&self, lower: Option<&CStr>) -> io::Result<()> {
+        lwp::enter_here()?;
+        let name = lower.map_or(std::ptr::null(), CStr::as_ptr);
+        // SAFETY: as above; the name is read during the call.
+        Errno::check(unsafe { raw::rump_vif_splice(self.raw.as_ptr(), name) })?;
+        Ok(())
+    }
+
+    /// Takes no more of what comes to that interface.
+    pub(crate) fn unsplice(&self, lower: &CStr) {
+        if lwp::enter_here().is_ok() {
+            // SAFETY: as above.
+            unsafe { raw::rump_vif_unsplice(self.raw.as_ptr(), lower.as_ptr()) };
         }
     }
 

@@ -2,4 +2,5 @@
 
 pub mod faults;
 pub mod pair;
+pub mod splice;
 pub mod tee;

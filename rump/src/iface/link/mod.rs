@@ -24,22 +24,25 @@
 //! | [`Shm`] | a cable to another process, in shared memory | all | a Unix socket to it |
 //! | [`Shmif`] | a bus in a file, as NetBSD's shmif(4) has it | none | a file |
 //! | [`Pair`](super::Pair) | a cable inside the process | all | |
+//! | [`Splice`](super::Splice) | another interface of the kernel: a network card that it drives | what its driver can do | NetBSD |
 //! | [`Tee`](super::Tee) | records frames of another back end for Wireshark | its | |
 //! | [`Faults`](super::Faults) | makes another back end a bad link | none | |
 //!
 //! What a back end does not offer is done here, before frames reach it: checksums, and the
-//! cutting up of TCP segments.
+//! cutting up of TCP segments. Frames of a [`Splice`](super::Splice) do not leave the kernel,
+//! where the same is done for it.
 //!
 //! # Threads
 //! Each queue of a back end has a thread, which waits for frames, hands them to the
 //! kernel in batches, and runs what the kernel does with them. Frames that the kernel
 //! sends are sent by the thread that made the system call, on its way out.
 
+mod announce;
 mod moderation;
 mod port;
 mod worker;
 
-use crate::iface::Interface;
+use crate::iface::{Interface, LinkState};
 use crate::kernel::Kernel;
 use port::Port;
 use rump_sys::hyper::vif::abi;
@@ -90,6 +93,7 @@ impl Builder {
     /// Makes the interface. It is down, and has no addresses.
     ///
     /// # Errors
+    /// Those of [`splice::Error`](super::splice::Error) if the back end is another interface;
     /// [`kernel::Down`](crate::kernel::Down); `EEXIST` if the unit is taken; `EINVAL` if
     /// the MTU or the address is none; `ENOSYS` if the kernel was not built with such
     /// interfaces (they are part of the feature `net`); no thread could be started.
@@ -163,30 +167,40 @@ impl Link {
     /// no more; what has come to it is taken in first. Waits for a call to it that is
     /// under way.
     ///
-    /// Where the new one is elsewhere in the network, others learn of it from the next
-    /// frame that the kernel sends.
+    /// The new one may be elsewhere in the network: the addresses are announced through it
+    /// (a gratuitous ARP request, an unsolicited neighbour advertisement), and only then is
+    /// the old one let go of, two milliseconds later. What comes to either until then is
+    /// taken in.
     ///
     /// # Errors
-    /// No thread could be started for a further queue. The back end is replaced all the
-    /// same.
+    /// The new one is a [`Splice`](super::Splice), and that is not possible
+    /// ([`splice::Error`](super::splice::Error)): the old one stays. No thread could be
+    /// started for a further queue: the back end is replaced all the same.
     pub fn replace(&self, backend: impl Backend + 'static) -> io::Result<Arc<dyn Backend>> {
         let backend: Arc<dyn Backend> = Arc::new(backend);
         let queues = backend.queues();
         let interface = self.name();
         tracing::info!(interface, by = ?backend, "replacing the back end");
-        let old = self.port.replace(backend);
+        let announcement = announce::frames(&self.interface);
+        let old = self.port.replace(backend, &announcement)?;
         self.workers.serve(queues)?;
         Ok(old)
     }
 
     /// Whether it has a link: what is behind it works, and is connected.
     pub fn has_link(&self) -> bool {
-        self.port.has_link()
+        if self.backend().splice().is_none() {
+            return self.port.has_link();
+        }
+        // The kernel follows the other interface by itself.
+        let state = self.interface.link_state();
+        self.error().is_none() && state.is_ok_and(|state| state != LinkState::Down)
     }
 
     /// Why the back end has failed, if it has: the interface then has no link until the
     /// back end is [replaced](Self::replace). `ENXIO` says that what it stood for is gone
-    /// (a TAP interface that was deleted), `EIO` also that it panicked.
+    /// (a TAP interface that was deleted, an interface below a [`Splice`](super::Splice)),
+    /// `EIO` also that it panicked.
     pub fn error(&self) -> Option<crate::Errno> {
         let error = self.port.shared().failed()?;
         Some(crate::Errno::from_raw(error.0))

@@ -3,12 +3,19 @@
 //! The kernel's calls out come here, and the threads that serve the queues ask here for
 //! the back end before each wait. No lock is held while a back end or the kernel is
 //! called: the kernel's own calls can come with its locks held.
+//!
+//! Where the back end is another interface of the kernel's, frames do not come here: the
+//! kernel is told when to begin and when to end with that.
 
+use crate::iface::splice;
 use crate::sys::vif::{Host, Vif};
 use rump_sys::hyper::errno::Errno;
 use rump_sys::hyper::vif::abi;
+use rump_sys::hyper::vif::abi::Offload;
+use rump_sys::hyper::vif::backend::Piece;
 use rump_sys::hyper::vif::shape::{self, Scratch};
 use rump_sys::hyper::vif::{Backend, Batch, Offloads, Pool, Transmit};
+use std::ffi::CString;
 use std::fmt;
 use std::io;
 use std::panic::AssertUnwindSafe;
@@ -30,6 +37,14 @@ struct Slot {
     stop: bool,
 }
 
+impl Slot {
+    /// Whether frames of this queue are to be waited for.
+    fn is_served(&self, queue: usize) -> bool {
+        let backend = &self.backend.0;
+        self.failed.is_none() && backend.splice().is_none() && queue < backend.queues()
+    }
+}
+
 /// What the kernel calls.
 pub(crate) struct Shared {
     slot: Mutex<Slot>,
@@ -37,6 +52,8 @@ pub(crate) struct Shared {
     /// The offloads that the kernel uses, and whether the back end was told.
     offloads: AtomicU32,
     told: AtomicBool,
+    /// The kernel sends over another interface.
+    spliced: AtomicBool,
     send_drops: AtomicU64,
     malformed: AtomicU64,
     /// Memory that is used again and again; gone while it is in use.
@@ -65,7 +82,7 @@ impl Shared {
     /// goes away.
     pub(crate) fn turn(&self, queue: usize) -> Option<Turn> {
         let mut slot = self.slot();
-        while !slot.stop && (slot.failed.is_some() || queue >= slot.backend.0.queues()) {
+        while !slot.stop && !slot.is_served(queue) {
             slot = self
                 .changed
                 .wait(slot)
@@ -87,6 +104,20 @@ impl Shared {
             slot.failed = slot.failed.or(Some(error));
             // Its other queues wait for nothing.
             turn.backend.0.wake();
+        }
+    }
+
+    /// Whether the kernel sends over another interface, as the back end is there to say.
+    pub(crate) fn is_spliced(&self) -> bool {
+        self.spliced.load(Ordering::Acquire)
+    }
+
+    /// The kernel does not send over another interface any more: if it should, that one is
+    /// gone.
+    fn splice_ended(&self) {
+        let mut slot = self.slot();
+        if slot.backend.0.splice().is_some() {
+            slot.failed = slot.failed.or(Some(Errno::NXIO));
         }
     }
 
@@ -173,7 +204,10 @@ impl Host for Shared {
         self.send_drops.fetch_add(lost as u64, Ordering::Relaxed);
     }
 
-    fn state(&self, _up: bool, offloads: Offloads) {
+    fn state(&self, spliced: bool, offloads: Offloads) {
+        if self.spliced.swap(spliced, Ordering::AcqRel) && !spliced {
+            self.splice_ended();
+        }
         let before = self.offloads.swap(offloads.bits(), Ordering::AcqRel);
         if before != offloads.bits() {
             self.told.store(false, Ordering::Release);
@@ -196,8 +230,20 @@ const FINISHING: Duration = Duration::from_micros(50);
 /// As many frames of each of its queues are taken in after that.
 const DRAINED: usize = 1024;
 
+/// How often that is done, and how long after one another: frames are under way to where
+/// the interface was, and others hear only now that it is elsewhere.
+const LOOKS: u32 = 4;
+const BETWEEN_LOOKS: Duration = Duration::from_micros(500);
+
+/// The name of the interface that a back end is, for the kernel.
+fn lower_of(backend: &Arc<dyn Backend>) -> Option<CString> {
+    // The name of an interface has no 0 in it.
+    CString::new(backend.splice()?).ok()
+}
+
 impl Port {
     pub(crate) fn new(backend: Arc<dyn Backend>, config: &abi::Config) -> io::Result<Arc<Self>> {
+        let lower = lower_of(&backend);
         let shared = Arc::new(Shared {
             slot: Mutex::new(Slot {
                 backend: Arc::new(InUse(backend)),
@@ -208,34 +254,120 @@ impl Port {
             changed: Condvar::new(),
             offloads: AtomicU32::new(0),
             told: AtomicBool::new(false),
+            spliced: AtomicBool::new(false),
             send_drops: AtomicU64::new(0),
             malformed: AtomicU64::new(0),
             scratch: Mutex::default(),
         });
         let vif = Vif::new(Arc::clone(&shared), config)?;
-        Ok(Arc::new(Self {
+        let port = Self {
             shared,
             vif,
             link: AtomicBool::new(config.link != 0),
-        }))
+        };
+        if let Some(lower) = lower {
+            port.splice(&lower)?;
+        }
+        Ok(Arc::new(port))
     }
 
-    /// Puts another back end in, waits until nobody uses the old one, and takes in what
-    /// has come to it already.
-    pub(crate) fn replace(&self, backend: Arc<dyn Backend>) -> Arc<dyn Backend> {
+    /// Has the kernel send over another interface, and take what comes to it.
+    fn splice(&self, lower: &CString) -> Result<(), splice::Error> {
+        let refused = |error| splice::Error::of(self.vif.name(), &lower.to_string_lossy(), error);
+        self.vif.splice(Some(lower)).map_err(refused)
+    }
+
+    /// Puts another back end in, announces that, waits until nobody uses the old one, and
+    /// takes in what comes to it meanwhile.
+    ///
+    /// # Errors
+    /// The kernel cannot send over the interface that the new one is; nothing has changed.
+    pub(crate) fn replace(
+        &self,
+        backend: Arc<dyn Backend>,
+        announcement: &[Vec<u8>],
+    ) -> Result<Arc<dyn Backend>, splice::Error> {
+        let lower = lower_of(&backend);
+        let old = match &lower {
+            Some(lower) => self.replace_by_splice(backend, lower)?,
+            None => self.replace_by_host(backend),
+        };
+        self.announce(announcement);
+        match lower_of(&old) {
+            Some(old) if lower.as_ref() == Some(&old) => {}
+            Some(old) => {
+                std::thread::sleep(LOOKS * BETWEEN_LOOKS);
+                self.vif.unsplice(&old);
+            }
+            None => {
+                for _ in 0..LOOKS {
+                    self.drain(&old);
+                    std::thread::sleep(BETWEEN_LOOKS);
+                }
+                self.drain(&old);
+            }
+        }
+        Ok(old)
+    }
+
+    /// The kernel sends over the other interface, and only then leaves the old back end.
+    fn replace_by_splice(
+        &self,
+        backend: Arc<dyn Backend>,
+        lower: &CString,
+    ) -> Result<Arc<dyn Backend>, splice::Error> {
+        self.splice(lower)?;
+        let old = self.shared.replace(backend);
+        if !self.shared.is_spliced() {
+            // That interface is gone already.
+            self.shared.splice_ended();
+        }
+        Ok(self.finish(&old))
+    }
+
+    fn replace_by_host(&self, backend: Arc<dyn Backend>) -> Arc<dyn Backend> {
         let offers = backend.offers();
         let link = backend.link();
         let old = self.shared.replace(backend);
         self.vif.set_offloads(offers);
-        while Arc::strong_count(&old) > 1 {
+        if old.0.splice().is_some() {
+            // What the kernel was told of the link did not count since.
+            self.link.store(link, Ordering::Release);
+            self.vif.set_link(link);
+            // There is nothing that it could refuse.
+            let _ = self.vif.splice(None);
+        }
+        let old = self.finish(&old);
+        // Nobody speaks for the old one any more.
+        self.set_link(link);
+        old
+    }
+
+    /// Waits until nobody uses a back end any more.
+    fn finish(&self, old: &Arc<InUse>) -> Arc<dyn Backend> {
+        while Arc::strong_count(old) > 1 {
             // Again and again: a thread may just be on its way into it.
             old.0.wake();
             std::thread::sleep(FINISHING);
         }
-        // Nobody speaks for the old one any more.
-        self.set_link(link);
-        self.drain(&old.0);
         Arc::clone(&old.0)
+    }
+
+    /// Sends frames of this side's own.
+    fn announce(&self, frames: &[Vec<u8>]) {
+        if self.shared.is_spliced() {
+            frames.iter().for_each(|frame| self.vif.send(frame));
+            return;
+        }
+        let pieces: Vec<_> = frames.iter().map(|frame| [Piece::new(frame)]).collect();
+        let frames: Vec<_> = pieces
+            .iter()
+            .map(|piece| Transmit::new(piece, Offload::default()))
+            .collect();
+        if !frames.is_empty() {
+            let backend = self.shared.backend();
+            self.shared.send(&backend.0, 0, &frames);
+        }
     }
 
     /// Takes in what a back end has brought that nobody serves any more. Whatever goes
