@@ -55,6 +55,7 @@ pub fn cold_net(harness: &mut Harness) -> Outcome {
             tree: &tree,
             beside: &beside,
             components: &components,
+            drivers: &[],
             toolchain: &toolchain,
             jobs: JOBS,
         };

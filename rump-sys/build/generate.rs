@@ -25,6 +25,11 @@ pub(crate) fn kernel(path: &Path, kind: &str, release: &str, made: &Kernel) -> I
         "/// The components in it, by library name.\npub const COMPONENTS: &[&str] = &{:?};",
         made.components
     )?;
+    writeln!(
+        text,
+        "/// See `drivers`.\npub const DRIVERS: &[&str] = &{:?};",
+        made.drivers
+    )?;
     let types: Vec<_> = made.component_types.iter().collect();
     writeln!(
         text,

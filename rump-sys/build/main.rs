@@ -47,6 +47,7 @@ fn run() -> Result<(), Failure> {
         println!("cargo::rerun-if-env-changed={name}");
     }
     println!("cargo::rerun-if-changed=build");
+    println!("cargo::rustc-check-cfg=cfg(rump_drivers)");
     println!(
         "cargo::rustc-check-cfg=cfg(rump_kernel, values(\"netbsd\", \"prefix\", \"lite\", \"none\", \"image\"))"
     );
@@ -56,6 +57,7 @@ fn run() -> Result<(), Failure> {
         repository_tree().as_deref(),
         std::env::var_os("CARGO_FEATURE_LITE").is_some(),
     )?;
+    let drivers = settings::chosen_drivers(|name| std::env::var(name).ok(), &choice)?;
     let components: Vec<String> = FEATURES
         .iter()
         .filter(|(feature, _)| std::env::var_os(format!("CARGO_FEATURE_{feature}")).is_some())
@@ -63,7 +65,7 @@ fn run() -> Result<(), Failure> {
         .map(|name| name.to_string())
         .collect();
     match choice {
-        Choice::Tree(tree) => from_tree(&tree, &components, &out),
+        Choice::Tree(tree) => from_tree(&tree, &components, &drivers, &out),
         Choice::Prefix(prefix) => from_prefix(&prefix, &components, &out),
         Choice::Lite { warning } => {
             if let Some(warning) = warning {
@@ -86,7 +88,12 @@ fn run() -> Result<(), Failure> {
     }
 }
 
-fn from_tree(tree: &Tree, components: &[String], out: &Path) -> Result<(), Failure> {
+fn from_tree(
+    tree: &Tree,
+    components: &[String],
+    drivers: &[String],
+    out: &Path,
+) -> Result<(), Failure> {
     // Before anything is compiled.
     Libclang::find()?;
     let toolchain = Toolchain::find(&variable("TARGET")?, &variable("HOST")?, out)?;
@@ -103,6 +110,7 @@ fn from_tree(tree: &Tree, components: &[String], out: &Path) -> Result<(), Failu
         tree,
         beside: &beside,
         components: &components,
+        drivers,
         toolchain: &toolchain,
         jobs,
     };
@@ -137,6 +145,10 @@ fn link(kind: &str, release: &str, made: &Kernel, out: &Path) -> Result<(), Fail
     );
     println!("cargo::metadata=release={release}");
     println!("cargo::metadata=components={}", made.components.join(","));
+    if !made.drivers.is_empty() {
+        println!("cargo::rustc-cfg=rump_drivers");
+    }
+    println!("cargo::metadata=drivers={}", made.drivers.join(","));
     println!(
         "cargo::metadata=link_set_entries={}",
         made.link_sets.values().sum::<usize>()

@@ -10,6 +10,7 @@
 //! - [`syscalls`]: the system calls under the symbols that the tree has for them;
 //! - [`control`]: booting, and the calls that manage processes and lwps;
 //! - [`lite`]: what rump-lite tells beyond what NetBSD does;
+//! - [`drivers`]: the drivers that `RUMP_DRIVERS` put into it;
 //! - [`vif`]: network interfaces whose other end is in the host.
 //!
 //! Where no tree is named and none is found, `rump-lite` is linked, the reference
@@ -19,12 +20,13 @@
 //!
 //! # Settings
 //! `NETBSD_SRC` names the tree; `RUMP_PREFIX` an installed rump kernel;
-//! `RUMP_KERNEL=netbsd|prefix|lite|image|none` chooses. Cargo features choose components.
+//! `RUMP_KERNEL=netbsd|prefix|lite|image|none` chooses. Cargo features choose components,
+//! `RUMP_DRIVERS` drivers; [`DRIVERS`] says which there are.
 //!
 //! # Metadata
 //! Packages that depend on this one directly find in their build scripts:
-//! `DEP_RUMP_KERNEL`, `DEP_RUMP_RELEASE`, `DEP_RUMP_COMPONENTS` (comma-separated) and
-//! `DEP_RUMP_LINK_SET_ENTRIES`.
+//! `DEP_RUMP_KERNEL`, `DEP_RUMP_RELEASE`, `DEP_RUMP_COMPONENTS` and `DEP_RUMP_DRIVERS`
+//! (comma-separated) and `DEP_RUMP_LINK_SET_ENTRIES`.
 #![no_std]
 #![allow(unsafe_code)]
 
@@ -37,12 +39,15 @@ pub use rump_abi as abi;
 use rump_lite as _;
 
 pub mod control;
+pub mod drivers;
 #[cfg(any(rump_kernel = "none", rump_kernel = "image"))]
 mod fallback;
 pub mod kernel;
 pub mod lite;
 pub mod syscalls;
 pub mod vif;
+
+pub use drivers::DRIVERS;
 
 /// What the headers of the tree in use say; see `build/proof.rs`.
 #[cfg(rump_kernel = "netbsd")]

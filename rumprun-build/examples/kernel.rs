@@ -1,8 +1,9 @@
-//! Compiles components and what they need:
+//! Compiles components, and the drivers that `RUMP_DRIVERS` names, with what they need:
 //! `cargo run --release -p rumprun-build --example kernel -- TREE OUT COMPONENT...`.
 
 use rumprun_build::Error;
 use rumprun_build::kernel::{self, Recipe};
+use rumprun_build::settings;
 use rumprun_build::toolchain::Toolchain;
 use rumprun_build::tree::Tree;
 use std::path::PathBuf;
@@ -20,15 +21,19 @@ fn main() -> Result<(), Error> {
     let toolchain = Toolchain::find(target, target, &out)?;
     let jobs = std::thread::available_parallelism().map_or(1, usize::from);
     let components: Vec<_> = arguments.collect();
+    let drivers = settings::drivers(&std::env::var(settings::DRIVERS).unwrap_or_default())?;
+    let beside = [netbsd_src::kern().to_path_buf()];
     let recipe = Recipe {
         tree: &tree,
-        beside: &[],
+        beside: &beside,
         components: &components,
+        drivers: &drivers,
         toolchain: &toolchain,
         jobs,
     };
     let kernel = kernel::from_tree(&recipe, &out)?;
     println!("NetBSD {}: {}", tree.version(), kernel.components.join(" "));
+    println!("drivers {}", kernel.drivers.join(" "));
     println!("link sets {:?}", kernel.link_sets);
     println!(
         "{} compiled, {} current, in {:.1?}",

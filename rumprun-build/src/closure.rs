@@ -9,9 +9,11 @@
 
 use crate::compile::{Compiler, Report, Unit};
 use crate::component::{self, Catalog, Component, Includes, Prepared};
+use crate::driver::Drivers;
 use crate::error::{Error, IoContext, Result};
 use crate::make::Bmake;
 use crate::object_file::{self, Symbols};
+use crate::survey::Survey;
 use crate::symbol_index::{self, Hint};
 use crate::tree::Tree;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -67,76 +69,131 @@ pub struct Closure<'a> {
     pub jobs: usize,
 }
 
+/// What a kernel consists of.
+#[derive(Debug)]
+pub struct Whole {
+    /// The components.
+    pub built: Vec<Built>,
+    /// The drivers that were named, and those that came with them.
+    pub drivers: Vec<String>,
+    /// What had to be compiled.
+    pub report: Report,
+}
+
+/// Work in progress.
+#[derive(Default)]
+struct Work {
+    built: Vec<Built>,
+    /// Components that were guessed and do not compile.
+    refused: BTreeMap<Component, Error>,
+    /// Components that stand in front of others are asked for by name, so all of
+    /// them are known after the first round.
+    wraps: BTreeSet<String>,
+    report: Report,
+}
+
 impl Closure<'_> {
-    /// Compiles the base, the components named, and everything that they need.
+    /// Compiles the base, the components and drivers named, and everything that they
+    /// need.
     ///
     /// # Errors
-    /// [`Error::UnknownComponent`], [`Error::Compile`], [`Error::Undefined`],
-    /// [`Error::Conflict`] and what preparing a component can report.
-    pub fn build(&self, names: &[String]) -> Result<(Vec<Built>, Report)> {
+    /// [`Error::UnknownComponent`], [`Error::Driver`], [`Error::Compile`],
+    /// [`Error::Undefined`], [`Error::Conflict`] and what preparing a component can
+    /// report.
+    pub fn build(&self, names: &[String], drivers: &[String]) -> Result<Whole> {
         let catalog = Catalog::read(self.tree, self.beside)?;
-        let mut report = Report::default();
-        let mut wanted: BTreeSet<Component> = BTreeSet::from([catalog.find("rumpkern")?.clone()]);
+        let mut requested: BTreeSet<Component> =
+            BTreeSet::from([catalog.find("rumpkern")?.clone()]);
         for name in names {
-            wanted.insert(catalog.find(name)?.clone());
+            requested.insert(catalog.find(name)?.clone());
         }
-        let requested = wanted.clone();
-        let mut built: Vec<Built> = Vec::new();
-        let mut refused = BTreeMap::new();
-        let mut others = None;
-        // Components that stand in front of others are asked for by name, so all of
-        // them are known after the first round.
-        let mut wraps = BTreeSet::new();
+        let mut survey = None;
+        let mut drivers = match drivers {
+            [] => None,
+            names => {
+                let survey = survey.insert(self.survey(&catalog)?);
+                Some(Drivers::make(self.tree, survey, names, self.objects)?)
+            }
+        };
+        if let Some(made) = &drivers {
+            requested.insert(made.component.clone());
+            requested.extend(made.buses.iter().cloned());
+        }
+        let mut wanted = requested.clone();
+        let mut work = Work::default();
         loop {
-            let new: Vec<_> = wanted
-                .iter()
-                .filter(|c| !built.iter().any(|b| b.component == **c))
-                .cloned()
-                .collect();
-            match self.make(&new, &requested, &mut wraps, &mut report) {
-                Ok(made) => built.extend(made),
-                Err(error) if built.is_empty() => return Err(error),
-                // Only guesses, of which one at least was wrong.
-                Err(_) => {
-                    for component in new {
-                        let one = std::slice::from_ref(&component);
-                        match self.make(one, &requested, &mut wraps, &mut report) {
-                            Ok(made) => built.extend(made),
-                            Err(error) => {
-                                refused.insert(component, error);
-                            }
-                        }
-                    }
-                    wanted.retain(|component| !refused.contains_key(component));
-                }
+            self.make_all(&mut wanted, &requested, &mut work)?;
+            if work.built.iter().all(|one| one.requested) {
+                check_conflicts(&work.built)?;
             }
-            if built.iter().all(|one| one.requested) {
-                check_conflicts(&built)?;
-            }
-            let missing = self.missing(&built);
+            let missing = self.missing(&work.built);
             if missing.is_empty() {
                 break;
             }
-            if others.is_none() {
-                others = Some(Candidates::read(self, &catalog, &wanted)?);
-            }
-            let names = sought(&missing, &wraps);
-            let choose = |known: &dyn Fn(&Component) -> bool| -> Vec<Component> {
-                let others = others.iter();
-                others.flat_map(|c| c.choose(&names, known)).collect()
+            let survey = match &mut survey {
+                Some(survey) => survey,
+                None => survey.insert(self.survey(&catalog)?),
             };
-            let candidates = choose(&|c| wanted.contains(c) || refused.contains_key(c));
-            if candidates.is_empty() {
-                // Perhaps one that does not compile would have it.
-                let broken = choose(&|c| !refused.contains_key(c)).into_iter().next();
-                let error = broken.and_then(|component| refused.remove(&component));
-                return Err(error.unwrap_or_else(|| undefined(&built, &missing)));
+            let names = sought(&missing, &work.wraps);
+            let excluded = |c: &Component| drivers.iter().any(|d| d.excluded.contains(c));
+            let known =
+                |c: &Component| wanted.contains(c) || work.refused.contains_key(c) || excluded(c);
+            let candidates = choose(survey, &names, known);
+            if !candidates.is_empty() {
+                wanted.extend(candidates);
+                continue;
             }
-            wanted.extend(candidates);
+            if let Some(drivers) = &mut drivers
+                && drivers.add_sources(&names)?
+            {
+                work.built.retain(|one| one.component != drivers.component);
+                continue;
+            }
+            // Perhaps one that does not compile would have it.
+            let broken = choose(survey, &names, |c| !work.refused.contains_key(c));
+            let error = broken.first().and_then(|c| work.refused.remove(c));
+            return Err(error.unwrap_or_else(|| undefined(&work.built, &missing, drivers.as_ref())));
         }
-        self.drop_needless(&mut built);
-        check_conflicts(&built)?;
-        Ok((built, report))
+        self.drop_needless(&mut work.built);
+        check_conflicts(&work.built)?;
+        Ok(Whole {
+            built: work.built,
+            drivers: drivers.map_or_else(Vec::new, |d| d.names().cloned().collect()),
+            report: work.report,
+        })
+    }
+
+    fn survey(&self, catalog: &Catalog) -> Result<Survey> {
+        Survey::read(catalog, self.bmake, self.objects, self.jobs)
+    }
+
+    /// Compiles what is wanted and not built. What was only guessed may fail; it is not
+    /// wanted any more then.
+    fn make_all(
+        &self,
+        wanted: &mut BTreeSet<Component>,
+        requested: &BTreeSet<Component>,
+        work: &mut Work,
+    ) -> Result<()> {
+        let is_new = |c: &&Component| !work.built.iter().any(|b| b.component == **c);
+        let new: Vec<_> = wanted.iter().filter(is_new).cloned().collect();
+        match self.make(&new, requested, work) {
+            Ok(made) => work.built.extend(made),
+            Err(error) if new.iter().any(|component| requested.contains(component)) => {
+                return Err(error);
+            }
+            // Only guesses, of which one at least was wrong.
+            Err(_) => {
+                for component in new {
+                    match self.make(std::slice::from_ref(&component), requested, work) {
+                        Ok(made) => work.built.extend(made),
+                        Err(error) => drop(work.refused.insert(component, error)),
+                    }
+                }
+                wanted.retain(|component| !work.refused.contains_key(component));
+            }
+        }
+        Ok(())
     }
 
     /// Compiles components and reads their objects.
@@ -144,10 +201,10 @@ impl Closure<'_> {
         &self,
         components: &[Component],
         requested: &BTreeSet<Component>,
-        wraps: &mut BTreeSet<String>,
-        report: &mut Report,
+        work: &mut Work,
     ) -> Result<Vec<Built>> {
         let mut prepared = self.prepare(components)?;
+        let wraps = &mut work.wraps;
         wraps.extend(prepared.iter().flat_map(|p| p.wraps.iter().cloned()));
         for unit in prepared
             .iter_mut()
@@ -158,8 +215,8 @@ impl Closure<'_> {
         }
         let units: Vec<Unit> = prepared.iter().flat_map(|p| p.units.clone()).collect();
         let run = self.compiler.run(&units)?;
-        report.compiled += run.compiled;
-        report.current += run.current;
+        work.report.compiled += run.compiled;
+        work.report.current += run.current;
         components
             .iter()
             .zip(prepared)
@@ -274,12 +331,7 @@ fn check_conflicts(built: &[Built]) -> Result<()> {
     Ok(())
 }
 
-fn undefined(built: &[Built], missing: &BTreeSet<String>) -> Error {
-    let component = built
-        .iter()
-        .find(|one| one.needed().any(|name| missing.contains(name)))
-        .map(|one| one.lib.clone())
-        .unwrap_or_default();
+fn undefined(built: &[Built], missing: &BTreeSet<String>, drivers: Option<&Drivers>) -> Error {
     let mut list: Vec<_> = missing
         .iter()
         .take(10)
@@ -289,103 +341,79 @@ fn undefined(built: &[Built], missing: &BTreeSet<String>) -> Error {
     if missing.len() > 10 {
         list.push(&more);
     }
-    Error::Undefined {
-        component,
-        symbols: list.join(", "),
+    let symbols = list.join(", ");
+    let needs = |symbols: &Symbols| symbols.undefined.iter().any(|name| missing.contains(name));
+    let mut objects = built
+        .iter()
+        .flat_map(|one| one.objects.iter().map(move |object| (one, object)));
+    let found = objects.find(|(_, (_, symbols))| needs(symbols));
+    match (found, drivers) {
+        (Some((one, (object, _))), Some(drivers)) if one.component == drivers.component => {
+            let names = missing.iter().map(|symbol| source_name(symbol).as_bytes());
+            drivers.lacking(object, &symbols, &names.collect())
+        }
+        (found, _) => Error::Undefined {
+            component: found.map(|(one, _)| one.lib.clone()).unwrap_or_default(),
+            symbols,
+        },
     }
 }
 
-/// The components that were not asked for, with the files of their sources.
-struct Candidates {
-    sources: Vec<(Component, Vec<PathBuf>)>,
-}
-
-impl Candidates {
-    /// Evaluates all makefiles that were not needed so far. A component whose makefile
-    /// cannot be evaluated is no candidate.
-    fn read(
-        closure: &Closure<'_>,
-        catalog: &Catalog,
-        wanted: &BTreeSet<Component>,
-    ) -> Result<Self> {
-        let scratch = closure.objects.join("evaluate");
-        std::fs::create_dir_all(&scratch).context("making", &scratch)?;
-        let rest: Vec<_> = catalog
-            .components()
-            .iter()
-            .filter(|c| !wanted.contains(c))
-            .cloned()
-            .collect();
-        let sources = in_parallel(closure.jobs, &rest, |component| {
-            let makefile = closure.bmake.evaluate(&component.folder, &scratch);
-            let paths = makefile.map(|m| {
-                m.sources
-                    .into_iter()
-                    .filter_map(|source| source.path)
-                    .collect()
+/// Chooses the fewest components whose text seems to define what is missing.
+fn choose(
+    survey: &Survey,
+    names: &HashSet<&[u8]>,
+    known: impl Fn(&Component) -> bool,
+) -> Vec<Component> {
+    let mut offers: Vec<(&Component, BTreeMap<Vec<u8>, Hint>)> = Vec::new();
+    for (component, paths) in survey.sources().filter(|(component, _)| !known(component)) {
+        let mut offer = BTreeMap::new();
+        for text in paths.iter().filter_map(|path| std::fs::read(path).ok()) {
+            symbol_index::scan(&text, names, |name, hint| {
+                let best = offer.entry(name.to_vec()).or_insert(hint);
+                *best = hint.max(*best);
             });
-            Ok((component.clone(), paths.unwrap_or_default()))
-        })?;
-        Ok(Self { sources })
+        }
+        offers.push((component, offer));
     }
-
-    /// Chooses the fewest components whose text seems to define what is missing.
-    fn choose(&self, names: &HashSet<&[u8]>, known: impl Fn(&Component) -> bool) -> Vec<Component> {
-        let mut offers: Vec<(&Component, BTreeMap<Vec<u8>, Hint>)> = Vec::new();
-        for (component, paths) in self
-            .sources
+    // The factions first and alone: they bring stubs for components that a kernel
+    // may do without, which a richer definition elsewhere must not replace.
+    let factions: Vec<_> = offers
+        .iter()
+        .filter(|(c, offer)| c.faction && !offer.is_empty())
+        .map(|(c, _)| (*c).clone())
+        .collect();
+    if !factions.is_empty() {
+        return factions;
+    }
+    // A mention counts only where no component has a definition.
+    let certain: HashSet<Vec<u8>> = offers
+        .iter()
+        .flat_map(|(_, offer)| offer.iter().filter(|(_, hint)| **hint == Hint::Defined))
+        .map(|(name, _)| name.clone())
+        .collect();
+    for (_, offer) in &mut offers {
+        offer.retain(|name, hint| *hint == Hint::Defined || !certain.contains(name));
+    }
+    let mut chosen = Vec::new();
+    loop {
+        let best = offers
             .iter()
-            .filter(|(component, _)| !known(component))
-        {
-            let mut offer = BTreeMap::new();
-            for text in paths.iter().filter_map(|path| std::fs::read(path).ok()) {
-                symbol_index::scan(&text, names, |name, hint| {
-                    let best = offer.entry(name.to_vec()).or_insert(hint);
-                    *best = hint.max(*best);
-                });
-            }
-            offers.push((component, offer));
-        }
-        // The factions first and alone: they bring stubs for components that a kernel
-        // may do without, which a richer definition elsewhere must not replace.
-        let factions: Vec<_> = offers
-            .iter()
-            .filter(|(c, offer)| c.faction && !offer.is_empty())
-            .map(|(c, _)| (*c).clone())
-            .collect();
-        if !factions.is_empty() {
-            return factions;
-        }
-        // A mention counts only where no component has a definition.
-        let certain: HashSet<Vec<u8>> = offers
-            .iter()
-            .flat_map(|(_, offer)| offer.iter().filter(|(_, hint)| **hint == Hint::Defined))
-            .map(|(name, _)| name.clone())
-            .collect();
+            .filter(|(_, offer)| !offer.is_empty())
+            .max_by_key(|(component, offer)| (offer.len(), std::cmp::Reverse(&component.name)));
+        let Some((component, covered)) = best.map(|(component, offer)| (*component, offer.clone()))
+        else {
+            return chosen;
+        };
         for (_, offer) in &mut offers {
-            offer.retain(|name, hint| *hint == Hint::Defined || !certain.contains(name));
+            offer.retain(|name, _| !covered.contains_key(name));
         }
-        let mut chosen = Vec::new();
-        loop {
-            let best = offers
-                .iter()
-                .filter(|(_, offer)| !offer.is_empty())
-                .max_by_key(|(component, offer)| (offer.len(), std::cmp::Reverse(&component.name)));
-            let Some((component, covered)) =
-                best.map(|(component, offer)| (*component, offer.clone()))
-            else {
-                return chosen;
-            };
-            for (_, offer) in &mut offers {
-                offer.retain(|name, _| !covered.contains_key(name));
-            }
-            chosen.push(component.clone());
-        }
+        chosen.push(component.clone());
     }
 }
 
 /// Maps `items` with up to `jobs` threads and keeps their order; the first error wins.
-fn in_parallel<T: Sync, R: Send>(
+pub(crate) fn in_parallel<T: Sync, R: Send>(
     jobs: usize,
     items: &[T],
     work: impl Fn(&T) -> Result<R> + Sync,

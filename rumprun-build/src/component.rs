@@ -119,7 +119,7 @@ impl Catalog {
 }
 
 /// How many single-letter changes make one word the other (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
+pub(crate) fn distance(a: &str, b: &str) -> usize {
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.bytes().enumerate() {
         let mut diagonal = std::mem::replace(&mut row[0], i + 1);
@@ -246,7 +246,7 @@ pub fn prepare(
     let units = makefile
         .sources
         .iter()
-        .map(|source| unit(bmake, &makefile, source, &folder, includes))
+        .map(|source| unit(tree, bmake, &makefile, source, &folder, includes))
         .collect::<Result<_>>()?;
     Ok(Prepared {
         lib: makefile.lib,
@@ -257,6 +257,7 @@ pub fn prepare(
 }
 
 fn unit(
+    tree: &Tree,
     bmake: &Bmake,
     makefile: &Makefile,
     source: &Source,
@@ -273,7 +274,7 @@ fn unit(
             folder.join(&source.name)
         }
     };
-    let object = Path::new(&source.name).with_extension("o");
+    let object = object_name(tree, source);
     let user = makefile
         .user_sources
         .iter()
@@ -306,6 +307,11 @@ fn unit(
             machine,
             usable(&makefile.cppflags),
             own,
+            includes
+                .host
+                .iter()
+                .flat_map(|host| include(host))
+                .collect(),
         ]
         .concat()
     };
@@ -322,6 +328,20 @@ fn unit(
             wrapped: BTreeSet::new(),
         },
     })
+}
+
+/// The object of a source. One that is named by its path, rather than looked for, is named
+/// by the path within the tree: there may be others of its name.
+fn object_name(tree: &Tree, source: &Source) -> PathBuf {
+    let name = match &source.path {
+        Some(path) if source.name.contains('/') => {
+            let path = path.strip_prefix(tree.root()).unwrap_or(path);
+            let parts = path.iter().map(|part| part.to_string_lossy());
+            parts.collect::<Vec<_>>().join("-")
+        }
+        _ => source.name.clone(),
+    };
+    Path::new(&name).with_extension("o")
 }
 
 /// Flags without the warnings (they are NetBSD's business, and differ by compiler) and
@@ -349,17 +369,25 @@ pub struct Includes {
     pub machine: PathBuf,
     /// `rump/`, as an installed rump kernel offers it to host-side sources.
     pub user: PathBuf,
+    /// Folders with headers of the host, which say what its hypercalls can do.
+    pub host: Vec<PathBuf>,
 }
 
 impl Includes {
-    /// Makes both below `objects`.
+    /// Makes the first two below `objects`. The host's headers are in `include/` of the
+    /// folders `beside` the tree.
     ///
     /// # Errors
     /// [`Error::Make`], [`Error::Io`].
-    pub fn make(tree: &Tree, bmake: &Bmake, objects: &Path) -> Result<Self> {
+    pub fn make(tree: &Tree, beside: &[PathBuf], bmake: &Bmake, objects: &Path) -> Result<Self> {
         let made = Self {
             machine: objects.join("include/machine"),
             user: objects.join("include/user"),
+            host: beside
+                .iter()
+                .map(|folder| folder.join("include"))
+                .filter(|folder| folder.is_dir())
+                .collect(),
         };
         std::fs::create_dir_all(&made.machine).context("making", &made.machine)?;
         bmake.make_links(&made.machine)?;

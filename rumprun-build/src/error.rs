@@ -131,6 +131,14 @@ pub enum Error {
         /// File, line and problem.
         message: String,
     },
+    /// A driver that cannot be in the kernel.
+    #[error("driver {name}: {problem}")]
+    Driver {
+        /// The driver, or several.
+        name: String,
+        /// Why, and what to do.
+        problem: String,
+    },
     /// Reading or writing a file failed.
     #[error("{action} {}: {source}", .path.display())]
     Io {

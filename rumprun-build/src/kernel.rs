@@ -2,7 +2,7 @@
 //! about it.
 
 use crate::archive;
-use crate::closure::Closure;
+use crate::closure::{Closure, Whole};
 use crate::compile::{Compiler, Report};
 use crate::component::Includes;
 use crate::error::{Error, IoContext, Result};
@@ -23,6 +23,8 @@ pub struct Kernel {
     pub folder: PathBuf,
     /// The components in it, by library name.
     pub components: Vec<String>,
+    /// The drivers in it that were asked for, and those that came with them.
+    pub drivers: Vec<String>,
     /// How many entries each link set has.
     pub link_sets: BTreeMap<String, usize>,
     /// How many components there are of each type, by the type's number.
@@ -56,6 +58,8 @@ pub struct Recipe<'a> {
     pub beside: &'a [PathBuf],
     /// The components asked for.
     pub components: &'a [String],
+    /// Drivers asked for that are no components of the tree: `wm`, `nvme`.
+    pub drivers: &'a [String],
     /// The compiler.
     pub toolchain: &'a Toolchain,
     /// How many processes may run at a time.
@@ -71,6 +75,7 @@ pub fn from_tree(recipe: &Recipe<'_>, out: &Path) -> Result<Kernel> {
         tree,
         beside,
         components,
+        drivers,
         toolchain,
         jobs,
     } = recipe;
@@ -78,7 +83,7 @@ pub fn from_tree(recipe: &Recipe<'_>, out: &Path) -> Result<Kernel> {
     let compiler = Compiler::new(toolchain, Some(tree), jobs);
     let objects = out.join("objects");
     prepare_folder(&objects, tree)?;
-    let includes = Includes::make(tree, &bmake, &objects)?;
+    let includes = Includes::make(tree, beside, &bmake, &objects)?;
     let closure = Closure {
         tree,
         beside,
@@ -88,9 +93,14 @@ pub fn from_tree(recipe: &Recipe<'_>, out: &Path) -> Result<Kernel> {
         includes: &includes,
         jobs,
     };
-    let (built, report) = closure.build(components)?;
+    let Whole {
+        built,
+        drivers,
+        report,
+    } = closure.build(components, drivers)?;
     let mut kernel = Kernel {
         folder: out.into(),
+        drivers,
         report,
         machine_include: Some(includes.machine.clone()),
         ..Kernel::default()

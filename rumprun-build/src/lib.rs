@@ -7,6 +7,7 @@
 //!             config: tables of devices from the ioconf description)
 //! compile ─── in parallel, only what changed    (toolchain, remedy)
 //! object_file renames into the kernel's namespace, marks link sets, reads symbols
+//! driver ──── a component of drivers that are named  (config)
 //! closure ─── what else is needed               (symbols, symbol_index)
 //! kernel ──── one archive, and the counts that the running kernel is checked against
 //! ```
@@ -27,6 +28,7 @@
 //!     tree: &tree,
 //!     beside: &[],
 //!     components: &["net".into(), "netinet".into()],
+//!     drivers: &["wm".into()],
 //!     toolchain: &toolchain,
 //!     jobs: 2,
 //! };
@@ -42,6 +44,7 @@ pub mod closure;
 pub mod compile;
 pub mod component;
 pub mod config;
+pub mod driver;
 pub mod error;
 pub mod kernel;
 pub mod libclang;
@@ -49,6 +52,7 @@ pub mod make;
 pub mod object_file;
 mod remedy;
 pub mod settings;
+mod survey;
 mod symbol_index;
 pub mod syscalls;
 pub mod toolchain;

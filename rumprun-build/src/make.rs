@@ -216,7 +216,7 @@ impl Bmake {
     /// [`Error::Make`] with bmake's words.
     pub fn evaluate(&self, folder: &Path, objects: &Path) -> Result<Makefile> {
         let source = format!(
-            "${{SRCS:@s@${{s}}{FIELD}${{${{s}}:P}}{FIELD}${{CPPFLAGS.${{s}}}} ${{COPTS.${{s}}}} ${{CFLAGS.${{s}}}}{RECORD}@}}"
+            "${{SRCS:@s@${{s}}{FIELD}${{${{s}}:P}}{FIELD}${{CPPFLAGS.${{s:T}}}} ${{COPTS.${{s:T}}}} ${{CFLAGS.${{s:T}}}}{RECORD}@}}"
         );
         let questions = [
             "${LIB}",

@@ -14,10 +14,14 @@ pub const VARIABLES: &[&str] = &[
     "NETBSD_SRC",
     "RUMP_PREFIX",
     "RUMP_KERNEL",
+    DRIVERS,
     "XDG_CACHE_HOME",
     "HOME",
     "DOCS_RS",
 ];
+
+/// The variable that names drivers of NetBSD's, `wm,nvme`.
+pub const DRIVERS: &str = "RUMP_DRIVERS";
 
 /// What is linked.
 #[derive(Debug, Clone)]
@@ -109,6 +113,71 @@ pub fn choose(
             problem: "there is no such kernel; choose netbsd, prefix, lite, image or none".into(),
         }),
     }
+}
+
+/// The names in a value of [`DRIVERS`], separated by commas or blanks, each once.
+///
+/// # Errors
+/// [`Error::Setting`] for a word that cannot be the name of a driver.
+pub fn drivers(value: &str) -> Result<Vec<String>> {
+    let mut names: Vec<String> = Vec::new();
+    let words = value.split([',', ' ', '\t', '\n']);
+    for word in words.filter(|word| !word.is_empty()) {
+        let letters = word.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        let problem = if !letters || !word.starts_with(|c: char| c.is_ascii_alphabetic()) {
+            format!(
+                "`{}` is not the name of a driver; write names as files.* has them, separated by commas: wm,nvme",
+                word.escape_debug()
+            )
+        } else if word.ends_with(|c: char| c.is_ascii_digit()) {
+            let driver = word.trim_end_matches(|c: char| c.is_ascii_digit());
+            format!("`{word}` names a device; name the driver alone: {driver}")
+        } else {
+            if !names.iter().any(|known| known == word) {
+                names.push(word.into());
+            }
+            continue;
+        };
+        return Err(Error::Setting {
+            name: DRIVERS,
+            value: value.into(),
+            problem,
+        });
+    }
+    Ok(names)
+}
+
+/// The drivers that the environment names, if the kernel that was chosen can have any.
+///
+/// # Errors
+/// [`Error::Setting`].
+pub fn chosen_drivers(
+    variable: impl Fn(&str) -> Option<String>,
+    choice: &Choice,
+) -> Result<Vec<String>> {
+    let value = variable(DRIVERS).unwrap_or_default();
+    let names = drivers(&value)?;
+    let problem = match choice {
+        _ if names.is_empty() => return Ok(names),
+        Choice::Tree(_) => return Ok(names),
+        Choice::Prefix(_) => {
+            "drivers are compiled from NetBSD's source, which an installed rump kernel (RUMP_PREFIX) is without; set NETBSD_SRC instead"
+        }
+        Choice::Lite { .. } => {
+            "drivers are NetBSD's, and rump-lite, which was chosen, is not; set NETBSD_SRC to a tree, or unset RUMP_DRIVERS"
+        }
+        Choice::Image => {
+            "the kernel of an image is there already, with the drivers of its own settings; unset RUMP_DRIVERS"
+        }
+        Choice::None { .. } => {
+            "there is no kernel in this build that could have drivers; set NETBSD_SRC to a tree, or unset RUMP_DRIVERS"
+        }
+    };
+    Err(Error::Setting {
+        name: DRIVERS,
+        value,
+        problem: problem.into(),
+    })
 }
 
 /// The place for a tree within a checkout of this project at `root`, if it is one.

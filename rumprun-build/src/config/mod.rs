@@ -29,7 +29,9 @@ mod error;
 #[cfg(test)]
 mod fuzz;
 mod model;
+mod outline;
 mod parse;
+mod query;
 mod reader;
 mod remove;
 mod resolve;
@@ -40,6 +42,8 @@ mod token;
 
 pub use error::{Complaint, ComplaintKind, Error, Position};
 pub use model::{DeviceMajor, File, Model, OptionFile};
+pub use outline::Outline;
+pub use query::{Driver, Place};
 pub use syntax::{Condition, DeviceKind, Locator, MakeOption, OptionDefinition, OptionKind};
 
 use reader::{Event, Line, Reader, Scope};

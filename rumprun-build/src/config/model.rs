@@ -295,19 +295,6 @@ impl Model {
         &self.majors
     }
 
-    /// The devices that are defined and can attach to something, with the names of
-    /// their attachments and of what those attach to.
-    pub fn attachable(&self) -> impl Iterator<Item = (&str, &str, Vec<&str>)> {
-        self.devices.iter().flat_map(move |device| {
-            device.attachments.iter().map(move |&id| {
-                let attachment = &self.attachments[id];
-                let at = attachment.at.iter();
-                let at = at.map(|at| at.map_or("root", |id| self.attributes[id].name.as_str()));
-                (device.name.as_str(), attachment.name.as_str(), at.collect())
-            })
-        })
-    }
-
     /// The locators of an interface attribute.
     pub fn locators(&self, interface: &str) -> Option<&[Locator]> {
         self.attributes[*self.attribute_names.get(interface)?]

@@ -132,6 +132,7 @@ pub fn build(
         tree: &Tree::open(tree)?,
         beside,
         components: &components,
+        drivers: &[],
         toolchain: &Toolchain::find(TARGET, TARGET, out)?,
         jobs: 2,
     };
