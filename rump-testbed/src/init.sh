@@ -1,0 +1,33 @@
+#!/bin/busybox sh
+# The guest's first process. It loads the modules and then does what comes in by the first
+# port, a line at a time: TOKEN SECONDS COMMAND. What the command says goes out by the
+# first port and the second, and what the kernel has logged meanwhile by the third; each
+# ends with a line of the token and the exit status.
+/bin/busybox mkdir -p /bin /sbin /usr/bin /usr/sbin /proc /sys /dev /tmp /run /etc
+/bin/busybox --install -s /bin
+export PATH=/bin:/sbin:/usr/bin:/usr/sbin HOME=/ TERM=dumb
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs devtmpfs /dev
+mkdir -p /dev/pts /dev/shm
+mount -t devpts devpts /dev/pts
+mount -t tmpfs tmpfs /dev/shm
+ip link set lo up
+while read -r module; do
+    insmod "$module" || echo "insmod $module failed"
+done < /modules/order
+tries=0
+until [ -c /dev/vport0p3 ] || [ $tries = 100 ]; do
+    tries=$((tries + 1))
+    usleep 10000
+done
+exec 3<>/dev/vport0p1 4<>/dev/vport0p2 5<>/dev/vport0p3
+while read -r token seconds command <&3; do
+    timeout -s KILL "$seconds" sh -c "$command" </dev/null >&3 2>&4 3>&- 4>&- 5>&-
+    status=$?
+    dmesg -c >&5
+    printf '\n%s %s\n' "$token" "$status" >&3
+    printf '\n%s %s\n' "$token" "$status" >&4
+    printf '\n%s %s\n' "$token" "$status" >&5
+done
+poweroff -f
