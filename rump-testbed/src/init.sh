@@ -17,11 +17,15 @@ while read -r module; do
     insmod "$module" || echo "insmod $module failed"
 done < /modules/order
 tries=0
-until [ -c /dev/vport0p3 ] || [ $tries = 100 ]; do
+# Their number is the console's among all virtio devices.
+set -- /dev/vport*p3
+until [ -c "$1" ] || [ $tries = 1000 ]; do
     tries=$((tries + 1))
     usleep 10000
+    set -- /dev/vport*p3
 done
-exec 3<>/dev/vport0p1 4<>/dev/vport0p2 5<>/dev/vport0p3
+port=${1%3}
+exec 3<>"${port}1" 4<>"${port}2" 5<>"${port}3"
 while read -r token seconds command <&3; do
     timeout -s KILL "$seconds" sh -c "$command" </dev/null >&3 2>&4 3>&- 4>&- 5>&-
     status=$?
