@@ -116,22 +116,31 @@ fn choose(roots: &[PathBuf], wanted: &[String]) -> Result<Kernel, String> {
     Err(problems.join("; "))
 }
 
-/// Those below a folder that can be read and have lists of modules.
+/// Those below a folder that can be read and have lists of modules: `boot/vmlinuz-VERSION`,
+/// or beside their modules as Fedora has them.
 fn kernels(root: &Path) -> Vec<Kernel> {
-    let entries = std::fs::read_dir(root.join("boot")).into_iter().flatten();
-    entries
-        .flatten()
-        .filter_map(|entry| {
-            let name = entry.file_name().into_string().ok()?;
-            let version = name.strip_prefix("vmlinuz-")?;
-            std::fs::File::open(entry.path()).ok()?;
+    let names = |folder: &str| {
+        let entries = std::fs::read_dir(root.join(folder)).into_iter().flatten();
+        let names = entries.flatten().map(|entry| entry.file_name());
+        names
+            .filter_map(|name| name.into_string().ok())
+            .collect::<Vec<_>>()
+    };
+    let boot = names("boot").into_iter().filter_map(|name| {
+        let version = name.strip_prefix("vmlinuz-")?.to_string();
+        Some((root.join("boot").join(name), version))
+    });
+    let beside = names("lib/modules").into_iter().map(|version| {
+        let image = root.join("lib/modules").join(&version).join("vmlinuz");
+        (image, version)
+    });
+    boot.chain(beside)
+        .filter_map(|(image, version)| {
+            std::fs::File::open(&image).ok()?;
             let modules = ["lib/modules", "usr/lib/modules"]
                 .iter()
-                .find_map(|folder| Modules::read(&root.join(folder).join(version)).ok())?;
-            Some(Kernel {
-                image: entry.path(),
-                modules,
-            })
+                .find_map(|folder| Modules::read(&root.join(folder).join(&version)).ok())?;
+            Some(Kernel { image, modules })
         })
         .collect()
 }

@@ -1,6 +1,6 @@
 //! A guest seen from outside: what it brings back, and how it is lost.
 
-use libtest_mimic::Arguments;
+use libtest_mimic::{Arguments, Trial};
 use rump_testbed::{Error, Guest, Iommu, Outcome};
 use std::io::{BufRead, BufReader};
 use std::process::{Command, ExitCode, Stdio};
@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Output of any length and content, a status, a signal, and several commands in one guest.
-fn output_and_status_come_back() -> Outcome {
+/// Output of any length and content, a status, a signal, several commands in one guest, one
+/// that hangs, and the guest's end.
+fn what_commands_say_comes_back() -> Outcome {
     let mut guest = Guest::new().boot()?;
     let report = guest.shell("echo out; echo err >&2; exit 7", MINUTE)?;
     assert_eq!(report.status, 7);
@@ -41,7 +42,15 @@ fn output_and_status_come_back() -> Outcome {
             .contains("a line of a test")
     );
     assert!(guest.shell("one\ntwo", MINUTE).is_err());
-    guest.end()?;
+
+    let report = guest.shell("echo begun; sleep 1000", Duration::from_secs(1))?;
+    assert!(report.timed_out, "{report}");
+    assert_eq!(report.stdout, b"begun\n");
+    assert!(guest.shell("true", MINUTE)?.success());
+
+    let end = guest.shell("poweroff -f", MINUTE).err();
+    let end = end.ok_or("it went on")?;
+    assert!(matches!(end, Error::Ended { .. }), "{end}");
     Ok(())
 }
 
@@ -52,15 +61,6 @@ fn a_program_runs() -> Outcome {
     let text = String::from_utf8_lossy(&report.stdout).into_owned();
     assert!(report.success(), "{report}");
     assert!(text.contains("qemu::a_program_runs: test"), "{text}");
-    Ok(())
-}
-
-fn a_command_that_hangs_ends_at_its_limit() -> Outcome {
-    let mut guest = Guest::new().boot()?;
-    let report = guest.shell("echo begun; sleep 1000", Duration::from_secs(1))?;
-    assert!(report.timed_out, "{report}");
-    assert_eq!(report.stdout, b"begun\n");
-    assert!(guest.shell("true", MINUTE)?.success());
     Ok(())
 }
 
@@ -89,16 +89,6 @@ fn a_panic_is_told() -> Outcome {
     };
     assert!(message.contains("sysrq triggered crash"), "{message}");
     assert!(error.to_string().contains("sysrq-trigger"), "{error}");
-    Ok(())
-}
-
-fn a_guest_that_ends_is_told() -> Outcome {
-    let mut guest = Guest::new().boot()?;
-    let error = guest
-        .shell("poweroff -f", MINUTE)
-        .err()
-        .ok_or("it went on")?;
-    assert!(matches!(error, Error::Ended { .. }), "{error}");
     Ok(())
 }
 
@@ -142,6 +132,30 @@ fn nothing_is_left() -> Outcome {
     Ok(())
 }
 
+/// Where there is no QEMU, these tests are skipped, and fail if they must not be.
+fn absence_is_told() -> Outcome {
+    let test = "qemu::a_program_runs";
+    let run = |required: &str| {
+        Command::new(std::env::current_exe()?)
+            .args(["--exact", test])
+            .env("PATH", "/nowhere")
+            .env("RUMP_TEST_REQUIRE", required)
+            .output()
+    };
+    let skipped = run("")?;
+    let text = String::from_utf8_lossy(&skipped.stdout).into_owned();
+    assert!(skipped.status.success(), "{text}");
+    assert!(
+        text.contains(&format!("skipped: {test}: no QEMU: ")),
+        "{text}"
+    );
+    let failed = run("root, qemu")?;
+    let text = String::from_utf8_lossy(&failed.stdout).into_owned();
+    assert!(!failed.status.success(), "{text}");
+    assert!(text.contains("RUMP_TEST_REQUIRE=qemu: no QEMU: "), "{text}");
+    Ok(())
+}
+
 /// Has this program boot a guest and keep it.
 const KEEPER: &str = "RUMP_TESTBED_KEEPER";
 
@@ -169,22 +183,17 @@ fn main() -> ExitCode {
     if std::env::var_os(KEEPER).is_some() {
         return keep();
     }
-    let tests: [Named; 8] = [
+    let tests: [Named; 6] = [
         (
-            "qemu::output_and_status_come_back",
-            output_and_status_come_back,
+            "qemu::what_commands_say_comes_back",
+            what_commands_say_comes_back,
         ),
         ("qemu::a_program_runs", a_program_runs),
-        (
-            "qemu::a_command_that_hangs_ends_at_its_limit",
-            a_command_that_hangs_ends_at_its_limit,
-        ),
         (
             "qemu::a_guest_that_hangs_is_lost_at_its_limit",
             a_guest_that_hangs_is_lost_at_its_limit,
         ),
         ("qemu::a_panic_is_told", a_panic_is_told),
-        ("qemu::a_guest_that_ends_is_told", a_guest_that_ends_is_told),
         (
             "qemu::what_was_asked_for_is_there",
             what_was_asked_for_is_there,
@@ -193,6 +202,10 @@ fn main() -> ExitCode {
     ];
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
-    let trials = tests.map(|(name, test)| rump_testbed::trial(name, test));
-    libtest_mimic::run(&arguments, trials.into()).exit_code()
+    let mut trials: Vec<_> = tests
+        .into_iter()
+        .map(|(name, test)| rump_testbed::trial(name, test))
+        .collect();
+    trials.push(Trial::test("absence_is_told", absence_is_told));
+    libtest_mimic::run(&arguments, trials).exit_code()
 }
