@@ -3,7 +3,8 @@
 # port, a line at a time: TOKEN SECONDS COMMAND. What the command says goes out by the
 # first port and the second, and what the kernel has logged meanwhile by the third; each
 # ends with a line of the token and the exit status.
-/bin/busybox mkdir -p /bin /sbin /usr/bin /usr/sbin /proc /sys /dev /tmp /run /etc
+/bin/busybox mkdir -p /bin /sbin /usr/bin /usr/sbin /proc /sys /dev /tmp /run /var /etc
+/bin/busybox ln -s /run /var/run
 /bin/busybox --install -s /bin
 export PATH=/bin:/sbin:/usr/bin:/usr/sbin HOME=/ TERM=dumb
 mount -t proc proc /proc

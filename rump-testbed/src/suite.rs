@@ -107,9 +107,9 @@ pub fn trials(guest: Guest, tests: impl IntoIterator<Item = Test>) -> Vec<Trial>
     tests.into_iter().map(trial).collect()
 }
 
-/// A trial that runs outside and boots guests of its own.
-pub fn trial(name: &str, test: impl FnOnce() -> Outcome + Send + 'static) -> Trial {
-    let missing = Guest::new().available().err();
+/// A trial that runs outside and boots a guest such as this one, or several.
+pub fn trial(guest: &Guest, name: &str, test: impl FnOnce() -> Outcome + Send + 'static) -> Trial {
+    let missing = guest.available().err();
     let absent = missing.map(|missing| (NEED, missing.to_string()));
     trial_unless(absent, name, test)
 }

@@ -204,7 +204,7 @@ fn main() -> ExitCode {
     arguments.test_threads = Some(1);
     let mut trials: Vec<_> = tests
         .into_iter()
-        .map(|(name, test)| rump_testbed::trial(name, test))
+        .map(|(name, test)| rump_testbed::trial(&Guest::new(), name, test))
         .collect();
     trials.push(Trial::test("absence_is_told", absence_is_told));
     libtest_mimic::run(&arguments, trials).exit_code()
