@@ -1,14 +1,18 @@
-//! One TCP stream through a network card, by Linux's driver and sockets.
+//! One TCP stream through a network card: by NetBSD's driver and stack in this process, over
+//! VFIO, or by Linux's.
 //!
 //! ```text
 //! nic_bench serve 10.0.0.2                            # on the card at the other end
+//! nic_bench rump 10.0.0.2 --card 0000:00:08.0 --address 10.0.0.1/24
 //! nic_bench linux 10.0.0.2 --seconds 2                # sends there
 //! nic_bench linux 10.0.0.2 --receive                  # or has it send
 //! ```
 //!
-//! Every byte is checked by who receives it. The receiver counts, and a line of JSON tells
-//! what it came to.
+//! The card is bound to `vfio-pci`, and its driver was named by `RUMP_DRIVERS` when this was
+//! built. Every byte is checked by who receives it. The receiver counts, and a line of JSON
+//! tells what it came to.
 
+mod card;
 mod stream;
 
 use serde::Serialize;
@@ -20,7 +24,8 @@ use stream::Direction;
 
 /// Where the server is.
 const PORT: u16 = 5300;
-const USAGE: &str = "serve ADDRESS | linux ADDRESS [--seconds SECONDS] [--receive]";
+const USAGE: &str = "serve ADDRESS | linux ADDRESS [--seconds SECONDS] [--receive] | \
+                     rump ADDRESS --card PCI --address ADDRESS/PREFIX [--cpus CPUS] [...]";
 
 /// What a run comes to.
 #[derive(Debug, Serialize)]
@@ -29,6 +34,18 @@ struct Measured {
     kernel: String,
     bytes: u64,
     seconds: f64,
+    /// Seconds from the attachment of the card to the first answer from the other end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attach: Option<f64>,
+}
+
+/// What the command line says beside the command and the server.
+struct Options {
+    time: Duration,
+    direction: Direction,
+    card: Option<rump::pci::Address>,
+    address: Option<rump::iface::IpNet>,
+    cpus: usize,
 }
 
 fn main() -> ExitCode {
@@ -58,35 +75,62 @@ fn run() -> Result<(), Box<dyn Error>> {
             }
         }
         "linux" => {
-            let (time, direction) = options(arguments)?;
+            let options = options(arguments)?;
             let stream = TcpStream::connect((address, PORT))?;
-            let (bytes, seconds) = stream::ask(stream, direction, time)?;
+            let (bytes, seconds) = stream::ask(stream, options.direction, options.time)?;
             let release = std::fs::read_to_string("/proc/sys/kernel/osrelease")?;
-            let measured = Measured {
+            tell(&Measured {
                 kernel: format!("Linux {}", release.trim()),
                 bytes,
                 seconds,
-            };
-            println!("{}", serde_json::to_string(&measured)?);
-            Ok(())
+                attach: None,
+            })
+        }
+        "rump" => {
+            let options = options(arguments)?;
+            let at = options.card.ok_or("--card is missing")?;
+            let own = options.address.ok_or("--address is missing")?;
+            let card = card::Card::attach(at, own, options.cpus, (address, PORT).into())?;
+            let (attach, kernel) = (Some(card.attach.as_secs_f64()), card.kernel()?);
+            let (bytes, seconds) = stream::ask(card.connect()?, options.direction, options.time)?;
+            card.detach()?;
+            tell(&Measured {
+                kernel,
+                bytes,
+                seconds,
+                attach,
+            })
         }
         other => Err(format!("{other}: not known; use {USAGE}").into()),
     }
 }
 
-fn options(
-    mut rest: impl Iterator<Item = String>,
-) -> Result<(Duration, Direction), Box<dyn Error>> {
-    let (mut time, mut direction) = (Duration::from_secs(2), Direction::Send);
+fn tell(measured: &Measured) -> Result<(), Box<dyn Error>> {
+    println!("{}", serde_json::to_string(measured)?);
+    Ok(())
+}
+
+fn options(mut rest: impl Iterator<Item = String>) -> Result<Options, Box<dyn Error>> {
+    let mut options = Options {
+        time: Duration::from_secs(2),
+        direction: Direction::Send,
+        card: None,
+        address: None,
+        cpus: 2,
+    };
     while let Some(option) = rest.next() {
+        let mut value = || {
+            rest.next()
+                .ok_or_else(|| format!("{option}: nothing follows it"))
+        };
         match option.as_str() {
-            "--seconds" => {
-                let seconds = rest.next().ok_or("--seconds: nothing follows it")?;
-                time = Duration::try_from_secs_f64(seconds.parse()?)?;
-            }
-            "--receive" => direction = Direction::Receive,
+            "--seconds" => options.time = Duration::try_from_secs_f64(value()?.parse()?)?,
+            "--receive" => options.direction = Direction::Receive,
+            "--card" => options.card = Some(value()?.parse()?),
+            "--address" => options.address = Some(value()?.parse()?),
+            "--cpus" => options.cpus = value()?.parse()?,
             other => return Err(format!("{other}: not known; use {USAGE}").into()),
         }
     }
-    Ok((time, direction))
+    Ok(options)
 }

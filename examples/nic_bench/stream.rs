@@ -34,6 +34,12 @@ impl Stream for TcpStream {
     }
 }
 
+impl Stream for rump::net::TcpStream {
+    fn end(&mut self) -> io::Result<()> {
+        self.shutdown(Shutdown::Write)
+    }
+}
+
 /// The client's side: bytes that were received and checked, and seconds until they were.
 pub fn ask(
     mut stream: impl Stream,

@@ -84,6 +84,28 @@ impl Running {
         self.line(line, limit)
     }
 
+    /// Gives the device at a PCI address to a driver of Linux's, as
+    /// [`inside::bind`](crate::inside::bind) does it in the guest.
+    ///
+    /// # Errors
+    /// The guest was lost, or the driver does not take the device.
+    pub fn bind(&mut self, address: &str, driver: &str) -> Result<(), Error> {
+        let quoted = |text: &str| shell::word(text.as_ref()).map_err(Error::Command);
+        let (at, name) = (quoted(address)?, quoted(driver)?);
+        let line = format!(
+            "cd /sys/bus/pci/devices/{at} && echo {name} >driver_override && \
+             {{ [ ! -e driver ] || echo {at} >driver/unbind; }} && \
+             echo {at} >/sys/bus/pci/drivers_probe && \
+             [ \"$(basename \"$(readlink driver)\")\" = {name} ]"
+        );
+        let report = self.line(&line, PATIENCE)?;
+        if report.success() {
+            return Ok(());
+        }
+        let text = format!("{driver} does not take {address}: {report}");
+        Err(Error::Command(std::io::Error::other(text)))
+    }
+
     fn line(&mut self, line: &str, limit: Duration) -> Result<Report, Error> {
         let start = Instant::now();
         let qemu = &self.qemu;

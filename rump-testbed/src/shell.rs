@@ -28,7 +28,10 @@ pub(crate) fn line(command: &Command) -> io::Result<String> {
 }
 
 /// A word that the shell (busybox's ash) takes for just this text.
-fn word(text: &OsStr) -> io::Result<String> {
+///
+/// # Errors
+/// It is not UTF-8.
+pub(crate) fn word(text: &OsStr) -> io::Result<String> {
     let text = text
         .to_str()
         .ok_or_else(|| io::Error::other(format!("{} is not UTF-8", text.display())))?;

@@ -94,7 +94,16 @@ fn a_panic_is_told() -> Outcome {
 
 /// The second width, and QEMU's own words where it refuses.
 fn what_was_asked_for_is_there() -> Outcome {
-    let mut guest = Guest::new().cpus(2).iommu(Iommu::Bits48).boot()?;
+    let guest = Guest::new().cpus(2).iommu(Iommu::Bits48).e1000e(0);
+    let places = guest.places();
+    let mut guest = guest.boot()?;
+    guest.bind(&places[0].address, "vfio-pci")?;
+    let unknown = guest.bind(&places[0].address, "no-driver").err();
+    let unknown = unknown.ok_or("bound")?.to_string();
+    assert!(
+        unknown.contains("no-driver does not take 0000:00:08.0"),
+        "{unknown}"
+    );
     let log = &guest.boot_report().kernel_log;
     assert!(log.contains("DMAR: IOMMU enabled"), "{log}");
     assert!(log.contains("Host address width 48"), "{log}");
