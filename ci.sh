@@ -4,6 +4,8 @@
 #
 #   fmt clippy nostd test npf loom doc        the default suite, in this order
 #   trees                                     everything on real NetBSD; RUMP_TEST_TREES=a:b
+#   qemu                                      tests in a Linux guest in QEMU
+#   guest                                     fetches kernels for that guest from Debian
 #   shmif                                     against upstream's shmif(4); NETBSD_SRC
 #   random                                    ten minutes of system calls at random
 #   faults                                    a minute of transfers over bad links
@@ -63,6 +65,32 @@ step_trees() {
     done
 }
 
+# Without a tree in the environment they run on rump-lite, and what needs drivers is skipped.
+step_qemu() {
+    [ -z "${NETBSD_SRC:-}" ] || unset RUMP_KERNEL
+    RUMP_TEST_REQUIRE=${RUMP_TEST_REQUIRE:-qemu} \
+        cargo test --workspace --features async -- qemu 2>&1 | tee -a "$log"
+}
+# Debian's kernels, unpacked into the cache folder and not installed: the small one that
+# guests boot, and the one that has Linux's drivers of network cards.
+step_guest() {
+    local cache=${XDG_CACHE_HOME:-$HOME/.cache}/rump/guest scratch
+    scratch=$(mktemp -d)
+    (
+        cd "$scratch"
+        for flavour in linux-image-cloud-amd64 linux-image-amd64; do
+            package=$(apt-cache depends "$flavour" | awk '$1 == "Depends:" && /linux-image/ { print $2; exit }')
+            apt-get download "$package"
+            dpkg -x "$package"_*.deb new
+        done
+    )
+    mkdir -p "$(dirname "$cache")"
+    rm -rf "$cache"
+    mv "$scratch/new" "$cache"
+    rm -r "$scratch"
+    ls -d "$cache"/boot/vmlinuz-*
+}
+
 step_shmif() { cargo test --features shmif --test iface_shmif 2>&1 | tee -a "$log"; }
 step_npf() {
     cargo test -p rump --features npf 2>&1 | tee -a "$log"
@@ -93,6 +121,7 @@ summary() {
 case ${1:-all} in
     bench) shift; step_bench "$@"; exit ;;
     figures) step_figures; exit ;;
+    guest) step_guest; exit ;;
     trees) step_trees; exit ;;
     all) steps="fmt clippy nostd test npf loom doc" ;;
     *) steps=$* ;;

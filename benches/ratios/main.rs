@@ -8,6 +8,7 @@
 mod boot;
 mod builds;
 mod comparison;
+mod guest;
 mod http;
 mod idle;
 mod layer;
@@ -55,6 +56,7 @@ const BENCHMARKS: &[Measurement] = &[
     (redis::NAMES, redis::redis),
     (&["smp/streams4"], smp::streams4),
     (&["conn/idle-memory"], idle::memory),
+    (guest::NAMES, guest::cards),
 ];
 
 fn main() -> ExitCode {

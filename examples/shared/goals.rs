@@ -118,6 +118,16 @@ pub const BENCHMARKS: &[Benchmark] = &[
         Goal::AtMost(4.0),
     ),
     row(
+        "nic/wm-stream",
+        "one TCP stream from wm(4) to Linux, both on an emulated 82574L in a guest",
+        Goal::Ratio(0.8),
+    ),
+    row(
+        "nic/attach",
+        "from the attachment of wm(4) to the first answer over TCP, in a guest",
+        Goal::AtMost(1.0),
+    ),
+    row(
         "lite/stream-64k",
         "one TCP stream on rump-lite, writes of 64 KiB",
         Goal::Ratio(0.43),

@@ -1,7 +1,9 @@
 //! What the examples, tests and benchmarks share: the form in which benchmarks are
-//! written down, what is to be reached, and a way to the outside.
+//! written down, what is to be reached, a way to the outside, and what is on a disk that
+//! is measured.
 
 pub mod goals;
 pub mod netstat;
 pub mod outside;
 pub mod ratios;
+pub mod sectors;

@@ -11,6 +11,7 @@
 //! |---|---|
 //! | [`hypercall`] | the functions as C calls them: pointers in, errnos out |
 //! | [`sync`], [`bio`], [`params`], [`console`], [`memory`], [`modules`] | the logic, `no_std` and `alloc` |
+//! | [`pci`] | devices for the kernel: its buses, their interrupts, memory that they reach |
 //! | [`upcall`] | the way back into the kernel, and who gives up its virtual CPU when |
 //! | [`host`] | what is needed of the machine below |
 //! | `linux` | a Linux process as that machine (feature `std`) |
@@ -70,6 +71,7 @@ pub mod linux;
 pub mod memory;
 pub mod modules;
 pub mod params;
+pub mod pci;
 pub mod primitive;
 mod stats;
 pub mod sync;

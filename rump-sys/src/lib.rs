@@ -11,6 +11,7 @@
 //! - [`control`]: booting, and the calls that manage processes and lwps;
 //! - [`lite`]: what rump-lite tells beyond what NetBSD does;
 //! - [`drivers`]: the drivers that `RUMP_DRIVERS` put into it;
+//! - [`pci`]: devices of the host, for the kernel's drivers;
 //! - [`vif`]: network interfaces whose other end is in the host.
 //!
 //! Where no tree is named and none is found, `rump-lite` is linked, the reference
@@ -44,6 +45,7 @@ pub mod drivers;
 mod fallback;
 pub mod kernel;
 pub mod lite;
+pub mod pci;
 pub mod syscalls;
 pub mod vif;
 

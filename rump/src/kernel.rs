@@ -90,6 +90,14 @@ pub enum BootError {
         /// What is wrong with its value.
         problem: String,
     },
+    /// A device that is to be there cannot be had.
+    #[error("{problem}")]
+    Pci {
+        /// Which.
+        address: crate::pci::Address,
+        /// What [`pci::Error`](crate::pci::Error) says.
+        problem: String,
+    },
     /// The kernel's own initialisation failed.
     #[error("the kernel's initialisation failed: {0}")]
     Failed(Errno),
@@ -219,6 +227,7 @@ pub struct Builder {
     hostname: Option<String>,
     verbose: Option<bool>,
     buffers: Option<usize>,
+    devices: Vec<crate::pci::Address>,
 }
 
 /// How many descriptors may be open at a time. NetBSD's default, 128 in a process, is
@@ -270,6 +279,25 @@ impl Builder {
         self
     }
 
+    /// A PCI device of the host that the kernel is to have from the start, bound to
+    /// `vfio-pci`; may be called several times. See [`pci`](crate::pci).
+    #[must_use]
+    pub fn pci(mut self, address: crate::pci::Address) -> Self {
+        self.devices.push(address);
+        self
+    }
+
+    /// Opens the devices, so that they reach all of the kernel's memory.
+    fn open_devices(&self) -> Result<Vec<crate::pci::Opened>, BootError> {
+        let open = |&address| {
+            crate::pci::open(address).map_err(|error| BootError::Pci {
+                address,
+                problem: error.to_string(),
+            })
+        };
+        self.devices.iter().map(open).collect()
+    }
+
     fn parameters(&self) -> Result<Vec<(&'static str, String)>, BootError> {
         let wrong = |setting| move |problem| BootError::Setting { setting, problem };
         let mut parameters = Vec::new();
@@ -305,8 +333,8 @@ impl Builder {
     /// Boots the kernel and checks that all of it is there.
     ///
     /// # Errors
-    /// [`BootError`]. After [`BootError::Failed`] and [`BootError::Incomplete`] the
-    /// process cannot try again.
+    /// [`BootError`]. After [`BootError::Failed`] and [`BootError::Incomplete`], and where no
+    /// driver took a device, the process cannot try again.
     #[doc(alias = "rump_init")]
     pub fn boot(self) -> Result<Kernel, BootError> {
         if !available() {
@@ -316,6 +344,10 @@ impl Builder {
             return Err(Down::Forked.into());
         }
         let parameters = self.parameters()?;
+        if STATE.load(Ordering::Acquire) != ABSENT {
+            return Err(BootError::AlreadyBooted);
+        }
+        let opened = self.open_devices()?;
         if STATE
             .compare_exchange(ABSENT, BOOTING, Ordering::AcqRel, Ordering::Acquire)
             .is_err()
@@ -347,6 +379,15 @@ impl Builder {
             STATE.store(DOWN, Ordering::Release);
             BootError::Failed(errno.unwrap_or(Errno::EINVAL))
         })?;
+        for (&address, opened) in self.devices.iter().zip(opened) {
+            crate::pci::attach(opened).map_err(|error| {
+                STATE.store(DOWN, Ordering::Release);
+                BootError::Pci {
+                    address,
+                    problem: error.to_string(),
+                }
+            })?;
+        }
         let kernel = Kernel(());
         if let Ok(identity) = kernel.identity() {
             tracing::info!(kernel = %identity, took = ?began.elapsed(), "booted");

@@ -57,6 +57,7 @@ pub mod metrics;
 pub mod net;
 #[cfg(feature = "npf")]
 pub mod npf;
+pub mod pci;
 pub mod poll;
 pub mod process;
 pub mod reactor;

@@ -29,6 +29,7 @@ pub enum Item {
     Qemu,
     QemuDevices,
     GuestKernel,
+    GuestDrivers,
     Busybox,
     Cpio,
     Kvm,
@@ -204,6 +205,14 @@ impl Item {
                 linux(
                     Package("linux-image-cloud-amd64"),
                     Package("linux-image-virtual linux-modules-extra-virtual"),
+                    Package("kernel-core kernel-modules"),
+                ),
+            ),
+            Self::GuestDrivers => (
+                "NIC drivers in a guest kernel",
+                linux(
+                    Do("./ci.sh guest, or apt install linux-image-amd64"),
+                    Package("linux-image-generic"),
                     Package("kernel-core kernel-modules"),
                 ),
             ),

@@ -15,6 +15,7 @@ const SHOWN: &[&str] = &[
     "RUMP_PREFIX",
     "RUMP_KERNEL",
     "RUMP_DRIVERS",
+    "RUMP_GUEST_KERNEL",
     "BMAKE",
     "CC",
     "AR",

@@ -259,7 +259,7 @@ fn qemu_is_asked_for_its_devices_and_for_kvm() {
         "2",
         "QEMU's devices",
         "wrong",
-        &["has no e1000e, isa-debug-exit"],
+        &["has no e1000e, e1000, pcnet, edu, virtio-serial-pci, isa-debug-exit"],
     );
     told(
         &report,
@@ -281,6 +281,35 @@ fn qemu_is_asked_for_its_devices_and_for_kvm() {
         &["QEMU is not there to ask"],
     );
     assert_eq!(report.lacks("3"), ["QEMU"]);
+}
+
+#[test]
+fn a_guest_kernel_is_where_the_tests_look_for_it() {
+    let kernel = |fake: &Fake, folder: &str, module: &str| {
+        let folder = fake.path(folder);
+        let modules = folder.join("lib/modules/6.1");
+        fs::create_dir_all(&modules).unwrap();
+        fs::create_dir_all(folder.join("boot")).unwrap();
+        let mut image = vec![0; 0x300];
+        image[0x202..0x206].copy_from_slice(b"HdrS");
+        fs::write(folder.join("boot/vmlinuz-6.1"), image).unwrap();
+        fs::write(
+            modules.join("modules.order"),
+            format!("kernel/{module}.ko\n"),
+        )
+        .unwrap();
+    };
+    let fake = Fake::new();
+    kernel(&fake, "home/.cache/rump/guest", "vfio-pci");
+    let report = fake.report(&[]);
+    told(&report, "2", "guest kernel", "found", &["vmlinuz-"]);
+    kernel(&fake, "own", "e1000e");
+    let fake = fake.variable("RUMP_GUEST_KERNEL", "own");
+    let report = fake.report(&[]);
+    let words = ["own/boot/vmlinuz-6.1", "has no module vfio-pci"];
+    told(&report, "2", "guest kernel", "missing", &words);
+    let name = "NIC drivers in a guest kernel";
+    told(&report, "2", name, "found", &["own/boot/vmlinuz-6.1"]);
 }
 
 #[test]

@@ -90,11 +90,41 @@ macro_rules! export_hypercalls {
     };
 }
 
+/// Defines the C symbols that the kernel's PCI asks for, for a host that is a
+/// [`PciHost`](crate::pci::PciHost). Call it once in a program, in a crate that allows
+/// `unsafe_code`, in a module of its own.
+#[macro_export]
+macro_rules! export_pci_hypercalls {
+    ($host:ty) => {
+        use ::core::ffi::{c_int, c_uint, c_ulong};
+        $crate::__define_hypercalls! { $host;
+            rumpcomp_pci_map = pci_map(address: c_ulong, len: c_ulong) -> *mut c_void;
+            rumpcomp_pci_confread = pci_confread(bus: c_uint, device: c_uint, function: c_uint, offset: c_int, value: *mut c_uint) -> c_int;
+            rumpcomp_pci_confwrite = pci_confwrite(bus: c_uint, device: c_uint, function: c_uint, offset: c_int, value: c_uint) -> c_int;
+            rumpcomp_pci_irq_map = pci_irq_map(bus: c_uint, device: c_uint, function: c_uint, line: c_int, cookie: c_uint) -> c_int;
+            rumpcomp_pci_irq_establish = pci_irq_establish(cookie: c_uint, handler: $crate::pci::interrupt::Handler, arg: *mut c_void) -> *mut c_void;
+            rumpcomp_pci_dmalloc = pci_dmalloc(size: usize, align: usize, bus: *mut c_ulong, address: *mut c_ulong) -> c_int;
+            rumpcomp_pci_dmafree = pci_dmafree(address: c_ulong, size: usize);
+            rumpcomp_pci_dmamem_map = pci_dmamem_map(segments: *const $crate::hypercall::DmaSegment, count: usize, size: usize, out: *mut *mut c_void) -> c_int;
+            rumpcomp_pci_virt_to_mach = pci_virt_to_mach(address: *mut c_void) -> c_ulong;
+            rumpcomp_pci_iospace_init = pci_iospace_init() -> c_int;
+            rumpcomp_pci_access_map = pci_access_map(io: c_int, address: c_ulong, len: c_ulong, handle: *mut c_ulong) -> c_int;
+            rumpcomp_pci_access_read = pci_access_read(handle: c_ulong, width: c_uint) -> c_uint;
+            rumpcomp_pci_access_write = pci_access_write(handle: c_ulong, width: c_uint, value: c_uint);
+            rumpcomp_pci_irq_alloc = pci_irq_alloc(bus: c_uint, device: c_uint, function: c_uint, kind: c_int, count: c_int, cookie: c_uint) -> c_int;
+            rumpcomp_pci_irq_release = pci_irq_release(bus: c_uint, device: c_uint, function: c_uint, count: c_int, cookie: c_uint);
+            rumpcomp_pci_irq_disestablish = pci_irq_disestablish(established: *mut c_void);
+            rumpcomp_pci_dma_window = pci_dma_window(start: *mut c_ulong, len: *mut c_ulong, offset: *mut c_ulong);
+        }
+    };
+}
+
 /// Inner part of [`export_hypercalls!`].
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __define_hypercalls {
     ($host:ty; $($symbol:ident = $function:ident($($arg:ident: $type:ty),*) $(-> $result:ty)?;)*) => {
+        #[allow(unused_imports)]
         use ::core::ffi::{c_char, c_long, c_void};
         $(
             /// A hypercall, see rumpuser(3). A Rust panic in it ends the

@@ -15,12 +15,14 @@
 mod export;
 mod file;
 mod locks;
+mod pci;
 mod remote;
 mod system;
 mod thread;
 
 pub use file::*;
 pub use locks::*;
+pub use pci::*;
 pub use remote::*;
 pub use system::*;
 pub use thread::*;

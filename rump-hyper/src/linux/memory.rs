@@ -14,6 +14,12 @@ pub(super) fn allocate(size: usize, align: usize) -> *mut u8 {
             return page;
         }
     }
+    if size >= pages::SIZE && pages::serves_devices() {
+        let run = pages::allocate_run(whole(size), align);
+        if !run.is_null() {
+            return run;
+        }
+    }
     let mut memory = null_mut();
     // SAFETY: a place for the address; the alignment is a power of two and at
     // least a pointer's.
@@ -30,10 +36,20 @@ pub(super) fn allocate(size: usize, align: usize) -> *mut u8 {
 pub(super) unsafe fn release(memory: *mut u8, size: usize) {
     // SAFETY: by contract.
     unsafe {
-        if size != pages::SIZE || !pages::release(memory) {
+        let taken = match size {
+            pages::SIZE => pages::release(memory),
+            0..pages::SIZE => false,
+            _ => pages::serves_devices() && pages::release_run(memory, whole(size)),
+        };
+        if !taken {
             libc::free(memory.cast());
         }
     }
+}
+
+/// In whole pages.
+fn whole(size: usize) -> usize {
+    size.checked_next_multiple_of(pages::SIZE).unwrap_or(size)
 }
 
 fn map_once(hint: *mut c_void, size: usize, execute: bool) -> Result<*mut c_void, Errno> {
@@ -57,6 +73,14 @@ pub(super) fn map(
     execute: bool,
 ) -> Result<*mut c_void, Errno> {
     let align = 1_usize.checked_shl(align_bits).ok_or(Errno::INVAL)?;
+    if !execute && pages::serves_devices() {
+        let run = pages::allocate_run(whole(size), align);
+        if !run.is_null() {
+            // SAFETY: memory of that length, which nobody else has. Fresh pages are zero.
+            unsafe { run.write_bytes(0, size) };
+            return Ok(run.cast());
+        }
+    }
     let start = map_once(hint, size, execute)?;
     if start.addr().is_multiple_of(align) {
         return Ok(start);
@@ -82,5 +106,9 @@ pub(super) fn map(
 /// The range was mapped by `map` and is not used again.
 pub(super) unsafe fn unmap(start: *mut c_void, size: usize) {
     // SAFETY: by contract.
-    unsafe { libc::munmap(start, size) };
+    unsafe {
+        if !pages::serves_devices() || !pages::release_run(start.cast(), whole(size)) {
+            libc::munmap(start, size);
+        }
+    }
 }

@@ -1,5 +1,5 @@
 //! A Linux process as the machine below the hypercalls: pthreads, futexes,
-//! mmap, getrandom, files.
+//! mmap, getrandom, files, and devices by VFIO.
 #![allow(unsafe_code)]
 
 mod daemon;
@@ -11,6 +11,7 @@ mod mapping;
 mod memory;
 mod packet;
 mod pages;
+mod runs;
 mod shm;
 mod shmif;
 mod signal;
@@ -18,6 +19,7 @@ mod tap;
 mod thread;
 mod time;
 mod variables;
+pub mod vfio;
 mod wake;
 
 pub use packet::Packet;

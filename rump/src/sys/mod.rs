@@ -10,6 +10,7 @@ pub(crate) mod interface;
 pub(crate) mod kqueue;
 #[cfg(feature = "npf")]
 pub(crate) mod npf;
+pub(crate) mod pci;
 pub(crate) mod poll;
 pub(crate) mod socket;
 pub(crate) mod sysctl;

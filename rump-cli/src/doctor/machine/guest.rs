@@ -14,17 +14,40 @@ const MAGIC: (u64, &[u8; 4]) = (0x202, b"HdrS");
 /// The largest list of modules and the largest program that are read, in bytes.
 const LARGEST: u64 = 16 << 20;
 
-/// A kernel of the machine at `root` that can be read and has `module`.
-pub fn kernel(root: &Path, module: &str) -> Finding {
+/// Names a folder with a kernel for the guests, beside which no other counts.
+pub const KERNEL: &str = "RUMP_GUEST_KERNEL";
+
+/// The folders below which the tests look for a kernel, as they do it (`rump-testbed`).
+pub fn roots(here: &Here) -> Vec<PathBuf> {
+    let set = |name| here.variable(name).filter(|value| !value.is_empty());
+    if let Some(folder) = set(KERNEL) {
+        return vec![folder.into()];
+    }
+    let cache = set("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| set("HOME").map(|home| Path::new(&home).join(".cache")));
+    let cache = cache.map(|cache| cache.join("rump/guest"));
+    std::iter::once(PathBuf::from("/")).chain(cache).collect()
+}
+
+/// A kernel below one of these folders that can be read and has `module`.
+pub fn kernel(roots: &[PathBuf], module: &str) -> Finding {
     let mut problems = Vec::new();
-    for (image, version) in images(root) {
-        match check(root, &image, &version, module) {
-            Ok(()) => return Finding::found(image.display().to_string()),
-            Err(problem) => problems.push(format!("{} {problem}", image.display())),
+    for root in roots {
+        for (image, version) in images(root) {
+            match check(root, &image, &version, module) {
+                Ok(()) => return Finding::found(image.display().to_string()),
+                Err(problem) => problems.push(format!("{} {problem}", image.display())),
+            }
         }
     }
     if problems.is_empty() {
-        problems.push("no kernel in /boot or /lib/modules".into());
+        let folders: Vec<_> = roots
+            .iter()
+            .flat_map(|root| ["boot", "lib/modules"].map(|folder| root.join(folder)))
+            .map(|folder| folder.display().to_string())
+            .collect();
+        problems.push(format!("no kernel in {}", folders.join(" or ")));
     }
     Finding::missing(problems.join("\n"))
 }
@@ -141,19 +164,25 @@ mod tests {
     fn a_kernel_is_a_bzimage_with_the_module() {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path();
-        assert!(kernel(root, "vfio-pci").detail.starts_with("no kernel"));
+        let empty = tempfile::tempdir().unwrap();
+        let roots = [empty.path().to_path_buf(), root.to_path_buf()];
+        assert!(kernel(&roots, "vfio-pci").detail.starts_with("no kernel"));
 
         let image = root.join("boot/vmlinuz-6.1");
         fs::create_dir_all(root.join("boot")).unwrap();
         fs::write(&image, "short").unwrap();
-        assert!(kernel(root, "vfio-pci").detail.contains("cannot be read"));
+        assert!(kernel(&roots, "vfio-pci").detail.contains("cannot be read"));
         let mut bytes = vec![0; 0x300];
         fs::write(&image, &bytes).unwrap();
-        assert!(kernel(root, "vfio-pci").detail.contains("is not a bzImage"));
+        assert!(
+            kernel(&roots, "vfio-pci")
+                .detail
+                .contains("is not a bzImage")
+        );
         bytes[0x202..0x206].copy_from_slice(b"HdrS");
         fs::write(&image, &bytes).unwrap();
         assert!(
-            kernel(root, "vfio-pci")
+            kernel(&roots, "vfio-pci")
                 .detail
                 .contains("has no module vfio-pci")
         );
@@ -165,9 +194,9 @@ mod tests {
             "kernel/drivers/vfio/pci/vfio-pci.ko.xz:\n",
         )
         .unwrap();
-        let found = kernel(root, "vfio-pci");
+        let found = kernel(&roots, "vfio-pci");
         assert_eq!(found, Finding::found(image.display().to_string()));
-        assert_eq!(kernel(root, "xen-privcmd").status, Status::Missing);
+        assert_eq!(kernel(&roots, "xen-privcmd").status, Status::Missing);
     }
 
     #[test]

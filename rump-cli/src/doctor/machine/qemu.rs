@@ -5,8 +5,17 @@ use crate::doctor::finding::{Finding, Status, telling_line};
 
 pub const PROGRAM: &str = "qemu-system-x86_64";
 
-/// The devices of a guest with VFIO.
-const DEVICES: &[&str] = &["intel-iommu", "nvme", "e1000e", "isa-debug-exit"];
+/// The devices of a guest with VFIO, and the one by which the unikernel ends QEMU.
+const DEVICES: &[&str] = &[
+    "intel-iommu",
+    "nvme",
+    "e1000e",
+    "e1000",
+    "pcnet",
+    "edu",
+    "virtio-serial-pci",
+    "isa-debug-exit",
+];
 
 /// Asks QEMU for its list of devices.
 pub fn devices(here: &Here) -> Finding {

@@ -1,0 +1,151 @@
+//! The threads that call drivers' handlers.
+//!
+//! Each handler has a thread, which is one of the kernel's own. It sleeps in the host
+//! until there have been interrupts, takes a virtual CPU, calls the handler once however
+//! many there were, and gives the virtual CPU up. Drivers know the vector by a number
+//! that the kernel's side gave it, the cookie.
+
+use super::{Function, Kind, Vector};
+use crate::cold::Cold;
+use crate::errno::Errno;
+use crate::host::{Host, ThreadSpec};
+use crate::upcall;
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use core::ffi::{c_int, c_void};
+use core::ptr::null_mut;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+/// A driver's handler; it returns nonzero if the interrupt was its device's.
+pub type Handler = unsafe extern "C" fn(*mut c_void) -> c_int;
+
+/// Vectors by their cookies.
+static VECTORS: Cold<BTreeMap<u32, Arc<dyn Vector>>> = Cold::new(BTreeMap::new());
+
+static INTERRUPTS: AtomicU64 = AtomicU64::new(0);
+static CALLS: AtomicU64 = AtomicU64::new(0);
+
+/// How many interrupts there have been, and how many calls of handlers they took.
+pub fn counts() -> (u64, u64) {
+    (
+        INTERRUPTS.load(Ordering::Relaxed),
+        CALLS.load(Ordering::Relaxed),
+    )
+}
+
+/// Turns vectors on and gives them the cookies from `first` on.
+///
+/// # Errors
+/// `EINVAL` if there are not so many, and what the host says.
+pub fn allocate<H: Host>(
+    function: &dyn Function,
+    kind: Kind,
+    count: usize,
+    first: u32,
+) -> Result<(), Errno> {
+    if count == 0 || count > function.vectors(kind) {
+        return Err(Errno::INVAL);
+    }
+    upcall::wrap::<H, _>(|| function.enable(kind, count))?;
+    for (index, cookie) in (0..count).zip(first..) {
+        let vector = function.vector(index).ok_or(Errno::NXIO)?;
+        let old = VECTORS.with(|vectors| vectors.insert(cookie, vector));
+        drop(old);
+    }
+    Ok(())
+}
+
+/// Turns a function's vectors off and forgets their cookies.
+pub fn release<H: Host>(function: &dyn Function, first: u32, count: usize) {
+    for cookie in (first..).take(count) {
+        let gone = VECTORS.with(|vectors| vectors.remove(&cookie));
+        drop(gone);
+    }
+    upcall::wrap::<H, _>(|| function.disable());
+}
+
+/// A handler that is called from now on.
+pub struct Established {
+    vector: Arc<dyn Vector>,
+    thread: *mut c_void,
+}
+
+struct Start {
+    vector: Arc<dyn Vector>,
+    handler: Handler,
+    arg: *mut c_void,
+}
+
+/// Has a handler called for the vector of that cookie.
+///
+/// # Errors
+/// `EINVAL` if there is no such vector; no thread could be made.
+pub fn establish<H: Host>(
+    cookie: u32,
+    handler: Handler,
+    arg: *mut c_void,
+) -> Result<Box<Established>, Errno> {
+    let vector = VECTORS
+        .with(|vectors| vectors.get(&cookie).cloned())
+        .ok_or(Errno::INVAL)?;
+    let start = Box::into_raw(Box::new(Start {
+        vector: vector.clone(),
+        handler,
+        arg,
+    }));
+    let spec = ThreadSpec {
+        name: Some(c"pciintr"),
+        joinable: true,
+        priority: 0,
+        cpu: -1,
+    };
+    match H::spawn(serve::<H>, start.cast(), spec) {
+        Ok(thread) => Ok(Box::new(Established { vector, thread })),
+        Err(error) => {
+            // SAFETY: no thread has it.
+            #[allow(unsafe_code)]
+            drop(unsafe { Box::from_raw(start) });
+            Err(error)
+        }
+    }
+}
+
+/// Ends the calls of a handler; none is under way when this returns.
+pub fn disestablish<H: Host>(established: Box<Established>) {
+    established.vector.stop();
+    // SAFETY: of a joinable thread, which is joined here only.
+    #[allow(unsafe_code)]
+    let _ = upcall::wrap::<H, _>(|| unsafe { H::join(established.thread) });
+}
+
+#[allow(unsafe_code)]
+unsafe extern "C-unwind" fn serve<H: Host>(start: *mut c_void) -> *mut c_void {
+    // SAFETY: `establish` made it for this thread.
+    let start = unsafe { Box::from_raw(start.cast::<Start>()) };
+    let Start {
+        vector,
+        handler,
+        arg,
+    } = *start;
+    upcall::adopt_thread();
+    while let Some(count) = vector.wait() {
+        INTERRUPTS.fetch_add(count, Ordering::Relaxed);
+        CALLS.fetch_add(1, Ordering::Relaxed);
+        upcall::backend_schedule(0, None);
+        // SAFETY: the driver's function and argument, on a virtual CPU; they are there
+        // until `disestablish` has returned.
+        unsafe { handler(arg) };
+        let (_, signalled) = upcall::backend_unschedule::<H>(None);
+        signalled.wake::<H>();
+        vector.handled();
+    }
+    drop(vector);
+    upcall::scheduled(|up| {
+        if let Some(release) = up.lwproc_release {
+            // SAFETY: the kernel's function, on a virtual CPU; the lwp is this thread's.
+            unsafe { release() };
+        }
+    });
+    null_mut()
+}

@@ -1,0 +1,52 @@
+//! PCI devices of the host in the kernel: `rump_pci.h`.
+//!
+//! A kernel has them if it was compiled from a tree with the component `pcihost`; elsewhere
+//! these answer `ENOSYS`.
+
+use core::ffi::{c_char, c_int, c_uint};
+
+/// Whether the kernel in this build can have PCI devices.
+pub const fn available() -> bool {
+    cfg!(rump_pci)
+}
+
+/// `struct rump_pci_stats`
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// How often devices did not reach what was loaded, so that it was copied.
+    pub bounced_loads: u64,
+    /// How many bytes that were.
+    pub bounced_bytes: u64,
+}
+
+macro_rules! functions {
+    ($($(#[$meta:meta])* fn $name:ident($($arg:ident: $type:ty),*) $(-> $result:ty)?;)*) => {
+        #[cfg(rump_pci)]
+        unsafe extern "C" {
+            $($(#[$meta])* pub fn $name($($arg: $type),*) $(-> $result)?;)*
+        }
+        $(
+            $(#[$meta])*
+            ///
+            /// # Safety
+            /// There are no such devices in this build, and nothing is done with the
+            /// arguments.
+            #[cfg(not(rump_pci))]
+            pub unsafe extern "C" fn $name($($arg: $type),*) $(-> $result)? {
+                $(let _ = $arg;)*
+                $(crate::abi::ENOSYS as $result)?
+            }
+        )*
+    };
+}
+
+functions! {
+    /// Has the kernel look at the device (bus, device); writes the name that its driver
+    /// gave it, of 16 bytes with the 0. `ENXIO`: no driver took it.
+    fn rump_pci_attach(bus: c_uint, device: c_uint, name: *mut c_char) -> c_int;
+    /// Has the driver of a device let go of it; with 1 also if it is in use.
+    fn rump_pci_detach(name: *const c_char, gone: c_int) -> c_int;
+    /// Reads the counters.
+    fn rump_pci_get_stats(stats: *mut Stats);
+}

@@ -1,0 +1,174 @@
+//! What tests of PCI devices have in common: they run in a guest.
+#![allow(dead_code)]
+
+use rump::iface::{Interface, LinkState};
+use rump::net::{TcpListener, TcpStream};
+use rump::pci::Address;
+use rump_testbed::inside;
+use std::io::{Read, Write};
+use std::net::Shutdown;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+/// Why a test is skipped.
+pub const NO_DRIVER: &str =
+    "its driver is not in the kernel: build with NETBSD_SRC and RUMP_DRIVERS=wm,pcn,nvme";
+
+/// Whether a driver was built.
+pub fn has_driver(name: &str) -> bool {
+    rump::pci::drivers().contains(&name)
+}
+
+/// Gives a device to `vfio-pci`.
+pub fn vfio(address: &str) -> Result<Address> {
+    if inside::driver(address)?.as_deref() != Some("vfio-pci") {
+        inside::bind(address, "vfio-pci")?;
+    }
+    Ok(address.parse()?)
+}
+
+fn ip(arguments: &[&str]) -> Result<()> {
+    let mut command = Command::new("/bin/busybox");
+    let status = command.arg("ip").args(arguments).status()?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(format!("ip {arguments:?}: {status}").into())
+}
+
+/// What Linux calls a card that it has.
+fn linux_name(address: &str) -> Result<String> {
+    let net = Path::new("/sys/bus/pci/devices").join(address).join("net");
+    let first = std::fs::read_dir(net)?.next();
+    let name = first
+        .ok_or("Linux's driver made no interface")??
+        .file_name();
+    Ok(name.to_str().ok_or("a name that is no text")?.to_string())
+}
+
+/// Gives a card to Linux, with this address.
+pub fn host_nic(address: &str, net: &str) -> Result<()> {
+    if inside::driver(address)?.as_deref() != Some("e1000e") {
+        inside::bind(address, "e1000e")?;
+    }
+    let name = linux_name(address)?;
+    ip(&["addr", "flush", "dev", &name])?;
+    ip(&["addr", "add", net, "dev", &name])?;
+    ip(&["link", "set", &name, "up"])
+}
+
+/// How many frames Linux's card with that address has received.
+pub fn linux_received(net: &str) -> Result<u64> {
+    for place in inside::devices()? {
+        let Ok(name) = linux_name(&place.address) else {
+            continue;
+        };
+        let shown = Command::new("/bin/busybox")
+            .args(["ip", "addr", "show", &name])
+            .output()?;
+        if String::from_utf8_lossy(&shown.stdout).contains(net) {
+            let count =
+                std::fs::read_to_string(format!("/sys/class/net/{name}/statistics/rx_packets"))?;
+            return Ok(count.trim().parse()?);
+        }
+    }
+    Err(format!("nobody has {net}").into())
+}
+
+/// Whether frames go from one of Linux's cards to another.
+pub fn linux_carries(from: &str, to: &str) -> Result<()> {
+    let name = linux_name(from)?;
+    let counter = format!("/sys/class/net/{}/statistics/rx_packets", linux_name(to)?);
+    let received = || -> Result<u64> { Ok(std::fs::read_to_string(&counter)?.trim().parse()?) };
+    let start = Instant::now();
+    let before = received()?;
+    while received()? == before {
+        if start.elapsed() > Duration::from_secs(20) {
+            return Err(format!("no frame of {name}'s has arrived").into());
+        }
+        // Nobody answers; it is the question that has to arrive.
+        let mut command = Command::new("/bin/busybox");
+        let _ = command
+            .args(["arping", "-c", "1", "-w", "1", "-I", &name, "10.9.1.9"])
+            .output()?;
+    }
+    Ok(())
+}
+
+/// The kernel's card, with this address, once it has a link.
+pub fn card(name: &str, net: &str) -> Result<Interface> {
+    let interface = Interface::named(name)?;
+    interface.add_address(net.parse()?)?;
+    interface.set_up(true)?;
+    let start = Instant::now();
+    // A card without a transceiver does not say.
+    while interface.link_state()? == LinkState::Down {
+        if start.elapsed() > Duration::from_secs(20) {
+            return Err(format!("{name} has no link").into());
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Ok(interface)
+}
+
+/// How many interrupts there were by each vector of a device's, as Linux counts them.
+pub fn interrupts(kind: &str, address: Address) -> Result<Vec<u64>> {
+    let table = std::fs::read_to_string("/proc/interrupts")?;
+    let device = format!("({address})");
+    let lines = table
+        .lines()
+        .filter(|line| line.contains(kind) && line.contains(&device));
+    Ok(lines
+        .map(|line| {
+            let counts = line.split_whitespace().skip(1);
+            counts.map_while(|count| count.parse::<u64>().ok()).sum()
+        })
+        .collect())
+}
+
+/// Bytes that are not the same everywhere.
+pub fn bytes(len: usize) -> Vec<u8> {
+    (0..len).map(|at| (at * 7 + at / 251) as u8).collect()
+}
+
+/// Sends from Linux to the kernel, and back, over TCP, and compares; MiB/s of each.
+pub fn echo(kernel: &str, linux: &str, len: usize) -> Result<[f64; 2]> {
+    let data = bytes(len);
+    let rate = |start: Instant| len as f64 / start.elapsed().as_secs_f64() / f64::from(1 << 20);
+    let listener = TcpListener::bind(format!("{kernel}:0"))?;
+    let to = listener.local_addr()?;
+    let start = Instant::now();
+    let receiver = std::thread::spawn(move || {
+        let mut all = Vec::new();
+        listener.accept()?.0.read_to_end(&mut all)?;
+        Ok::<_, std::io::Error>(all)
+    });
+    let mut stream = std::net::TcpStream::connect(to)?;
+    stream.set_write_timeout(Some(Duration::from_secs(30)))?;
+    stream.write_all(&data)?;
+    stream.shutdown(Shutdown::Write)?;
+    let received = receiver.join().map_err(|_| "the receiver panicked")??;
+    let in_ = rate(start);
+    if received != data {
+        return Err("the kernel received something else".into());
+    }
+    let listener = std::net::TcpListener::bind(format!("{linux}:0"))?;
+    let to = listener.local_addr()?;
+    let start = Instant::now();
+    let sender = std::thread::spawn(move || {
+        let mut stream = TcpStream::connect(to)?;
+        stream.write_all(&received)
+    });
+    let mut back = Vec::new();
+    let (mut stream, _) = listener.accept()?;
+    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+    stream.read_to_end(&mut back)?;
+    sender.join().map_err(|_| "the sender panicked")??;
+    if back != data {
+        return Err("Linux received something else".into());
+    }
+    Ok([in_, rate(start)])
+}

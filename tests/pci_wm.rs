@@ -1,0 +1,342 @@
+//! Network cards of a guest's, driven by the kernel over VFIO: NetBSD's wm(4) and pcn(4) on
+//! what QEMU emulates, with Linux on another card of the same hub.
+
+#[path = "pci/guest.rs"]
+mod guest;
+
+use guest::{Result, card, echo, has_driver, host_nic, interrupts, vfio};
+use rump::iface::Interface;
+use rump::{Kernel, pci};
+use rump_testbed::{Guest, Outcome, Test, inside};
+use std::process::{Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+/// What a card carries in each direction.
+const BYTES: usize = 4 << 20;
+/// Says to this program that it is to be killed.
+const VICTIM: &str = "TEST_PCI_VICTIM";
+
+/// The kernel, with a card of that model.
+fn boot(model: &str, cpus: usize) -> Result<(Kernel, pci::Attached, Interface)> {
+    let address = vfio(&inside::device(model)?)?;
+    let kernel = Kernel::builder()
+        .cpus(cpus)
+        .verbose(true)
+        .pci(address)
+        .boot()?;
+    let [attached] = &pci::attached()[..] else {
+        return Err("one device was to be attached".into());
+    };
+    let interface = card(&attached.name, "10.9.0.1/24")?;
+    Ok((kernel, attached.clone(), interface))
+}
+
+/// Linux has the second of the cards that are alike.
+fn linux() -> Result<String> {
+    let devices = inside::devices()?;
+    host_nic(&devices[1].address, "10.9.0.2/24")?;
+    Ok(devices[1].address.clone())
+}
+
+fn a_card_attaches_and_carries_tcp_both_ways() -> Outcome {
+    linux()?;
+    let start = Instant::now();
+    let (_kernel, attached, _) = boot("e1000e", 2)?;
+    println!("attached and linked after {:?}", start.elapsed());
+    assert_eq!(attached.name, "wm0");
+    let rates = echo("10.9.0.1", "10.9.0.2", BYTES)?;
+    let stats = pci::stats();
+    println!("{rates:?} {stats:?}");
+    assert!(stats.interrupts >= stats.handler_calls && stats.handler_calls > 0);
+    Ok(())
+}
+
+fn a_card_has_several_vectors() -> Outcome {
+    linux()?;
+    let (_kernel, attached, _) = boot("e1000e", 2)?;
+    echo("10.9.0.1", "10.9.0.2", BYTES)?;
+    let vectors = interrupts("vfio-msix", attached.address)?;
+    println!("{vectors:?}");
+    assert!(vectors.len() > 1, "one for the link, and of the queues");
+    assert!(vectors.iter().filter(|count| **count > 0).count() > 1);
+    Ok(())
+}
+
+/// An 82540EM has a line, which is masked at each interrupt.
+fn a_card_with_a_line_carries_tcp() -> Outcome {
+    linux()?;
+    let (_kernel, attached, _) = boot("e1000", 2)?;
+    assert_eq!(attached.name, "wm0");
+    echo("10.9.0.1", "10.9.0.2", BYTES)?;
+    let line = interrupts("vfio-intx", attached.address)?;
+    assert!(line.len() == 1 && line[0] > 10, "{line:?}");
+    Ok(())
+}
+
+/// An Am79C970A has 32 bits for addresses, and registers that are no whole page.
+fn a_card_of_32_bits_carries_tcp() -> Outcome {
+    linux()?;
+    let (_kernel, attached, _) = boot("pcnet", 2)?;
+    assert_eq!(attached.name, "pcn0");
+    echo("10.9.0.1", "10.9.0.2", BYTES)?;
+    Ok(())
+}
+
+fn a_card_comes_late_and_goes_back_to_linux() -> Outcome {
+    let other = linux()?;
+    let kernel = Kernel::builder().verbose(true).boot()?;
+    let address = vfio(&inside::device("e1000e")?)?;
+    for _ in 0..3 {
+        let attached = kernel.attach_pci(address)?;
+        assert!(matches!(
+            kernel.attach_pci(address),
+            Err(pci::Error::Attached { .. })
+        ));
+        card(&attached.name, "10.9.0.1/24")?;
+        echo("10.9.0.1", "10.9.0.2", 1 << 20)?;
+        println!("{:?}", pci::stats());
+        kernel.detach_pci(&attached.name)?;
+        assert!(pci::attached().is_empty() && Interface::named(&attached.name).is_err());
+    }
+    assert!(matches!(
+        kernel.detach_pci("wm0"),
+        Err(pci::Error::NotAttached { .. })
+    ));
+    host_nic(&address.to_string(), "10.9.1.1/24")?;
+    guest::linux_carries(&address.to_string(), &other)?;
+    inside::unbind(&address.to_string())?;
+    Ok(())
+}
+
+fn what_cannot_be_had_says_why() -> Outcome {
+    let kernel = Kernel::builder().boot()?;
+    let why = |address: &str| match kernel.attach_pci(address.parse()?) {
+        Ok(attached) => Err(format!("{attached:?}").into()),
+        Err(error) => Ok::<_, Box<dyn std::error::Error>>(error.to_string()),
+    };
+    let edu = inside::device("edu")?;
+    inside::unbind(&edu)?;
+    let text = why(&edu)?;
+    assert!(
+        text.contains("not bound") && text.contains("driver_override"),
+        "{text}"
+    );
+    vfio(&edu)?;
+    let text = why(&edu)?;
+    assert!(text.contains("no driver") && text.contains("wm"), "{text}");
+    assert!(text.contains("1234:11e8"), "{text}");
+    // It stays with the host.
+    assert!(pci::attached().is_empty());
+    inside::unbind(&edu)?;
+    let text = why("0000:7f:00.0")?;
+    assert!(text.contains("no PCI device 0000:7f:00.0"), "{text}");
+    let virtio = inside::device("virtio-net-pci")?;
+    let text = why(&virtio)?;
+    assert!(text.contains("virtio") && text.contains("IOMMU"), "{text}");
+    Ok(())
+}
+
+/// Who has the group's file needs no more than memory that may be locked.
+fn a_user_who_was_given_the_group_needs_no_root() -> Outcome {
+    linux()?;
+    let address = vfio(&inside::device("e1000e")?)?;
+    let group = inside::group(&address.to_string())?.ok_or("no group")?;
+    let file = format!("/dev/vfio/{group}");
+    let (user, limit) = (nix::unistd::Uid::from_raw(1000), 64 << 10);
+    let resource = nix::sys::resource::Resource::RLIMIT_MEMLOCK;
+    nix::sys::resource::setrlimit(resource, limit, 1 << 30)?;
+    // While the process belongs to another, it can become root again.
+    nix::unistd::seteuid(user)?;
+    let text = |result: std::result::Result<Kernel, rump::kernel::BootError>| match result {
+        Ok(_) => panic!("it was to fail"),
+        Err(error) => error.to_string(),
+    };
+    let boot = || Kernel::builder().verbose(true).pci(address).boot();
+    let refused = text(boot());
+    assert!(
+        refused.contains(&file) && refused.contains("chown"),
+        "{refused}"
+    );
+    nix::unistd::seteuid(nix::unistd::Uid::from_raw(0))?;
+    nix::unistd::chown(&*file, Some(user), None)?;
+    nix::unistd::setuid(user)?;
+    nix::sys::resource::setrlimit(resource, 1 << 30, 1 << 30)?;
+    let kernel = boot()?;
+    card("wm0", "10.9.0.1/24")?;
+    echo("10.9.0.1", "10.9.0.2", 1 << 20)?;
+    kernel.detach_pci("wm0")?;
+    Ok(())
+}
+
+fn memory_that_may_not_be_locked_says_so() -> Outcome {
+    let kernel = Kernel::builder().boot()?;
+    let address = vfio(&inside::device("e1000e")?)?;
+    let group = inside::group(&address.to_string())?.ok_or("no group")?;
+    let user = nix::unistd::Uid::from_raw(1000);
+    nix::unistd::chown(&*format!("/dev/vfio/{group}"), Some(user), None)?;
+    let resource = nix::sys::resource::Resource::RLIMIT_MEMLOCK;
+    nix::sys::resource::setrlimit(resource, 64 << 10, 64 << 10)?;
+    nix::unistd::setuid(user)?;
+    let error = kernel.attach_pci(address).err().ok_or("it was to fail")?;
+    let text = error.to_string();
+    assert!(
+        text.contains("RLIMIT_MEMLOCK is 64 KiB") && text.contains("ulimit -l"),
+        "{text}"
+    );
+    Ok(())
+}
+
+/// Linux wants the card back while it is in use.
+fn a_card_is_taken_away_while_it_is_used() -> Outcome {
+    linux()?;
+    let (_kernel, attached, _) = boot("e1000e", 2)?;
+    let address = attached.address.to_string();
+    let traffic = std::thread::spawn(|| {
+        let result = echo("10.9.0.1", "10.9.0.2", 1 << 30).map_err(|error| error.to_string());
+        result.expect_err("the card was gone")
+    });
+    std::thread::sleep(Duration::from_millis(500));
+    std::fs::write(
+        format!("/sys/bus/pci/devices/{address}/driver/unbind"),
+        &address,
+    )?;
+    assert_eq!(inside::driver(&address)?, None);
+    let start = Instant::now();
+    while !pci::attached().is_empty() {
+        assert!(
+            start.elapsed() < Duration::from_secs(10),
+            "it is still attached"
+        );
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert!(Interface::named(&attached.name).is_err());
+    // The kernel runs on.
+    assert_eq!(Interface::named("lo0")?.name(), "lo0");
+    drop(traffic);
+    host_nic(&address, "10.9.1.1/24")?;
+    inside::unbind(&address)?;
+    Ok(())
+}
+
+/// What is killed: sends as much as it can.
+fn victim() -> Result<()> {
+    let (_kernel, ..) = boot("e1000e", 2)?;
+    println!("ready");
+    loop {
+        echo("10.9.0.1", "10.9.0.2", BYTES)?;
+    }
+}
+
+fn a_hundred_processes_are_killed_while_the_card_writes_to_them() -> Outcome {
+    linux()?;
+    vfio(&inside::device("e1000e")?)?;
+    let mut busy = 0;
+    for turn in 0..100_u64 {
+        let mut child = Command::new("/proc/self/exe")
+            .env(VICTIM, "1")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()?;
+        let mut output = child.stdout.take().ok_or("no output")?;
+        let mut ready = [0; 4096];
+        let mut seen = Vec::new();
+        while !seen.windows(5).any(|five| five == b"ready") {
+            let count = std::io::Read::read(&mut output, &mut ready)?;
+            if count == 0 {
+                return Err(format!("turn {turn}: {}", String::from_utf8_lossy(&seen)).into());
+            }
+            seen.extend(&ready[..count]);
+        }
+        let before = guest::linux_received("10.9.0.2/24")?;
+        std::thread::sleep(Duration::from_millis(20 + turn * 37 % 200));
+        busy += u32::from(guest::linux_received("10.9.0.2/24")? > before);
+        child.kill()?;
+        child.wait()?;
+    }
+    println!("{busy} of them were sending");
+    assert!(busy > 50);
+    let (_kernel, ..) = boot("e1000e", 2)?;
+    echo("10.9.0.1", "10.9.0.2", BYTES)?;
+    Ok(())
+}
+
+fn main() -> ExitCode {
+    if std::env::var_os(VICTIM).is_some() {
+        let error = victim().err().map(|error| error.to_string());
+        println!("{error:?}");
+        return ExitCode::FAILURE;
+    }
+    let guest = Guest::new()
+        .cpus(2)
+        .memory(512)
+        .module("e1000e")
+        .e1000e(0)
+        .e1000e(0)
+        .e1000(0)
+        .pcnet(0)
+        .device(rump_testbed::Device::edu())
+        .device(rump_testbed::Device::nic(rump_testbed::Nic::Virtio, 1));
+    let test = |name, driver, body| {
+        Test::new(name, body).limit(Duration::from_secs(120)).needs(
+            has_driver(driver),
+            "netbsd",
+            guest::NO_DRIVER,
+        )
+    };
+    rump_testbed::run(
+        guest,
+        [
+            test(
+                "qemu::a_card_attaches_and_carries_tcp_both_ways",
+                "wm",
+                a_card_attaches_and_carries_tcp_both_ways,
+            ),
+            test(
+                "qemu::a_card_has_several_vectors",
+                "wm",
+                a_card_has_several_vectors,
+            ),
+            test(
+                "qemu::a_card_with_a_line_carries_tcp",
+                "wm",
+                a_card_with_a_line_carries_tcp,
+            ),
+            test(
+                "qemu::a_card_of_32_bits_carries_tcp",
+                "pcn",
+                a_card_of_32_bits_carries_tcp,
+            ),
+            test(
+                "qemu::a_card_comes_late_and_goes_back_to_linux",
+                "wm",
+                a_card_comes_late_and_goes_back_to_linux,
+            ),
+            test(
+                "qemu::what_cannot_be_had_says_why",
+                "wm",
+                what_cannot_be_had_says_why,
+            ),
+            test(
+                "qemu::a_user_who_was_given_the_group_needs_no_root",
+                "wm",
+                a_user_who_was_given_the_group_needs_no_root,
+            ),
+            test(
+                "qemu::memory_that_may_not_be_locked_says_so",
+                "wm",
+                memory_that_may_not_be_locked_says_so,
+            ),
+            test(
+                "qemu::a_card_is_taken_away_while_it_is_used",
+                "wm",
+                a_card_is_taken_away_while_it_is_used,
+            ),
+            test(
+                "qemu::a_hundred_processes_are_killed_while_the_card_writes_to_them",
+                "wm",
+                a_hundred_processes_are_killed_while_the_card_writes_to_them,
+            )
+            .limit(Duration::from_secs(500)),
+        ],
+    )
+}
