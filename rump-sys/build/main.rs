@@ -29,6 +29,11 @@ const FEATURES: &[(&str, &[&str])] = &[
 const OWN: &[&str] = &["evuser", "kqueue", "pool", "sleepq", "softint"];
 const OWN_NET: &[&str] = &["ifaref", "nd6dad", "timewait", "vif"];
 
+/// The same for kernels with drivers: those of PCI devices get at the host's by it.
+const OWN_PCI: &[&str] = &["pcihost"];
+/// Its library.
+const PCI: &str = "rumpdev_pcihost";
+
 fn main() -> ExitCode {
     let Err(failure) = run() else {
         return ExitCode::SUCCESS;
@@ -48,6 +53,7 @@ fn run() -> Result<(), Failure> {
     }
     println!("cargo::rerun-if-changed=build");
     println!("cargo::rustc-check-cfg=cfg(rump_drivers)");
+    println!("cargo::rustc-check-cfg=cfg(rump_pci)");
     println!(
         "cargo::rustc-check-cfg=cfg(rump_kernel, values(\"netbsd\", \"prefix\", \"lite\", \"none\", \"image\"))"
     );
@@ -100,7 +106,10 @@ fn from_tree(
     let jobs = variable("NUM_JOBS")?.parse().unwrap_or(1);
     let beside = [netbsd_src::kern().to_path_buf()];
     let net = components.iter().any(|name| name == "net");
-    let own = OWN.iter().chain(if net { OWN_NET } else { &[] });
+    let own = OWN
+        .iter()
+        .chain(if net { OWN_NET } else { &[] })
+        .chain(if drivers.is_empty() { &[] } else { OWN_PCI });
     let components: Vec<String> = components
         .iter()
         .cloned()
@@ -147,6 +156,9 @@ fn link(kind: &str, release: &str, made: &Kernel, out: &Path) -> Result<(), Fail
     println!("cargo::metadata=components={}", made.components.join(","));
     if !made.drivers.is_empty() {
         println!("cargo::rustc-cfg=rump_drivers");
+    }
+    if made.components.iter().any(|name| name == PCI) {
+        println!("cargo::rustc-cfg=rump_pci");
     }
     println!("cargo::metadata=drivers={}", made.drivers.join(","));
     println!(

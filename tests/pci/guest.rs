@@ -1,5 +1,5 @@
 //! What tests of PCI devices have in common: they run in a guest.
-#![allow(dead_code)]
+#![allow(dead_code, unsafe_code)]
 
 use rump::iface::{Interface, LinkState};
 use rump::net::{TcpListener, TcpStream};
@@ -57,7 +57,34 @@ pub fn host_nic(address: &str, net: &str) -> Result<()> {
     let name = linux_name(address)?;
     ip(&["addr", "flush", "dev", &name])?;
     ip(&["addr", "add", net, "dev", &name])?;
-    ip(&["link", "set", &name, "up"])
+    ip(&["link", "set", &name, "up"])?;
+    Ok(whole_segments(&name)?)
+}
+
+/// Has Linux cut up what it sends. QEMU does not do it for a card whose neighbours on a hub
+/// do not, and these drop what is too long.
+fn whole_segments(name: &str) -> std::io::Result<()> {
+    /// `ETHTOOL_STSO` and `ETHTOOL_SGSO` (`linux/ethtool.h`).
+    const COMMANDS: [u32; 2] = [0x1f, 0x24];
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0")?;
+    for command in COMMANDS {
+        let mut value = [command, 0];
+        // SAFETY: all zeros are a request without a name.
+        let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+        for (place, byte) in request.ifr_name.iter_mut().zip(name.bytes()) {
+            *place = byte.cast_signed();
+        }
+        request.ifr_ifru.ifru_data = value.as_mut_ptr().cast();
+        // SAFETY: a request with a name and a `struct ethtool_value`, which are live.
+        let result = unsafe {
+            let socket = std::os::fd::AsRawFd::as_raw_fd(&socket);
+            libc::ioctl(socket, libc::SIOCETHTOOL, &raw mut request)
+        };
+        if result != 0 {
+            return Err(std::io::Error::last_os_error());
+        }
+    }
+    Ok(())
 }
 
 /// How many frames Linux's card with that address has received.
@@ -171,4 +198,17 @@ pub fn echo(kernel: &str, linux: &str, len: usize) -> Result<[f64; 2]> {
         return Err("Linux received something else".into());
     }
     Ok([in_, rate(start)])
+}
+
+/// Reads until that word has come.
+pub fn wait_for(output: &mut impl Read, word: &str) -> Result<()> {
+    let (mut seen, mut piece) = (Vec::new(), [0; 4096]);
+    while !seen.windows(word.len()).any(|some| some == word.as_bytes()) {
+        let count = output.read(&mut piece)?;
+        if count == 0 {
+            return Err(String::from_utf8_lossy(&seen).into());
+        }
+        seen.extend(&piece[..count]);
+    }
+    Ok(())
 }

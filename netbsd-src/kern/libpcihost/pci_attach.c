@@ -14,11 +14,14 @@
 
 #include "rump_private.h"
 #include "pci_user.h"
+#include "pcihost.h"
 #include "rump_pci.h"
 
 /* Of the attribute pci (files.pci): the device, the function. */
 #define	LOCATORS	2
 #define	LOCATOR_DEVICE	0
+
+volatile int pcihost_attaching;
 
 /* Attaches buses until there is one of that number.  They have it as their unit. */
 static device_t
@@ -77,6 +80,7 @@ rump_pci_attach(unsigned number, unsigned slot, char *name)
 
 	rump_schedule();
 	KERNEL_LOCK(1, NULL);
+	pcihost_attaching++;
 	bus = bus_of(number);
 	if (bus != NULL) {
 		pcirescan(bus, "pci", locators);
@@ -84,6 +88,7 @@ rump_pci_attach(unsigned number, unsigned slot, char *name)
 	}
 	if (device != NULL)
 		strlcpy(name, device_xname(device), 16);
+	pcihost_attaching--;
 	KERNEL_UNLOCK_ONE(NULL);
 	rump_unschedule();
 	return device != NULL ? 0 : bus != NULL ? ENXIO : ENODEV;
@@ -97,9 +102,11 @@ rump_pci_detach(const char *name, int gone)
 
 	rump_schedule();
 	KERNEL_LOCK(1, NULL);
+	pcihost_attaching++;
 	device = device_find_by_xname(name);
 	if (device != NULL)
 		error = config_detach(device, gone ? DETACH_FORCE : 0);
+	pcihost_attaching--;
 	KERNEL_UNLOCK_ONE(NULL);
 	rump_unschedule();
 	return error;

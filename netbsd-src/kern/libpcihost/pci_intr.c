@@ -6,6 +6,10 @@
  * handler is called by a thread of its own, which may be bound to a virtual CPU
  * (interrupt_distribute); one that does not say that it locks for itself runs with the
  * kernel locked.
+ *
+ * While a device is attached or detached, all handlers do.  Drivers poll then, and on a
+ * machine the interrupt comes to the CPU that polls, or not at all yet; some do not bear
+ * a handler that runs beside it (nvme_poll of nvme(4) leaves what the handler still uses).
  */
 
 #include <sys/param.h>
@@ -20,6 +24,7 @@
 #include <dev/pci/pcivar.h>
 
 #include "pci_user.h"
+#include "pcihost.h"
 #include "rump_pci.h"
 
 /* A handle: number, kind, whether the handler locks for itself, function. */
@@ -245,6 +250,7 @@ handle_intr(void *arg)
 	struct pcihost_intr *intr = arg;
 	struct cpu_info *ci = intr->pi_cpu;
 	struct lwp *l = curlwp;
+	bool lock = !intr->pi_mpsafe || pcihost_attaching > 0;
 	int handled;
 
 	/* From the next time on. */
@@ -252,10 +258,10 @@ handle_intr(void *arg)
 		l->l_pflag |= LP_BOUND;
 		l->l_target_cpu = ci;
 	}
-	if (!intr->pi_mpsafe)
+	if (lock)
 		KERNEL_LOCK(1, NULL);
 	handled = intr->pi_func(intr->pi_arg);
-	if (!intr->pi_mpsafe)
+	if (lock)
 		KERNEL_UNLOCK_ONE(NULL);
 	return handled;
 }

@@ -151,15 +151,16 @@ impl Arena {
                 let mapped = start.expose_provenance();
                 // The little before the first large page stays unused.
                 let start = mapped.next_multiple_of(DMA_STEP);
+                let end = (mapped + size) / DMA_STEP * DMA_STEP;
                 return Some(Self {
                     start,
-                    end: mapped + size,
+                    end,
                     dma: AtomicBool::new(false),
                     window: OnceLock::new(),
                     pages: Mutex::new(Pages {
                         fresh: start,
                         accessible: start,
-                        limit: mapped + size / DMA_STEP * DMA_STEP - DMA_STEP,
+                        limit: end,
                         ..Pages::default()
                     }),
                 });

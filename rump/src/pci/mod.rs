@@ -272,3 +272,26 @@ impl Kernel {
         detach(name, true)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_without_pci_says_so() {
+        assert_eq!(supported().is_ok(), raw::available());
+        if let Err(error) = supported() {
+            assert!(drivers().is_empty());
+            let text = error.to_string();
+            assert!(
+                text.contains("not in") && text.contains("RUMP_DRIVERS"),
+                "{text}"
+            );
+            let error = std::io::Error::from(error);
+            assert_eq!(error.kind(), std::io::ErrorKind::Unsupported);
+            let address = "0000:00:03.0".parse().unwrap();
+            let error = Kernel::builder().pci(address).boot().unwrap_err();
+            assert!(error.to_string().contains("not in"), "{error}");
+        }
+    }
+}

@@ -3,7 +3,7 @@
 
 use crate::error::Errno;
 use crate::lwp;
-use rump_sys::pci as raw;
+use rump_sys::{drivers, pci as raw};
 use std::ffi::{CStr, CString};
 
 pub(crate) use rump_sys::pci::available;
@@ -21,6 +21,9 @@ pub(crate) fn attach(bus: u32, device: u32) -> Result<Option<String>, Errno> {
         Err(Errno::ENXIO) => return Ok(None),
         checked => checked?,
     }
+    // Disks have come with it.
+    // SAFETY: the kernel has booted, and this thread holds no virtual CPU.
+    Errno::check(unsafe { drivers::rump_drivers_makenodes() })?;
     let bytes = name.map(i8::cast_unsigned);
     let name = CStr::from_bytes_until_nul(&bytes).map_err(|_| Errno::EINVAL)?;
     Ok(Some(name.to_string_lossy().into_owned()))

@@ -7,14 +7,15 @@
 
 use super::error::Error;
 use super::{chain, ioctl};
-use crate::linux::pages;
+use crate::host::Host;
+use crate::linux::{LinuxHost, pages};
 use crate::pci::window::{ALIGN, Window};
 use std::boxed::Box;
 use std::fs::{File, OpenOptions};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::string::{String, ToString};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError, Weak};
 use std::vec::Vec;
 use std::{format, io};
 use vfio_bindings::bindings::vfio as abi;
@@ -134,7 +135,7 @@ impl Container {
             let mapper = move |start: usize, len: usize| map(&container, window, start, len);
             Ok::<_, Error>((window, Box::new(mapper) as pages::Mapper))
         })
-        .map_err(|error| memlock(error))?;
+        .map_err(memlock)?;
         Ok(Arc::new(Self { file }))
     }
 }
@@ -186,7 +187,25 @@ fn map(container: &File, window: Window, start: usize, len: usize) -> io::Result
         .ok_or(io::ErrorKind::OutOfMemory)?;
     // SAFETY: the arena, which is the kernel's alone, and whose drivers tell devices
     // what to write to. It stays mapped as long as the process lives.
-    unsafe { ioctl::map_dma(container.as_fd(), address, bus, len) }
+    let mapped = unsafe { ioctl::map_dma(container.as_fd(), address, bus, len) };
+    if let Err(error) = &mapped {
+        static SAID: Once = Once::new();
+        SAID.call_once(|| {
+            let text = format!(
+                "rump: {} KiB more of the kernel's memory cannot be locked for DMA ({error}; RLIMIT_MEMLOCK is {} KiB): from now on what lies elsewhere is copied\n",
+                len >> 10,
+                limit() >> 10
+            );
+            LinuxHost::console(text.as_bytes());
+        });
+    }
+    mapped
+}
+
+/// `RLIMIT_MEMLOCK`, in bytes.
+fn limit() -> u64 {
+    let limit = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_MEMLOCK);
+    limit.map_or(0, |(soft, _)| soft)
 }
 
 /// Says what an `ENOMEM` means.
@@ -196,9 +215,8 @@ fn memlock(error: Error) -> Error {
     if !locked {
         return error;
     }
-    let limit = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_MEMLOCK);
     Error::Memlock {
-        limit: limit.map_or(0, |(soft, _)| soft),
+        limit: limit(),
         needed: pages::accessible() as u64,
     }
 }
