@@ -138,14 +138,16 @@ pub unsafe fn pci_irq_establish<H: PciHost>(
     handler: Handler,
     arg: *mut c_void,
 ) -> *mut c_void {
-    interrupt::establish::<H>(cookie, handler, arg)
-        .map_or(null_mut(), |established| Box::into_raw(established).cast())
+    interrupt::establish::<H>(cookie, handler, arg).map_or(null_mut(), |established| {
+        Box::into_raw(Box::new(established)).cast()
+    })
 }
 
 /// `rumpcomp_pci_irq_disestablish`: the handler is not called when this returns.
 pub unsafe fn pci_irq_disestablish<H: PciHost>(established: *mut c_void) {
     // SAFETY: what `pci_irq_establish` returned, once, by the module's contract.
-    interrupt::disestablish::<H>(unsafe { Box::from_raw(established.cast::<Established>()) });
+    let established = unsafe { Box::from_raw(established.cast::<Established>()) };
+    interrupt::disestablish::<H>(*established);
 }
 
 /// `rumpcomp_pci_dmalloc`

@@ -85,7 +85,7 @@ pub fn establish<H: Host>(
     cookie: u32,
     handler: Handler,
     arg: *mut c_void,
-) -> Result<Box<Established>, Errno> {
+) -> Result<Established, Errno> {
     let vector = VECTORS
         .with(|vectors| vectors.get(&cookie).cloned())
         .ok_or(Errno::INVAL)?;
@@ -101,7 +101,7 @@ pub fn establish<H: Host>(
         cpu: -1,
     };
     match H::spawn(serve::<H>, start.cast(), spec) {
-        Ok(thread) => Ok(Box::new(Established { vector, thread })),
+        Ok(thread) => Ok(Established { vector, thread }),
         Err(error) => {
             // SAFETY: no thread has it.
             #[allow(unsafe_code)]
@@ -112,7 +112,7 @@ pub fn establish<H: Host>(
 }
 
 /// Ends the calls of a handler; none is under way when this returns.
-pub fn disestablish<H: Host>(established: Box<Established>) {
+pub fn disestablish<H: Host>(established: Established) {
     established.vector.stop();
     // SAFETY: of a joinable thread, which is joined here only.
     #[allow(unsafe_code)]

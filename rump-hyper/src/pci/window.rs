@@ -56,7 +56,7 @@ impl Window {
 
     fn within(start: u64, most: u64, first: u64, last: u64) -> Option<Self> {
         let first = first.max(FLOOR).checked_next_multiple_of(ALIGN)?;
-        let end = last.checked_add(1).unwrap_or(u64::MAX) / ALIGN * ALIGN;
+        let end = last.saturating_add(1) / ALIGN * ALIGN;
         let len = end.checked_sub(first)?.min(most) / ALIGN * ALIGN;
         (len > 0).then(|| Self {
             start,
