@@ -248,6 +248,40 @@ fn a_card_is_taken_away_while_it_is_used() -> Outcome {
     Ok(())
 }
 
+/// The command register, and the bit in it by which no line is asserted (PCI 3.0, 6.2.2).
+const COMMAND: (i32, u32) = (4, 1 << 10);
+
+fn a_card_that_never_interrupts_is_an_error_and_no_standstill() -> Outcome {
+    use rump_sys::hyper::pci::bus::{config_read, config_write};
+    linux()?;
+    let (kernel, attached, _) = boot("e1000", 2)?;
+    let quiet = |quiet: bool| {
+        let command = config_read(0, 0, 0, COMMAND.0).expect("there is a device") & 0xffff;
+        let command = if quiet {
+            command | COMMAND.1
+        } else {
+            command & !COMMAND.1
+        };
+        config_write(0, 0, 0, COMMAND.0, command).expect("it has this register");
+    };
+    quiet(true);
+    let listener = rump::net::TcpListener::bind("10.9.0.1:7200")?;
+    let address = listener.local_addr()?;
+    let short = Duration::from_secs(2);
+    let error = std::net::TcpStream::connect_timeout(&address, short).expect_err("it was heard");
+    assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
+    let out = "10.9.0.2:7200".parse()?;
+    assert!(rump::net::TcpStream::connect_timeout(&out, short).is_err());
+    // Nothing else stands still.
+    let local = rump::net::TcpListener::bind("127.0.0.1:0")?;
+    rump::net::TcpStream::connect(local.local_addr()?)?;
+    quiet(false);
+    echo("10.9.0.1", "10.9.0.2", 1 << 20)?;
+    quiet(true);
+    kernel.detach_pci(&attached.name)?;
+    Ok(())
+}
+
 /// What is killed: sends as much as it can.
 fn victim() -> Result<()> {
     let (_kernel, ..) = boot("e1000e", 2)?;
@@ -347,6 +381,11 @@ fn main() -> ExitCode {
                 "qemu::memory_that_may_not_be_locked_says_so",
                 "wm",
                 memory_that_may_not_be_locked_says_so,
+            ),
+            test(
+                "qemu::a_card_that_never_interrupts_is_an_error_and_no_standstill",
+                "wm",
+                a_card_that_never_interrupts_is_an_error_and_no_standstill,
             ),
             test(
                 "qemu::a_card_is_taken_away_while_it_is_used",
