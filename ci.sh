@@ -6,6 +6,7 @@
 #   trees                                     everything on real NetBSD; RUMP_TEST_TREES=a:b
 #   qemu                                      tests in a Linux guest in QEMU
 #   guest                                     fetches kernels for that guest from Debian
+#   drivers                                   a kernel with drivers by name boots; NETBSD_SRC
 #   shmif                                     against upstream's shmif(4); NETBSD_SRC
 #   random                                    ten minutes of system calls at random
 #   faults                                    a minute of transfers over bad links
@@ -91,6 +92,10 @@ step_guest() {
     ls -d "$cache"/boot/vmlinuz-*
 }
 
+step_drivers() {
+    RUMP_KERNEL=netbsd RUMP_DRIVERS=${RUMP_DRIVERS:-wm,nvme,ixg,pcn,virtio} RUMP_TEST_REQUIRE=drivers \
+        cargo test --test kernel_drivers 2>&1 | tee -a "$log"
+}
 step_shmif() { cargo test --features shmif --test iface_shmif 2>&1 | tee -a "$log"; }
 step_npf() {
     cargo test -p rump --features npf 2>&1 | tee -a "$log"

@@ -294,6 +294,61 @@ mod tests {
     }
 
     #[test]
+    fn drivers_are_words() {
+        assert_eq!(
+            drivers(" wm, nvme\tvirtio,,wm ").unwrap(),
+            ["wm", "nvme", "virtio"]
+        );
+        assert_eq!(drivers("").unwrap(), [""; 0]);
+        for (value, problem) in [
+            ("wm;nvme", "`wm;nvme` is not the name of a driver"),
+            ("wm0", "name the driver alone: wm"),
+            ("0wm", "is not the name"),
+            ("wm*", "is not the name"),
+        ] {
+            let error = drivers(value).unwrap_err().to_string();
+            assert!(error.contains(problem), "{value}: {error}");
+        }
+    }
+
+    #[test]
+    fn only_a_tree_has_drivers() {
+        let none = || Choice::None { warning: None };
+        for (choice, problem) in [
+            (Choice::Prefix("/p".into()), "set NETBSD_SRC instead"),
+            (
+                Choice::Lite { warning: None },
+                "rump-lite, which was chosen",
+            ),
+            (Choice::Image, "the kernel of an image"),
+            (none(), "no kernel in this build"),
+        ] {
+            let named = chosen_drivers(|_| Some("wm".into()), &choice);
+            let error = named.unwrap_err().to_string();
+            assert!(error.starts_with("RUMP_DRIVERS=wm: "), "{error}");
+            assert!(error.contains(problem), "{error}");
+        }
+        assert!(chosen_drivers(|_| None, &none()).unwrap().is_empty());
+        assert!(
+            chosen_drivers(|_| Some(" ,".into()), &none())
+                .unwrap()
+                .is_empty()
+        );
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_value_is_names_or_an_error(value in "([a-z]{1,3}[0-9*]?[, \t]?|é|\n)*") {
+            match drivers(&value) {
+                Ok(names) => for (index, name) in names.iter().enumerate() {
+                    assert!(value.contains(name) && !names[..index].contains(name));
+                },
+                Err(error) => assert!(error.to_string().starts_with("RUMP_DRIVERS=")),
+            }
+        }
+    }
+
+    #[test]
     fn only_a_checkout_has_a_place_for_a_tree() {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(repository_tree(dir.path()), None);

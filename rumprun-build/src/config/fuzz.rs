@@ -205,6 +205,17 @@ proptest! {
         check(&text);
     }
 
+    /// The quick reading of a file ends for anything, too, and invents no names.
+    #[test]
+    fn any_outline(pieces in prop::collection::vec(prop::sample::select(PIECES), 0..80)) {
+        let text = pieces.join(" ");
+        let outline = Outline::parse(&text);
+        for (device, at) in &outline.devices {
+            assert!(text.contains(device.as_str()), "{device}");
+            assert!(at.as_ref().is_none_or(|at| text.contains(at.as_str())), "{at:?}");
+        }
+    }
+
     #[test]
     fn any_pieces(pieces in prop::collection::vec(prop::sample::select(PIECES), 0..80)) {
         let mut text = "ioconf x\n".to_owned();

@@ -86,6 +86,39 @@ fn complaints(lines: &str) -> Vec<String> {
 }
 
 #[test]
+fn drivers_are_described() {
+    let model = component("").read();
+    let nic = model.driver("nic").expect("a driver");
+    assert_eq!(nic.class, Some("ether"));
+    assert!(nic.attaches_to("bus") && !nic.attaches_to("root"));
+    assert_eq!(nic.attachments[0].attachment, "nic_bus");
+    let host = model.driver("bus_host").expect("a driver");
+    assert_eq!((host.class, &*host.offers), (None, &["bus"][..]));
+    assert!(host.attaches_to("root"));
+    assert!(model.is_pseudo_device("loopy") && model.driver("loopy").is_none());
+    assert!(!model.is_pseudo_device("absent") && model.driver("absent").is_none());
+    let names: Vec<_> = model.drivers().map(|driver| driver.name).collect();
+    assert_eq!(names, ["bus_host", "nic", "port"]);
+}
+
+#[test]
+fn an_outline_is_what_the_file_itself_says() {
+    let outline = Outline::parse(
+        "ioconf x # a comment\ninclude \"conf/files\"\npseudo-root bus*\nnic* at bus? slot ?\nnic0 at bus_host0\nhost0 at root\nport* at bus\n nonsense\n",
+    );
+    assert_eq!(outline.includes, ["conf/files"]);
+    let device = |name: &str, at: Option<&str>| (name.into(), at.map(String::from));
+    assert_eq!(
+        outline.devices,
+        [
+            device("nic", Some("bus")),
+            device("nic", Some("bus_host")),
+            device("host", None),
+        ]
+    );
+}
+
+#[test]
 fn a_driver_gets_its_tables() {
     let made = tables("pseudo-root bus*\nnic* at bus? slot 3 irq ?\n");
     assert_eq!(made.name, "x");

@@ -17,6 +17,18 @@ pub(super) struct Carrier {
     defined: BTreeSet<String>,
 }
 
+#[cfg(test)]
+impl Carrier {
+    pub fn new(component: Component, devices: Vec<(String, Option<String>)>) -> Self {
+        let defined = BTreeSet::new();
+        Self {
+            component,
+            devices,
+            defined,
+        }
+    }
+}
+
 /// All that have an `.ioconf`.
 #[derive(Debug)]
 pub(super) struct Carried {

@@ -68,17 +68,17 @@ impl Drivers {
         let folder = objects.join("source").join(format!("lib{NAME}"));
         std::fs::create_dir_all(&folder).context("making", &folder)?;
         let carried = Carried::read(survey)?;
-        let (all, _) = write::description(tree, &folder, &carried.includes, None)?;
+        let all = write::all(tree, &folder, &carried.includes)?;
         let plan = Plan::make(&all, &carried.that_work(&all), names)?;
         let excluded = carried.with(&plan.devices);
-        let (chosen, headers) = write::description(tree, &folder, &carried.includes, Some(&plan))?;
+        let chosen = write::chosen(tree, &folder, &carried.includes, &plan, &all)?;
         let elsewhere: HashSet<PathBuf> = survey
             .sources()
             .filter(|(component, _)| !excluded.contains(component))
             .flat_map(|(_, sources)| sources.into_iter().cloned())
             .collect();
         let files = Files::choose(tree, &chosen, &plan, &elsewhere)?;
-        write::headers(tree, &folder, &headers)?;
+        write::headers(tree, &folder, &chosen)?;
         write::glue(&folder, &plan)?;
         write::makefile(&folder, &chosen, &files)?;
         Ok(Self {
@@ -147,7 +147,7 @@ pub fn list(
     let folder = objects.join("source/list");
     std::fs::create_dir_all(&folder).context("making", &folder)?;
     let carried = Carried::read(&survey)?;
-    let (model, _) = write::description(tree, &folder, &carried.includes, None)?;
+    let model = write::all(tree, &folder, &carried.includes)?;
     let working = carried.that_work(&model);
     Ok(plan::reachable(&model, &working)
         .into_iter()

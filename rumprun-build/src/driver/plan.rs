@@ -215,7 +215,7 @@ impl<'a> Search<'a> {
         let mut plan = Plan::default();
         let mut seen = BTreeSet::new();
         for &name in self.named {
-            self.rise(name, &mut plan, &mut seen)?;
+            self.rise(name, &mut plan, &mut seen, &mut Vec::new())?;
             for child in self.children(name) {
                 self.attach(child, name, &mut plan);
             }
@@ -223,8 +223,15 @@ impl<'a> Search<'a> {
         Ok(plan)
     }
 
-    /// Attaches a device to its parents, and those to theirs.
-    fn rise(&self, device: &'a str, plan: &mut Plan, seen: &mut BTreeSet<&'a str>) -> Result<()> {
+    /// Attaches a device to its parents, and those to theirs. What is named and stands on
+    /// the device itself (two bridges) is no parent of it.
+    fn rise(
+        &self,
+        device: &'a str,
+        plan: &mut Plan,
+        seen: &mut BTreeSet<&'a str>,
+        above: &mut Vec<&'a str>,
+    ) -> Result<()> {
         if !seen.insert(device) {
             return Ok(());
         }
@@ -232,7 +239,8 @@ impl<'a> Search<'a> {
         let named: Vec<&str> = parents
             .iter()
             .copied()
-            .filter(|parent| self.named.contains(parent) && *parent != device)
+            .filter(|parent| self.named.contains(parent))
+            .filter(|parent| *parent != device && !above.contains(parent))
             .collect();
         let nearest = parents
             .iter()
@@ -256,12 +264,14 @@ impl<'a> Search<'a> {
                 format!("it attaches to {}: name one of them, too", list.join(", ")),
             );
         }
+        above.push(device);
         for parent in chosen {
-            self.rise(parent, plan, seen)?;
+            self.rise(parent, plan, seen, above)?;
             if !self.carried.contains_key(device) {
                 self.attach(device, parent, plan);
             }
         }
+        above.pop();
         let carriers = self.carried.get(device).into_iter().flatten();
         plan.carriers
             .extend(carriers.map(|(component, _)| (*component).clone()));
@@ -347,4 +357,148 @@ impl<'a> Search<'a> {
 /// Whether none of `chosen` was named: then there must be only one.
 fn named_is_missing(chosen: &[&str], named: &BTreeSet<&str>) -> bool {
     !chosen.iter().any(|parent| named.contains(parent))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+    use proptest::prelude::*;
+    use std::sync::OnceLock;
+
+    const FILES: &str = "\
+devclass\tdisk
+devclass\tifnet
+define\tbus {[slot = -1]}
+define\tdeep {[slot = -1]}
+define\tring {}
+device\tmain: bus
+attach\tmain at root
+device\tbridge: bus, deep
+attach\tbridge at bus
+device\ttwin: bus
+attach\ttwin at bus
+device\tnic: ifnet
+attach\tnic at bus, deep
+device\tlow: ifnet
+attach\tlow at deep
+device\tctl {}
+attach\tctl at bus
+device\tctm {}
+attach\tctm at bus
+device\tld: disk
+attach\tld at ctl with ld_ctl
+attach\tld at ctm with ld_ctm
+device\tfan
+attach\tfan at ctl
+device\tlost: ring
+attach\tlost at ring
+device\tnone
+defpseudo loop
+";
+    const NAMES: &[&str] = &[
+        "main", "bridge", "twin", "nic", "low", "ctl", "ctm", "ld", "fan", "lost", "none", "loop",
+        "nik", "bus",
+    ];
+
+    fn model() -> &'static Model {
+        static MODEL: OnceLock<Model> = OnceLock::new();
+        MODEL.get_or_init(|| {
+            let dir = tempfile::tempdir().expect("a folder");
+            let path = dir.path().join("X.ioconf");
+            std::fs::write(&path, format!("ioconf x\n{FILES}")).expect("a file");
+            config::read(dir.path(), &path).expect("a description").0
+        })
+    }
+
+    fn carriers() -> Vec<Carrier> {
+        let of = |name: &str, device: &str, at: Option<&str>| {
+            let component = Component {
+                name: name.into(),
+                folder: name.into(),
+                faction: false,
+            };
+            Carrier::new(component, vec![(device.into(), at.map(String::from))])
+        };
+        vec![
+            of("main", "main", None),
+            of("ctm", "ctm", Some("bus")),
+            of("ld", "ld", Some("ctm")),
+        ]
+    }
+
+    fn plan(names: &[&str]) -> Result<Plan> {
+        let names: Vec<_> = names.iter().map(|name| name.to_string()).collect();
+        Plan::make(model(), &carriers(), &names)
+    }
+
+    fn rows(names: &[&str]) -> Vec<String> {
+        let plan = plan(names).unwrap_or_else(|error| panic!("{names:?}: {error}"));
+        plan.rows
+            .iter()
+            .map(|(device, parent)| format!("{device} at {parent}"))
+            .collect()
+    }
+
+    #[test]
+    fn parents_are_the_nearest_or_the_named() {
+        assert_eq!(rows(&["nic"]), ["nic at main"]);
+        assert_eq!(rows(&["low"]), ["bridge at main", "low at bridge"]);
+        assert_eq!(
+            rows(&["nic", "bridge"]),
+            ["bridge at main", "nic at bridge"]
+        );
+        assert_eq!(rows(&["fan"]), ["ctl at main", "fan at ctl"]);
+        assert_eq!(
+            rows(&["bridge", "twin"]),
+            ["bridge at twin", "twin at main"]
+        );
+    }
+
+    #[test]
+    fn children_are_disks_and_interfaces_or_the_named() {
+        assert_eq!(rows(&["ctl"]), ["ctl at main", "ld at ctl"]);
+        assert_eq!(rows(&["ctl", "fan"]), ["ctl at main", "fan at ctl"]);
+        // Both components that have one of these are left out.
+        assert_eq!(rows(&["ctm"]), ["ctm at main", "ld at ctm"]);
+        let plan = plan(&["nic"]).expect("a plan");
+        assert_eq!(plan.roots, ["main".to_string()].into());
+    }
+
+    proptest! {
+        /// Whatever is named: an error about one of the names, or rows that hang
+        /// together, from the names to what components attach.
+        #[test]
+        fn any_names(names in prop::collection::vec(prop::sample::select(NAMES), 0..6)) {
+            let plan = match plan(&names) {
+                Ok(plan) => plan,
+                Err(Error::Driver { name, .. }) => {
+                    assert!(NAMES.contains(&&*name), "{name}");
+                    return Ok(());
+                }
+                Err(error) => panic!("{error}"),
+            };
+            for name in names {
+                assert!(plan.devices.contains(name), "{name}: {plan:?}");
+            }
+            for (device, parent) in &plan.rows {
+                assert!(plan.devices.contains(device));
+                assert!(plan.devices.contains(parent) != plan.roots.contains(parent), "{plan:?}");
+                let offers = model().driver(parent).expect("a parent").offers;
+                let device = model().driver(device).expect("a driver");
+                assert!(offers.iter().any(|at| device.attaches_to(at)));
+            }
+            // Down from what components attach, every driver is reached.
+            let mut reached = plan.roots.clone();
+            for _ in 0..plan.devices.len() {
+                let rows = plan.rows.iter().filter(|(_, parent)| reached.contains(parent));
+                let next: Vec<_> = rows.map(|(device, _)| device.clone()).collect();
+                reached.extend(next);
+            }
+            assert!(plan.devices.is_subset(&reached), "{plan:?}");
+            for device in &plan.devices {
+                assert!(plan.rows.iter().any(|(row, _)| row == device), "{device}");
+            }
+        }
+    }
 }

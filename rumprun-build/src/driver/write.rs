@@ -17,48 +17,57 @@ use std::path::Path;
 
 const IOCONF: &str = "DRIVERS.ioconf";
 
-/// Writes the description and reads it with all that it includes; without a plan, only
-/// what there is to choose from. The second value is the headers that config(1) makes.
-pub(super) fn description(
+/// What there is to choose from: all that components of the tree include.
+pub(super) fn all(tree: &Tree, folder: &Path, includes: &[String]) -> Result<Model> {
+    read(tree, &folder.join("ALL.ioconf"), &with_includes(includes))
+}
+
+/// Writes the component's description and reads it with all that it includes. `all` tells
+/// which locators there are.
+pub(super) fn chosen(
     tree: &Tree,
     folder: &Path,
     includes: &[String],
-    plan: Option<&Plan>,
-) -> Result<(Model, BTreeMap<String, String>)> {
-    let mut text = format!("ioconf {}\n\n", super::NAME);
-    for include in includes {
-        text.push_str(&format!("include \"{include}\"\n"));
+    plan: &Plan,
+    all: &Model,
+) -> Result<Model> {
+    let mut text = with_includes(includes);
+    for root in &plan.roots {
+        text.push_str(&format!("pseudo-root {root}*\n"));
     }
-    if let Some(plan) = plan {
-        text.push('\n');
-        for root in &plan.roots {
-            text.push_str(&format!("pseudo-root {root}*\n"));
-        }
+    for (device, parent) in &plan.rows {
+        let locators = locators(all, device, parent);
+        text.push_str(&format!("{device}* at {parent}?{locators}\n"));
     }
-    let path = folder.join(if plan.is_some() { IOCONF } else { "ALL.ioconf" });
-    let failed = |message: String| Error::Config {
+    let path = folder.join(IOCONF);
+    let model = read(tree, &path, &text)?;
+    let mut wrong = model.complaints().iter().filter(|c| *c.at.file == *path);
+    match wrong.next() {
+        Some(complaint) => Err(failed(complaint)),
+        None => Ok(model),
+    }
+}
+
+fn with_includes(includes: &[String]) -> String {
+    let includes = includes.iter().map(|path| format!("include \"{path}\"\n"));
+    format!(
+        "ioconf {}\n\n{}\n",
+        super::NAME,
+        includes.collect::<String>()
+    )
+}
+
+fn read(tree: &Tree, path: &Path, text: &str) -> Result<Model> {
+    write_if_changed(path, text)?;
+    let (model, _) = config::read(&tree.sys(), path).map_err(failed)?;
+    Ok(model)
+}
+
+fn failed(message: impl ToString) -> Error {
+    Error::Config {
         component: super::NAME.into(),
-        message,
-    };
-    let read = |text: &str| -> Result<Model> {
-        write_if_changed(&path, text)?;
-        let (model, _) = config::read(&tree.sys(), &path).map_err(|e| failed(e.to_string()))?;
-        Ok(model)
-    };
-    let mut model = read(&text)?;
-    if let Some(plan) = plan {
-        for (device, parent) in &plan.rows {
-            let locators = locators(&model, device, parent);
-            text.push_str(&format!("{device}* at {parent}?{locators}\n"));
-        }
-        model = read(&text)?;
-        let mut wrong = model.complaints().iter().filter(|c| *c.at.file == *path);
-        if let Some(complaint) = wrong.next() {
-            return Err(failed(complaint.to_string()));
-        }
+        message: message.to_string(),
     }
-    let headers = config_headers(&model);
-    Ok((model, headers))
 }
 
 /// A `?` for each locator that must be given where `device` attaches to `parent`.
@@ -100,17 +109,13 @@ fn config_headers(model: &Model) -> BTreeMap<String, String> {
 }
 
 /// Writes those that a rump kernel does not have.
-pub(super) fn headers(
-    tree: &Tree,
-    folder: &Path,
-    headers: &BTreeMap<String, String>,
-) -> Result<()> {
+pub(super) fn headers(tree: &Tree, folder: &Path, model: &Model) -> Result<()> {
     let folder = folder.join("opt");
     std::fs::create_dir_all(&folder).context("making", &folder)?;
     let theirs = tree.rump().join("include/opt");
-    for (name, text) in headers {
-        if !theirs.join(name).exists() {
-            write_if_changed(&folder.join(name), text)?;
+    for (name, text) in config_headers(model) {
+        if !theirs.join(&name).exists() {
+            write_if_changed(&folder.join(name), &text)?;
         }
     }
     Ok(())
@@ -178,6 +183,7 @@ const GLUE_C: &str = "\
 #include <sys/device.h>
 #include <sys/disklabel.h>
 #include <sys/stat.h>
+#include <sys/systm.h>
 
 #include <rump/rump.h>
 

@@ -127,7 +127,7 @@ fn the_catalogue_lists_every_component() {
         .iter()
         .map(|c| c.name.as_str())
         .collect();
-    assert_eq!(names.len(), 22, "{names:?}");
+    assert_eq!(names.len(), 25, "{names:?}");
     let factions = catalog.components().iter().filter(|c| c.faction).count();
     assert_eq!(factions, 4);
     for name in ["rumpkern", "net", "ticker", "ledger"] {

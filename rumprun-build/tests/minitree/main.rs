@@ -7,6 +7,7 @@
 mod support;
 
 mod closure;
+mod drivers;
 mod failures;
 mod incremental;
 mod kernel;

@@ -23,6 +23,11 @@ WEAK int rump_tickers(void);
 WEAK int rump_vfs_count(void);
 WEAK int rump_quirk(int, int);
 WEAK int rump_account(int);
+WEAK int rump_toynic_sum(void);
+WEAK int rump_devsw_count(void);
+WEAK int rump_nodes(void);
+WEAK int rump_drivers_units(const char *);
+WEAK int rump_drivers_makenodes(void);
 
 int rumpuser_init(int version) { return version == 17 ? 0 : 1; }
 void rumpuser_putchar(int character) { putchar(character); }
@@ -53,5 +58,16 @@ main(void)
 	SHOW_IF(rump_vfs_count, rump_vfs_count());
 	SHOW_IF(rump_quirk, rump_quirk(2, 3));
 	SHOW_IF(rump_account, rump_account(5));
+	SHOW_IF(rump_toynic_sum, rump_toynic_sum());
+	SHOW_IF(rump_devsw_count, rump_devsw_count());
+	if (rump_drivers_units) {
+		SHOW(rump_nodes());
+		SHOW(rump_drivers_units("toynic"));
+		SHOW(rump_drivers_units("toynvme"));
+		SHOW(rump_drivers_units("toyld"));
+		SHOW(rump_drivers_units("toydisk"));
+		SHOW(rump_drivers_makenodes());
+		printf("nodes later %d\n", rump_nodes());
+	}
 	return 0;
 }

@@ -127,12 +127,28 @@ pub fn build(
     components: &[&str],
     out: &Path,
 ) -> rumprun_build::Result<Kernel> {
-    let components: Vec<_> = components.iter().map(|name| name.to_string()).collect();
+    build_with(tree, beside, components, &[], out)
+}
+
+pub fn build_with(
+    tree: &Path,
+    beside: &[PathBuf],
+    components: &[&str],
+    drivers: &[&str],
+    out: &Path,
+) -> rumprun_build::Result<Kernel> {
+    let words = |names: &[&str]| {
+        names
+            .iter()
+            .map(|name| name.to_string())
+            .collect::<Vec<_>>()
+    };
+    let (components, drivers) = (words(components), words(drivers));
     let recipe = Recipe {
         tree: &Tree::open(tree)?,
         beside,
         components: &components,
-        drivers: &[],
+        drivers: &drivers,
         toolchain: &Toolchain::find(TARGET, TARGET, out)?,
         jobs: 2,
     };
