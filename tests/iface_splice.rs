@@ -338,10 +338,8 @@ fn removed_in_any_order() -> Outcome {
         let stop = std::sync::atomic::AtomicBool::new(false);
         std::thread::scope(|scope| {
             let sending = scope.spawn(|| {
-                while !stop.load(Ordering::Relaxed) {
-                    // What becomes of it is told elsewhere.
-                    let _ = socket.send_to(&[0; 1000], to);
-                }
+                // Until its address is gone.
+                while !stop.load(Ordering::Relaxed) && socket.send_to(&[0; 1000], to).is_ok() {}
             });
             std::thread::sleep(Duration::from_millis(5));
             let (first, second) = if round % 2 == 0 {
