@@ -184,7 +184,7 @@ fn main() -> ExitCode {
                 "qemu::a_hundred_processes_are_killed_while_the_disk_writes_to_them",
                 a_hundred_processes_are_killed_while_the_disk_writes_to_them,
             )
-            .limit(Duration::from_secs(500)),
+            .limit(Duration::from_secs(1500)),
         ],
     )
 }

@@ -397,7 +397,7 @@ fn main() -> ExitCode {
                 "wm",
                 a_hundred_processes_are_killed_while_the_card_writes_to_them,
             )
-            .limit(Duration::from_secs(500)),
+            .limit(Duration::from_secs(1500)),
         ],
     )
 }

@@ -12,7 +12,7 @@ use crate::host::{Host, ThreadSpec};
 use crate::upcall;
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
-use alloc::sync::Arc;
+use alloc::sync::{Arc, Weak};
 use core::ffi::{c_int, c_void};
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -20,8 +20,9 @@ use core::sync::atomic::{AtomicU64, Ordering};
 /// A driver's handler; it returns nonzero if the interrupt was its device's.
 pub type Handler = unsafe extern "C" fn(*mut c_void) -> c_int;
 
-/// Vectors by their cookies.
-static VECTORS: Cold<BTreeMap<u32, Arc<dyn Vector>>> = Cold::new(BTreeMap::new());
+/// Vectors by their cookies, as long as they are on: some drivers do not say that they need
+/// theirs no more.
+static VECTORS: Cold<BTreeMap<u32, Weak<dyn Vector>>> = Cold::new(BTreeMap::new());
 
 static INTERRUPTS: AtomicU64 = AtomicU64::new(0);
 static CALLS: AtomicU64 = AtomicU64::new(0);
@@ -50,8 +51,10 @@ pub fn allocate<H: Host>(
     upcall::wrap::<H, _>(|| function.enable(kind, count))?;
     for (index, cookie) in (0..count).zip(first..) {
         let vector = function.vector(index).ok_or(Errno::NXIO)?;
-        let old = VECTORS.with(|vectors| vectors.insert(cookie, vector));
-        drop(old);
+        VECTORS.with(|vectors| {
+            vectors.retain(|_, vector| vector.strong_count() > 0);
+            vectors.insert(cookie, Arc::downgrade(&vector));
+        });
     }
     Ok(())
 }
@@ -59,8 +62,7 @@ pub fn allocate<H: Host>(
 /// Turns a function's vectors off and forgets their cookies.
 pub fn release<H: Host>(function: &dyn Function, first: u32, count: usize) {
     for cookie in (first..).take(count) {
-        let gone = VECTORS.with(|vectors| vectors.remove(&cookie));
-        drop(gone);
+        VECTORS.with(|vectors| vectors.remove(&cookie));
     }
     upcall::wrap::<H, _>(|| function.disable());
 }
@@ -87,7 +89,7 @@ pub fn establish<H: Host>(
     arg: *mut c_void,
 ) -> Result<Established, Errno> {
     let vector = VECTORS
-        .with(|vectors| vectors.get(&cookie).cloned())
+        .with(|vectors| vectors.get(&cookie).and_then(Weak::upgrade))
         .ok_or(Errno::INVAL)?;
     let start = Box::into_raw(Box::new(Start {
         vector: vector.clone(),
