@@ -7,6 +7,9 @@ mod common;
 #[path = "fs/basics.rs"]
 mod basics;
 #[cfg(feature = "fs")]
+#[path = "fs/behaviour.rs"]
+mod behaviour;
+#[cfg(feature = "fs")]
 #[path = "fs/image.rs"]
 mod image;
 #[cfg(feature = "fs")]
@@ -33,6 +36,9 @@ fn main() {
         ("netbsd::cd9660::of_linux", basics::cd9660_of_linux),
         ("netbsd::ffs::of_makefs", basics::ffs_of_makefs),
         ("netbsd::errors_say_what_failed", basics::errors),
+        ("netbsd::tmpfs::like_std", behaviour::tmpfs),
+        ("netbsd::ext2::like_std", behaviour::ext2),
+        ("netbsd::ffs::like_std", behaviour::ffs),
         ("netbsd::ext2::tree", tree::on_ext2),
         ("netbsd::msdos::tree", tree::on_msdos),
         ("netbsd::ffs::tree", tree::on_ffs),

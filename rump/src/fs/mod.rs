@@ -73,6 +73,7 @@ pub use mount_error::MountError;
 pub use open_options::OpenOptions;
 pub use usage::{Usage, usage};
 
+use crate::error::Errno;
 use crate::sys::file as sys;
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
@@ -204,9 +205,14 @@ pub fn hard_link(original: impl AsRef<Path>, link: impl AsRef<Path>) -> io::Resu
 /// Makes a symbolic link (`symlink(2)`).
 ///
 /// # Errors
+/// [`NotFound`](io::ErrorKind::NotFound) for a link that would lead nowhere, as on Linux:
+/// NetBSD makes it, and fsck complains.
 /// [`AlreadyExists`](io::ErrorKind::AlreadyExists);
 /// [`Unsupported`](io::ErrorKind::Unsupported) on msdos.
 pub fn symlink(original: impl AsRef<Path>, link: impl AsRef<Path>) -> io::Result<()> {
+    if original.as_ref().as_os_str().is_empty() {
+        return Err(Errno::ENOENT.into());
+    }
     sys::symlink(original.as_ref(), link.as_ref())
 }
 

@@ -337,9 +337,9 @@ pub(crate) fn mount(
 ) -> io::Result<()> {
     let (at, device) = (c_path(at)?, c_path(device)?);
     let fspec = device.as_ptr();
-    // SAFETY: of each call below: the arguments are those of this kind of file system, as
-    // long as they say, and the strings in them end in 0.
     let mount = |arguments: *mut c_void, size: usize| {
+        // SAFETY: of each call below: the arguments are those of this kind of file system,
+        // as long as they say, and the strings in them end in 0.
         call(|| unsafe { syscalls::mount(kind.as_ptr(), at.as_ptr(), flags, arguments, size) })
             .map(drop)
     };
