@@ -2,7 +2,7 @@
 # What CI runs. Without arguments: every step of the default suite. With arguments:
 # the steps named.
 #
-#   fmt clippy nostd test npf loom doc        the default suite, in this order
+#   fmt clippy nostd test npf fs loom doc     the default suite, in this order
 #   trees                                     everything on real NetBSD; RUMP_TEST_TREES=a:b
 #   qemu                                      tests in a Linux guest in QEMU
 #   guest                                     fetches kernels for that guest from Debian
@@ -30,7 +30,7 @@ if [ -z "${RUMP_CI_TREE:-}" ]; then
 fi
 
 step_fmt() { cargo fmt --all --check; }
-step_clippy() { cargo clippy --workspace --features async,npf --all-targets -- -D warnings; }
+step_clippy() { cargo clippy --workspace --features async,fs,npf --all-targets -- -D warnings; }
 step_nostd() {
     cargo check -p rump-hyper --no-default-features
     cargo check -p rump-linux -p rump-ring
@@ -51,7 +51,7 @@ step_loom() {
     RUSTFLAGS="${RUSTFLAGS:-} --cfg loom" CARGO_TARGET_DIR=$target/loom \
         cargo test -p rump-hyper -p rump-ring --release --test loom 2>&1 | tee -a "$log"
 }
-step_doc() { RUSTDOCFLAGS="-D warnings" cargo doc --workspace --features npf --no-deps; }
+step_doc() { RUSTDOCFLAGS="-D warnings" cargo doc --workspace --features fs,npf --no-deps; }
 
 step_trees() {
     : "${RUMP_TEST_TREES:?names the NetBSD trees to test on, separated by colons}"
@@ -62,7 +62,7 @@ step_trees() {
         say "tree $version"
         RUMP_CI_TREE=1 RUMP_KERNEL=netbsd NETBSD_SRC=$tree \
             RUMP_TEST_REQUIRE=${RUMP_TEST_REQUIRE:-netbsd} \
-            CARGO_TARGET_DIR=$target/trees/$version ./ci.sh test npf
+            CARGO_TARGET_DIR=$target/trees/$version ./ci.sh test npf fs
     done
 }
 
@@ -101,6 +101,11 @@ step_npf() {
     cargo test -p rump --features npf 2>&1 | tee -a "$log"
     cargo test --features npf --test npf 2>&1 | tee -a "$log"
 }
+step_fs() {
+    cargo test -p rump --features fs 2>&1 | tee -a "$log"
+    cargo build --features fs --example mount_disk
+    cargo test --features fs --test fs --test fs_corrupt --test block --test examples_once 2>&1 | tee -a "$log"
+}
 step_faults() {
     RUMP_TEST_LONG=1 cargo test --release --test iface_backends -- faults 2>&1 | tee -a "$log"
 }
@@ -128,7 +133,7 @@ case ${1:-all} in
     figures) step_figures; exit ;;
     guest) step_guest; exit ;;
     trees) step_trees; exit ;;
-    all) steps="fmt clippy nostd test npf loom doc" ;;
+    all) steps="fmt clippy nostd test npf fs loom doc" ;;
     *) steps=$* ;;
 esac
 : > "$log"

@@ -5,21 +5,44 @@ mod common;
 use common::Outcome;
 use std::process::Command;
 
-/// Example, what it says when all is well, and whether Cargo built it.
-const EXAMPLES: &[(&str, &str, bool)] = &[
-    ("http_hello", "were answered as they should be", true),
-    ("http_server", "were served as they should be", ASYNC),
-    ("https_server", "the page was served as it should be", ASYNC),
+/// Example, what it says when all is well, and what it needs.
+const EXAMPLES: &[(&str, &str, fn() -> Need)] = &[
+    ("http_hello", "were answered as they should be", || None),
+    ("http_server", "were served as they should be", asynchronous),
+    (
+        "https_server",
+        "the page was served as it should be",
+        asynchronous,
+    ),
+    ("mount_disk", "which e2fsck found clean", file_systems),
 ];
 
-const ASYNC: bool = cfg!(feature = "async");
+/// What is missing, and why an example cannot run therefore.
+type Need = Option<(&'static str, &'static str)>;
+
+fn asynchronous() -> Need {
+    (!cfg!(feature = "async")).then_some(("async", "without the feature async"))
+}
+
+fn file_systems() -> Need {
+    let tools = ["/usr/sbin", "/sbin", "/usr/bin"];
+    let there = |tool: &&str| std::path::Path::new(tool).join("mkfs.ext2").is_file();
+    match () {
+        () if !cfg!(feature = "fs") => Some(("fs", "without the feature fs")),
+        () if common::kernel_name() != "NetBSD" => {
+            Some(("netbsd", "rump-lite has no file systems"))
+        }
+        () if !tools.iter().any(there) => Some(("ext2", "no mkfs.ext2 (e2fsprogs)")),
+        () => None,
+    }
+}
 
 fn main() {
-    let trial = |&(name, says, built): &(&'static str, &'static str, bool)| {
+    let trial = |&(name, says, need): &(&'static str, &'static str, fn() -> Need)| {
         let (title, test) = (format!("once::{name}"), move || once(name, says));
-        match built {
-            true => common::kernel_trial(title, test),
-            false => common::trial_if(false, "async", "without the feature async", title, test),
+        match need() {
+            None => common::kernel_trial(title, test),
+            Some((need, reason)) => common::trial_if(false, need, reason, title, test),
         }
     };
     common::run(EXAMPLES.iter().map(trial).collect());

@@ -20,6 +20,8 @@ mod smp;
 mod splice;
 mod syscall;
 mod tap;
+#[cfg(feature = "fs")]
+mod tree;
 
 use comparison::Harness;
 use std::error::Error;
@@ -55,6 +57,8 @@ const BENCHMARKS: &[Measurement] = &[
     (splice::NAMES, splice::splice),
     (redis::NAMES, redis::redis),
     (&["smp/streams4"], smp::streams4),
+    #[cfg(feature = "fs")]
+    (tree::NAMES, tree::tree),
     (&["conn/idle-memory"], idle::memory),
     (guest::NAMES, guest::cards),
 ];

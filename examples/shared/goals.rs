@@ -128,6 +128,16 @@ pub const BENCHMARKS: &[Benchmark] = &[
         Goal::AtMost(1.0),
     ),
     row(
+        "fs/ffs-tree",
+        "10,000 files written to and read from an image with ffs and its log (feature `fs`)",
+        Goal::Ratio(0.5),
+    ),
+    row(
+        "fs/ext2-tree",
+        "10,000 files written to and read from an image with ext2 (feature `fs`)",
+        Goal::Ratio(0.5),
+    ),
+    row(
         "lite/stream-64k",
         "one TCP stream on rump-lite, writes of 64 KiB",
         Goal::Ratio(0.43),

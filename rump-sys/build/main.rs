@@ -20,6 +20,10 @@ const FEATURES: &[(&str, &[&str])] = &[
     ("NET", &["net", "netinet", "netinet6", "local"]),
     ("VFS", &["rumpvfs"]),
     ("DEV", &["rumpdev"]),
+    (
+        "FS",
+        &["rumpvfs", "ffs", "ext2fs", "msdos", "cd9660", "tmpfs"],
+    ),
     ("NPF", &["npf"]),
     ("BPF", &["bpf"]),
     ("SHMIF", &["shmif"]),
@@ -28,6 +32,8 @@ const FEATURES: &[(&str, &[&str])] = &[
 /// Components of our own: of every kernel compiled from a tree, and of those with TCP.
 const OWN: &[&str] = &["evuser", "kqueue", "pool", "sleepq", "softint"];
 const OWN_NET: &[&str] = &["ifaref", "nd6dad", "timewait", "vif"];
+/// The same for those with file systems.
+const OWN_FS: &[&str] = &["fssync", "vbd", "wedges"];
 
 /// The same for kernels with drivers: those of PCI devices get at the host's by it.
 const OWN_PCI: &[&str] = &["pcihost"];
@@ -106,9 +112,11 @@ fn from_tree(
     let jobs = variable("NUM_JOBS")?.parse().unwrap_or(1);
     let beside = [netbsd_src::kern().to_path_buf()];
     let net = components.iter().any(|name| name == "net");
+    let fs = components.iter().any(|name| name == "ffs");
     let own = OWN
         .iter()
         .chain(if net { OWN_NET } else { &[] })
+        .chain(if fs { OWN_FS } else { &[] })
         .chain(if drivers.is_empty() { &[] } else { OWN_PCI });
     let components: Vec<String> = components
         .iter()

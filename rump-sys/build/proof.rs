@@ -2,7 +2,7 @@
 //! offset in the headers of the tree in use, and `proof.rs` asserts that `rump-abi` has
 //! the same.
 
-use rump_abi::{CONSTANTS, LAYOUTS, OFFSETS, npf};
+use rump_abi::{CONSTANTS, LAYOUTS, OFFSETS, fs, npf};
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -18,10 +18,32 @@ type Tables = (
     )],
 );
 
+/// Whether the component that the feature `fs` is about was asked for.
+fn has_file_systems(components: &[String]) -> bool {
+    components.iter().any(|name| name == "vbd")
+}
+
+/// Places of fields, and the table that has them.
+type Offsets = (
+    &'static str,
+    &'static [(usize, &'static str, &'static str, &'static str)],
+);
+
+fn offsets(components: &[String]) -> Vec<Offsets> {
+    let mut offsets: Vec<Offsets> = vec![("abi", OFFSETS)];
+    if has_file_systems(components) {
+        offsets.push(("abi::fs", fs::OFFSETS));
+    }
+    offsets
+}
+
 /// What there is to prove of this tree. A component has headers of its own, which only a
 /// kernel with that component needs to agree with.
 fn tables(tree: &Path, components: &[String]) -> Vec<Tables> {
     let mut tables = vec![("abi", CONSTANTS, LAYOUTS)];
+    if has_file_systems(components) {
+        tables.push(("abi::fs", fs::CONSTANTS, fs::LAYOUTS));
+    }
     if components.iter().any(|name| name == "npf") {
         let common = ("abi::npf", npf::CONSTANTS, npf::LAYOUTS);
         match npf_version(tree) {
@@ -61,6 +83,7 @@ pub(crate) fn generate(
     out: &Path,
 ) -> Result<(), Failure> {
     let tables = tables(tree, components);
+    let offsets = offsets(components);
     let mut source = String::from(
         // The packet filter's numbers for programs that make code for it.
         "#define NPF_BPFCOP\n#include <sys/param.h>\n#include <sys/types.h>\n",
@@ -96,7 +119,7 @@ pub(crate) fn generate(
             )?;
         }
     }
-    for (_, _, structure, field) in OFFSETS {
+    for (_, _, structure, field) in offsets.iter().flat_map(|(_, offsets)| *offsets) {
         writeln!(
             source,
             "static const long long proof_{structure}_{field} = __builtin_offsetof(struct {structure}, {field});"
@@ -150,12 +173,14 @@ pub(crate) fn generate(
             }
         }
     }
-    for (index, (_, header, structure, field)) in OFFSETS.iter().enumerate() {
-        let found = value(&format!("{structure}_{field}"))?;
-        writeln!(
-            text,
-            "const _: () = assert!(abi::OFFSETS[{index}].0 == {found}, \"this tree has {field} elsewhere in struct {structure} of <{header}>\");"
-        )?;
+    for (module, offsets) in offsets {
+        for (index, (_, header, structure, field)) in offsets.iter().enumerate() {
+            let found = value(&format!("{structure}_{field}"))?;
+            writeln!(
+                text,
+                "const _: () = assert!({module}::OFFSETS[{index}].0 == {found}, \"this tree has {field} elsewhere in struct {structure} of <{header}>\");"
+            )?;
+        }
     }
     Ok(std::fs::write(out, text)?)
 }

@@ -12,6 +12,7 @@
 //! - [`lite`]: what rump-lite tells beyond what NetBSD does;
 //! - [`drivers`]: the drivers that `RUMP_DRIVERS` put into it;
 //! - [`pci`]: devices of the host, for the kernel's drivers;
+//! - [`vbd`]: disks whose other end is in the host;
 //! - [`vif`]: network interfaces whose other end is in the host.
 //!
 //! Where no tree is named and none is found, `rump-lite` is linked, the reference
@@ -47,6 +48,7 @@ pub mod kernel;
 pub mod lite;
 pub mod pci;
 pub mod syscalls;
+pub mod vbd;
 pub mod vif;
 
 pub use drivers::DRIVERS;

@@ -12,6 +12,7 @@
 //! manual page says is read or written. They return -1 and leave NetBSD's number in
 //! [`crate::hyper::errno()`].
 
+use crate::abi::fs::{stat as stat_t, statvfs};
 use crate::abi::{iovec, kevent as kevent_t, msghdr, pollfd, rlimit, sockaddr, timespec};
 use crate::hyper::host::Host;
 use crate::hyper::linux::LinuxHost;
@@ -69,7 +70,7 @@ macro_rules! words {
         }
     )*};
 }
-words!(c_int, c_uint, c_ulong, usize);
+words!(c_int, c_uint, c_ulong, i64, usize);
 
 impl<T> Word for *const T {
     fn from_word(word: u64) -> Self {
@@ -155,11 +156,21 @@ macro_rules! syscalls {
 syscalls! {
     fn accept = accept(s: c_int, addr: *mut sockaddr, len: *mut c_uint) -> c_int;
     fn bind = bind(s: c_int, addr: *const sockaddr, len: c_uint) -> c_int;
+    fn chmod = chmod(path: *const c_char, mode: c_uint) -> c_int;
+    fn chown = chown(path: *const c_char, user: c_uint, group: c_uint) -> c_int;
     fn close = close(fd: c_int) -> c_int;
     fn connect = connect(s: c_int, addr: *const sockaddr, len: c_uint) -> c_int;
     fn dup = dup(fd: c_int) -> c_int;
     fn dup2 = dup2(from: c_int, to: c_int) -> c_int;
+    fn fchmod = fchmod(fd: c_int, mode: c_uint) -> c_int;
     fn fcntl = fcntl(fd: c_int, command: c_int, arg: *mut c_void) -> c_int;
+    fn fdiscard = fdiscard(fd: c_int, at: i64, len: i64) -> c_int;
+    fn fstat = fstat(fd: c_int, to: *mut stat_t) -> c_int;
+    fn fsync = fsync(fd: c_int) -> c_int;
+    fn fsync_range = fsync_range(fd: c_int, how: c_int, at: i64, len: i64) -> c_int;
+    fn ftruncate = ftruncate(fd: c_int, len: i64) -> c_int;
+    fn futimens = futimens(fd: c_int, times: *const timespec) -> c_int;
+    fn getdents = getdents(fd: c_int, buf: *mut c_char, len: usize) -> c_int;
     fn getpeername = getpeername(s: c_int, addr: *mut sockaddr, len: *mut c_uint) -> c_int;
     fn getpid = getpid() -> c_int;
     fn getsockname = getsockname(s: c_int, addr: *mut sockaddr, len: *mut c_uint) -> c_int;
@@ -167,21 +178,38 @@ syscalls! {
     fn ioctl = ioctl(fd: c_int, request: c_ulong, arg: *mut c_void) -> c_int;
     fn kevent = kevent(kq: c_int, changes: *const kevent_t, nchanges: usize, events: *mut kevent_t, nevents: usize, timeout: *const timespec) -> c_int;
     fn kqueue = kqueue() -> c_int;
+    fn lchown = lchown(path: *const c_char, user: c_uint, group: c_uint) -> c_int;
+    fn link = link(from: *const c_char, to: *const c_char) -> c_int;
     fn listen = listen(s: c_int, backlog: c_int) -> c_int;
+    fn lseek = lseek(fd: c_int, at: i64, from: c_int) -> isize;
+    fn lstat = lstat(path: *const c_char, to: *mut stat_t) -> c_int;
+    fn mkdir = mkdir(path: *const c_char, mode: c_uint) -> c_int;
+    fn mount = mount(kind: *const c_char, at: *const c_char, flags: c_int, args: *mut c_void, len: usize) -> c_int;
     fn open = open(path: *const c_char, flags: c_int, mode: c_uint) -> c_int;
     fn paccept = paccept(s: c_int, addr: *mut sockaddr, len: *mut c_uint, mask: *const c_void, flags: c_int) -> c_int;
     fn pipe2 = pipe2(fds: *mut c_int, flags: c_int) -> c_int;
     fn poll = poll(fds: *mut pollfd, nfds: c_uint, timeout: c_int) -> c_int;
+    fn pread = pread(fd: c_int, buf: *mut c_void, len: usize, at: i64) -> isize;
+    fn pwrite = pwrite(fd: c_int, buf: *const c_void, len: usize, at: i64) -> isize;
     fn read = read(fd: c_int, buf: *mut c_void, len: usize) -> isize;
+    fn readlink = readlink(path: *const c_char, buf: *mut c_char, len: usize) -> isize;
     fn readv = readv(fd: c_int, iov: *const iovec, count: c_int) -> isize;
     fn recvfrom = recvfrom(s: c_int, buf: *mut c_void, len: usize, flags: c_int, from: *mut sockaddr, fromlen: *mut c_uint) -> isize;
     fn recvmsg = recvmsg(s: c_int, msg: *mut msghdr, flags: c_int) -> isize;
+    fn rename = rename(from: *const c_char, to: *const c_char) -> c_int;
+    fn rmdir = rmdir(path: *const c_char) -> c_int;
     fn sendmsg = sendmsg(s: c_int, msg: *const msghdr, flags: c_int) -> isize;
     fn sendto = sendto(s: c_int, buf: *const c_void, len: usize, flags: c_int, to: *const sockaddr, tolen: c_uint) -> isize;
     fn setrlimit = setrlimit(resource: c_int, limit: *const rlimit) -> c_int;
     fn setsockopt = setsockopt(s: c_int, level: c_int, name: c_int, value: *const c_void, len: c_uint) -> c_int;
     fn shutdown = shutdown(s: c_int, how: c_int) -> c_int;
     fn socket = socket(domain: c_int, kind: c_int, protocol: c_int) -> c_int;
+    fn stat = stat(path: *const c_char, to: *mut stat_t) -> c_int;
+    fn statvfs1 = statvfs1(path: *const c_char, to: *mut statvfs, flags: c_int) -> c_int;
+    fn symlink = symlink(target: *const c_char, path: *const c_char) -> c_int;
+    fn unlink = unlink(path: *const c_char) -> c_int;
+    fn unmount = unmount(at: *const c_char, flags: c_int) -> c_int;
+    fn utimensat = utimensat(fd: c_int, path: *const c_char, times: *const timespec, flags: c_int) -> c_int;
     fn write = write(fd: c_int, buf: *const c_void, len: usize) -> isize;
     fn writev = writev(fd: c_int, iov: *const iovec, count: c_int) -> isize;
     #[doc = "`sysctl(3)` as a system call."]

@@ -47,8 +47,12 @@
 //! Names are looked up by the host until [`net::resolver`] has settings. Signals of the
 //! kernel are ignored: writing to a closed connection is an error, never a signal.
 
+#[cfg(feature = "fs")]
+pub mod block;
 pub mod descriptor;
 pub mod error;
+#[cfg(feature = "fs")]
+pub mod fs;
 pub mod iface;
 pub mod kernel;
 pub mod kqueue;

@@ -12,6 +12,7 @@
 
 pub(crate) mod descriptor;
 pub(crate) mod event;
+pub(crate) mod files;
 pub(crate) mod socket;
 
 use crate::hypercall;

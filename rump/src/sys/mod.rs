@@ -6,6 +6,10 @@
 
 pub(crate) mod control;
 pub(crate) mod descriptor;
+#[cfg(feature = "fs")]
+pub(crate) mod fault;
+#[cfg(feature = "fs")]
+pub(crate) mod file;
 pub(crate) mod interface;
 pub(crate) mod kqueue;
 #[cfg(feature = "npf")]
@@ -14,6 +18,8 @@ pub(crate) mod pci;
 pub(crate) mod poll;
 pub(crate) mod socket;
 pub(crate) mod sysctl;
+#[cfg(feature = "fs")]
+pub(crate) mod vbd;
 pub(crate) mod vif;
 
 use crate::error::{Errno, Lacking};

@@ -150,8 +150,8 @@ pub fn list(
     let model = write::all(tree, &folder, &carried.includes)?;
     let working = carried.that_work(&model);
     Ok(plan::reachable(&model, &working)
-        .into_iter()
-        .filter_map(|(name, _)| {
+        .into_keys()
+        .filter_map(|name| {
             let driver = model.driver(&name)?;
             Some(Listed {
                 class: driver.class.map(String::from),
