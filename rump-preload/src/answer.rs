@@ -1,9 +1,11 @@
 //! Who answers a call: the kernel, or Linux.
 #![allow(unsafe_code)]
+// Numbers of calls in patterns.
+#![allow(non_upper_case_globals)]
 
 use crate::dispatch::Passing;
 use crate::inside::{Inside, is_inside};
-use crate::{child, kernel, owned, signals};
+use crate::{child, held, kernel, owned, signals};
 use rump_linux::raw::errno::EINTR;
 use rump_linux::raw::general::*;
 use rump_linux::raw::net::{AF_INET, AF_INET6};
@@ -32,11 +34,23 @@ pub(crate) fn about_descriptor(number: u32, arguments: [u64; 6]) -> i64 {
 
 /// A call about descriptors that only the personality finds among the arguments.
 pub(crate) fn about_some(number: u32, arguments: [u64; 6]) -> i64 {
-    if owned::any() {
+    if owned::any() && !copies_of_linuxs(number, &arguments) {
         kernels(number, arguments)
     } else {
         linuxs(number, arguments)
     }
+}
+
+/// Whether it copies between descriptors that are both Linux's, and may wait there.
+pub(crate) fn copies_of_linuxs(number: u32, arguments: &[u64; 6]) -> bool {
+    let other = match number {
+        __NR_sendfile => 1,
+        __NR_splice => 2,
+        _ => return false,
+    };
+    ![0, other]
+        .iter()
+        .any(|at| owned::contains(arguments[*at] as i32))
 }
 
 /// A call that makes a descriptor of the personality's own, to which sockets of the kernel's
@@ -67,12 +81,17 @@ fn kernels(number: u32, arguments: [u64; 6]) -> i64 {
     if kernel::is_child() {
         return child::call(number, arguments);
     }
-    let _inside = Inside::enter();
-    let process = kernel::process();
     loop {
-        let result = process.call(number, arguments);
-        let again = signals::take_restart() && !NEVER_AGAIN.contains(&number);
-        if !(again && result == -i64::from(EINTR)) {
+        let inside = Inside::enter();
+        let result = kernel::process().call(number, arguments);
+        let restarts = signals::take_restart();
+        let interrupted = result == -i64::from(EINTR);
+        if !interrupted {
+            held::went_on();
+        }
+        // Handlers of what has come run here.
+        drop(inside);
+        if !(interrupted && restarts) || NEVER_AGAIN.contains(&number) {
             return result;
         }
     }

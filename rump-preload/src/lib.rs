@@ -23,11 +23,18 @@
 //!
 //! `rump run` without `--in-process` can do all of that.
 
+/// A heap of the library's own: a handler of the program's may interrupt the program's, locks
+/// and all, and call the kernel.
+#[global_allocator]
+static HEAP: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+mod actions;
 mod answer;
 mod child;
 mod dispatch;
 mod fork;
 mod guarded;
+mod held;
 mod host;
 mod inside;
 mod kernel;

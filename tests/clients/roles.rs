@@ -3,6 +3,9 @@
 //! Linux.
 #![allow(unsafe_code)]
 
+#[path = "handlers.rs"]
+mod handlers;
+
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -30,6 +33,7 @@ pub const ROLES: &[Role] = &[
     ("inetd_gives_a_socket_as_stdin", inetd),
     ("messages_pass_sockets_on", passes_on),
     ("signals_interrupt", signals),
+    ("handlers_use_sockets", handlers::play),
     ("a_write_to_nobody_kills", kills),
     ("threads_wait_apart", threads),
     ("poll_and_select", polls),

@@ -11,6 +11,7 @@ pub const FILES: &[&str] = &["rump", "librump_preload.so"];
 /// Roles of `run_clients` that neither execute other programs nor pass descriptors on.
 const ROLES: &[&str] = &[
     "signals_interrupt",
+    "handlers_use_sockets",
     "threads_wait_apart",
     "poll_and_select",
     "epoll_with_edges",

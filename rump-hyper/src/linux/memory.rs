@@ -5,33 +5,52 @@ use super::pages;
 use crate::errno::Errno;
 use core::ffi::c_void;
 use core::ptr::null_mut;
+use std::alloc::{self, Layout};
 use std::io::Error;
 
+/// The alignment of what is smaller than a page: that of a line of a cache.
+const LINE: usize = 64;
+
+/// Small pieces are the global allocator's, so that a program which has another for its library
+/// has that here, too; pages have a range of their own; what is larger is mapped.
 pub(super) fn allocate(size: usize, align: usize) -> *mut u8 {
-    if size == pages::SIZE && align <= pages::SIZE {
+    if size < pages::SIZE && align <= LINE {
+        return match small(size) {
+            // SAFETY: not empty.
+            Some(layout) => unsafe { alloc::alloc(layout) },
+            None => null_mut(),
+        };
+    }
+    if size <= pages::SIZE && align <= pages::SIZE {
         let page = pages::allocate();
         if !page.is_null() {
             return page;
         }
     }
-    let mut memory = null_mut();
-    // SAFETY: a place for the address; the alignment is a power of two and at
-    // least a pointer's.
-    let error = unsafe { libc::posix_memalign(&raw mut memory, align, size) };
-    if error == 0 {
-        memory.cast()
-    } else {
-        null_mut()
-    }
+    let mapped = map(null_mut(), whole(size), align.trailing_zeros(), false);
+    mapped.map_or(null_mut(), <*mut c_void>::cast)
+}
+
+fn small(size: usize) -> Option<Layout> {
+    Layout::from_size_align(size.max(1), LINE).ok()
+}
+
+/// In whole pages; too much stays too much.
+fn whole(size: usize) -> usize {
+    size.checked_next_multiple_of(pages::SIZE).unwrap_or(size)
 }
 
 /// # Safety
-/// The address came from `allocate` and is not used again.
+/// The address came from `allocate` with this size and is not used again.
 pub(super) unsafe fn release(memory: *mut u8, size: usize) {
-    // SAFETY: by contract.
+    // SAFETY: by contract; where it came from is known by the place and the size.
     unsafe {
-        if size != pages::SIZE || !pages::release(memory) {
-            libc::free(memory.cast());
+        if size <= pages::SIZE && pages::release(memory) {
+            return;
+        }
+        match small(size) {
+            Some(layout) if size < pages::SIZE => alloc::dealloc(memory, layout),
+            _ => unmap(memory.cast(), whole(size)),
         }
     }
 }
