@@ -10,7 +10,7 @@ use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
-use spin::{Mutex, MutexGuard, RwLock, RwLockWriteGuard};
+use spin::{Mutex, RwLock};
 
 /// How long connections that end are left alone, in nanoseconds.
 const LOOK: u64 = 10_000_000;
@@ -51,38 +51,13 @@ pub struct Process {
     pub(crate) descriptors: RwLock<BTreeMap<i32, Entry>>,
     keeper: Option<Arc<dyn Keeper>>,
     /// What is closed, and has not arrived yet.
-    ending: Mutex<Vec<Arc<Description>>>,
+    pub(crate) ending: Mutex<Vec<Arc<Description>>>,
     /// When to look at these, in nanoseconds of the host's clock.
     look_at: AtomicU64,
     pub(crate) bells: Mutex<Vec<Arc<Doorbell>>>,
 }
 
-/// While this lives, no thread changes the process: for a `fork(2)` that copies it as it is
-/// in memory, locks and all.
-pub struct Still<'a> {
-    _descriptors: RwLockWriteGuard<'a, BTreeMap<i32, Entry>>,
-    _ending: MutexGuard<'a, Vec<Arc<Description>>>,
-    bells: MutexGuard<'a, Vec<Arc<Doorbell>>>,
-}
-
-impl Still<'_> {
-    /// To be called in the child, once it can call the kernel: what it shares with its parent
-    /// and must not is let go. An epoll instance of before does not work there.
-    pub fn in_child(&mut self) {
-        self.bells.clear();
-    }
-}
-
 impl Process {
-    /// Waits until no thread is changing the process, and lets none do so.
-    pub fn still(&self) -> Still<'_> {
-        Still {
-            _descriptors: self.descriptors.write(),
-            _ending: self.ending.lock(),
-            bells: self.bells.lock(),
-        }
-    }
-
     /// A process without descriptors in the kernel.
     pub fn new(kernel: Arc<dyn Kernel>, host: Arc<dyn Host>, rules: Rules) -> Self {
         Self {

@@ -5,8 +5,8 @@
 
 use crate::dispatch::Passing;
 use crate::inside::{Inside, is_inside};
-use crate::{child, held, kernel, owned, signals};
-use rump_linux::raw::errno::EINTR;
+use crate::{child, held, hidden, kernel, owned, signals};
+use rump_linux::raw::errno::{EBADF, EINTR};
 use rump_linux::raw::general::*;
 use rump_linux::raw::net::{AF_INET, AF_INET6};
 use std::arch::asm;
@@ -39,6 +39,28 @@ pub(crate) fn about_some(number: u32, arguments: [u64; 6]) -> i64 {
     } else {
         linuxs(number, arguments)
     }
+}
+
+/// `close(2)`.
+pub(crate) fn closes(number: u32, arguments: [u64; 6]) -> i64 {
+    if hidden::contains(arguments[0] as i32) {
+        return -i64::from(EBADF);
+    }
+    about_descriptor(number, arguments)
+}
+
+/// `close_range(2)`.
+pub(crate) fn closes_range(number: u32, arguments: [u64; 6]) -> i64 {
+    if is_inside() {
+        return linuxs(number, arguments);
+    }
+    let [first, last, flags, ..] = arguments;
+    let parts = hidden::around(first as u32, last as u32, flags as u32);
+    let mut result = 0;
+    for (first, last) in parts.into_iter().flatten() {
+        result = about_some(number, [first.into(), last.into(), flags, 0, 0, 0]).min(result);
+    }
+    result
 }
 
 /// Whether it copies between descriptors that are both Linux's, and may wait there.

@@ -32,6 +32,8 @@ static ACTIONS: [AtomicPtr<Action>; SIGNALS] = [const { AtomicPtr::new(null_mut(
 static WAITING: Mutex<Option<HashMap<i32, Waker>>> = Mutex::new(None);
 /// Where handlers write the numbers of their threads to.
 static DOORBELL: AtomicI32 = AtomicI32::new(-1);
+/// Where these are read.
+static HEARD: AtomicI32 = AtomicI32::new(-1);
 
 /// What has come while a thread was in a call.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -137,8 +139,14 @@ fn start_waking() -> std::io::Result<()> {
     std::thread::Builder::new()
         .name("rump-signals".into())
         .spawn(move || wake(read))?;
+    HEARD.store(read, Ordering::Release);
     DOORBELL.store(write, Ordering::Release);
     Ok(())
+}
+
+/// The two ends of the doorbell; -1 is none.
+pub(crate) fn doorbell() -> [i32; 2] {
+    [&HEARD, &DOORBELL].map(|end| end.load(Ordering::Acquire))
 }
 
 /// The thread that wakes.

@@ -23,6 +23,15 @@ const ROLES: &[&str] = &[
     "descriptors_2000",
 ];
 
+/// Those of several processes, or several programs, which must share the kernel.
+const SHARED: &[&str] = &[
+    "fork_shares_sockets",
+    "epoll_of_before_a_fork",
+    "exec_keeps_sockets",
+    "exec_with_a_list_of_arguments",
+    "inetd_gives_a_socket_as_stdin",
+];
+
 const PROGRAMS: &[&str] = &[
     "curl::gets_a_page",
     "wget::gets_a_page",
@@ -46,7 +55,9 @@ pub fn main(mode: &str, without: &str, more: impl FnOnce() -> Vec<Trial>) {
     let namespace = netns::enter().map_err(|reason| &*reason.leak());
     let mut trials = more();
     let own = own::ROLES.iter().map(|(name, _)| name);
-    for role in own.chain(ROLES).filter(|role| **role != without) {
+    let shared = SHARED.iter().filter(|_| super::ELSEWHERE);
+    let roles = own.chain(ROLES).chain(shared);
+    for role in roles.filter(|role| **role != without) {
         trials.push(runner::trial(format!("{mode}::{role}"), move || play(role)));
     }
     for (name, test) in programs::TESTS {
