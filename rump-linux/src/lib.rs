@@ -46,6 +46,7 @@ pub mod differences;
 pub mod errno;
 pub mod host;
 pub mod inherit;
+pub mod interfaces;
 pub mod kernel;
 pub mod memory;
 mod object;
@@ -55,6 +56,8 @@ pub mod table;
 mod translate;
 pub mod wait;
 
+pub use calls::interface::is_about_interfaces;
+pub use calls::socket::tells_of_interfaces;
 pub use errno::{Errno, Failure};
 pub use host::{File, Host, Keeper, MakeWatched, Slot, Watched};
 pub use kernel::Kernel;
@@ -65,7 +68,7 @@ pub use still::Still;
 
 /// Linux's numbers and structures.
 pub mod raw {
-    pub use linux_raw_sys::{errno, general, ioctl, net};
+    pub use linux_raw_sys::{errno, general, if_arp, ioctl, net, netlink};
 
     /// What those lack.
     pub mod lacking {

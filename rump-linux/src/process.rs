@@ -1,9 +1,11 @@
 //! A process: its table of descriptors, and what its calls are about.
 
+use crate::calls::{interface, netlink};
 use crate::errno::Errno;
 use crate::host::{Host, Keeper, Slot};
 use crate::kernel::Kernel;
 use crate::object::{Description, Object};
+use crate::raw::general::__NR_ioctl;
 use crate::table;
 use crate::wait::Doorbell;
 use alloc::collections::BTreeMap;
@@ -111,13 +113,21 @@ impl Process {
             return self.host.call(number, arguments);
         };
         let foreign = |at: usize| !self.owns(arguments[at] as i32);
-        if row.descriptor.is_some_and(foreign) {
-            return self.host.call(number, arguments);
-        }
-        match (row.handler)(self, &arguments) {
-            Ok(result) => result,
-            Err(errno) => -i64::from(errno.0),
-        }
+        let outcome = if row.descriptor.is_some_and(foreign) {
+            let request = arguments[1] as u32;
+            if number != __NR_ioctl || !interface::is_about_interfaces(request) {
+                return self.host.call(number, arguments);
+            }
+            // The interfaces are the kernel's, whose socket ever asks.
+            self.about_interfaces(request, arguments[2])
+        } else {
+            match (row.handler)(self, &arguments) {
+                // None of the kernel's.
+                Err(Errno::ENOTSOCK) => netlink::call(self, number, &arguments),
+                outcome => outcome,
+            }
+        };
+        outcome.unwrap_or_else(|errno| -i64::from(errno.0))
     }
 
     /// Whether a descriptor is answered for here, and not by the host.

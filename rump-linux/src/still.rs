@@ -43,6 +43,7 @@ fn locks(one: &Description) -> Locks<'_> {
         Object::Pipe(_) => (None, Vec::new()),
         Object::Event(event) => (None, Vec::from(event.locks())),
         Object::Timer(timer) => (None, Vec::from(timer.locks())),
+        Object::Netlink(netlink) => (None, Vec::from(netlink.locks())),
         Object::Epoll(epoll) => (Some(&epoll.changing), Vec::from(epoll.locks())),
     }
 }

@@ -9,6 +9,7 @@ use crate::{child, held, hidden, kernel, owned, signals};
 use rump_linux::raw::errno::{EBADF, EINTR};
 use rump_linux::raw::general::*;
 use rump_linux::raw::net::{AF_INET, AF_INET6};
+use rump_linux::{is_about_interfaces, tells_of_interfaces};
 use std::arch::asm;
 
 /// Calls that a handler ends in any case; signal(7). It ends those with a timeout, too,
@@ -25,7 +26,8 @@ const NEVER_AGAIN: &[u32] = &[
 
 /// A call about one descriptor, the first argument.
 pub(crate) fn about_descriptor(number: u32, arguments: [u64; 6]) -> i64 {
-    if owned::contains(arguments[0] as i32) {
+    let asks = number == __NR_ioctl && is_about_interfaces(arguments[1] as u32);
+    if owned::contains(arguments[0] as i32) || asks && owned::any() && !kernel::is_child() {
         kernels(number, arguments)
     } else {
         linuxs(number, arguments)
@@ -89,7 +91,10 @@ pub(crate) fn makes(number: u32, arguments: [u64; 6]) -> i64 {
 
 /// `socket(2)`.
 pub(crate) fn makes_socket(number: u32, arguments: [u64; 6]) -> i64 {
-    if [AF_INET, AF_INET6].contains(&(arguments[0] as u32)) {
+    let [domain, _, protocol, ..] = arguments.map(|argument| argument as u32);
+    if [AF_INET, AF_INET6].contains(&domain) {
+        makes(number, arguments)
+    } else if tells_of_interfaces(domain, protocol) && !kernel::is_child() {
         makes(number, arguments)
     } else {
         linuxs(number, arguments)

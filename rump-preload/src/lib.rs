@@ -42,6 +42,7 @@ mod hidden;
 mod host;
 mod inherited;
 mod inside;
+mod interfaces;
 mod kernel;
 mod next;
 mod owned;

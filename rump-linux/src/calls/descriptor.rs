@@ -1,5 +1,6 @@
 //! Descriptors: `dup(2)`, `close(2)`, `fcntl(2)`, `ioctl(2)`, pipes.
 
+use super::interface::is_about_interfaces;
 use super::{Args, Outcome};
 use crate::errno::Errno;
 use crate::host::Slot;
@@ -136,6 +137,10 @@ pub(crate) fn ioctl(process: &Process, args: &Args) -> Outcome {
             return Ok(0);
         }
         _ => {}
+    }
+    let is_socket = matches!(one.object, Object::Socket(_) | Object::Netlink(_));
+    if is_socket && is_about_interfaces(request) {
+        return process.about_interfaces(request, args[2]);
     }
     let fd = match &one.object {
         Object::Socket(socket) => {

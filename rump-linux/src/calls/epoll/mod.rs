@@ -211,7 +211,7 @@ fn filters(
         }
         // It is asked when it was active; this wakes.
         Object::Epoll(_) => (Some(abi::EV_CLEAR), None),
-        Object::Event(_) | Object::Timer(_) => (None, None),
+        Object::Event(_) | Object::Timer(_) | Object::Netlink(_) => (None, None),
     };
     let fd = one.kernel_fd();
     let filter = move |which, flags: Option<u32>| Some(change(fd?, which, flag | flags?, key));
