@@ -119,7 +119,7 @@ impl Process {
                 return self.host.call(number, arguments);
             }
             // The interfaces are the kernel's, whose socket ever asks.
-            self.about_interfaces(request, arguments[2])
+            self.about_interfaces(false, request, arguments[2])
         } else {
             match (row.handler)(self, &arguments) {
                 // None of the kernel's.

@@ -44,6 +44,7 @@ pub const ROLES: &[Role] = &[
     ("connecting_without_waiting", connects),
     ("what_is_closed_is_closed_at_once", closes),
     ("datagrams", datagrams),
+    ("interfaces_are_the_kernels", interfaces),
     ("pointers_to_nowhere", nowhere),
     ("descriptors_2000", many),
 ];
@@ -594,6 +595,46 @@ fn closes() {
             ForkResult::Child => std::process::exit(0),
         }
     }
+}
+
+/// By the C library, which asks in several ways.
+fn interfaces() {
+    use nix::net::if_::{if_nameindex, if_nametoindex};
+    // Of a runner's that has made no socket yet, too.
+    let index = if_nametoindex("lo0").unwrap();
+    assert_eq!(if_nametoindex("eth0"), Err(Errno::ENODEV));
+    let all = if_nameindex().unwrap();
+    let names: Vec<_> = all.iter().map(|one| (one.index(), one.name())).collect();
+    assert!(names.contains(&(index, c"lo0")), "{names:?}");
+    drop(all);
+    let mut name = [0; libc::IF_NAMESIZE];
+    // SAFETY: room for a name.
+    assert!(!unsafe { libc::if_indextoname(index, name.as_mut_ptr()) }.is_null());
+    assert_eq!(
+        name[..4].iter().map(|byte| *byte as u8).collect::<Vec<_>>(),
+        b"lo0\0"
+    );
+    let all: Vec<_> = nix::ifaddrs::getifaddrs().unwrap().collect();
+    assert!(
+        all.iter().all(|one| one.interface_name.starts_with("lo0")),
+        "{all:?}"
+    );
+    let v4 = all.iter().find_map(|one| {
+        let address = one.address.as_ref()?.as_sockaddr_in()?.ip();
+        Some((
+            address,
+            one.netmask.as_ref()?.as_sockaddr_in()?.ip(),
+            one.flags,
+        ))
+    });
+    let (address, mask, flags) = v4.unwrap();
+    assert_eq!(
+        (address, mask),
+        (Ipv4Addr::LOCALHOST, Ipv4Addr::new(255, 0, 0, 0))
+    );
+    let wanted =
+        nix::net::if_::InterfaceFlags::IFF_UP | nix::net::if_::InterfaceFlags::IFF_LOOPBACK;
+    assert!(flags.contains(wanted), "{flags:?}");
 }
 
 fn datagrams() {

@@ -19,6 +19,7 @@ const ROLES: &[&str] = &[
     "connecting_without_waiting",
     "what_is_closed_is_closed_at_once",
     "datagrams",
+    "interfaces_are_the_kernels",
     "pointers_to_nowhere",
     "descriptors_2000",
 ];

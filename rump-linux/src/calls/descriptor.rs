@@ -7,6 +7,7 @@ use crate::host::Slot;
 use crate::memory::{get, put};
 use crate::object::{KernelFd, Object};
 use crate::process::{Process, Side};
+use crate::raw::net::{AF_INET, AF_NETLINK};
 use crate::raw::{general, ioctl as requests, lacking};
 use alloc::vec::Vec;
 use rump_abi as abi;
@@ -138,9 +139,13 @@ pub(crate) fn ioctl(process: &Process, args: &Args) -> Outcome {
         }
         _ => {}
     }
-    let is_socket = matches!(one.object, Object::Socket(_) | Object::Netlink(_));
-    if is_socket && is_about_interfaces(request) {
-        return process.about_interfaces(request, args[2]);
+    let domain = match &one.object {
+        Object::Socket(socket) => Some(socket.domain),
+        Object::Netlink(_) => Some(AF_NETLINK),
+        _ => None,
+    };
+    if let Some(domain) = domain.filter(|_| is_about_interfaces(request)) {
+        return process.about_interfaces(domain == AF_INET, request, args[2]);
     }
     let fd = match &one.object {
         Object::Socket(socket) => {

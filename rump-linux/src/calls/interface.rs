@@ -29,16 +29,16 @@ fn v4(address: Ipv4Addr) -> [u8; 16] {
     bytes
 }
 
+/// Those that sockets of IPv4 alone are asked.
+const OF_IPV4: &[u32] = &[SIOCGIFADDR, SIOCGIFDSTADDR, SIOCGIFNETMASK, SIOCGIFBRDADDR];
+
 /// What a request tells of an interface.
-fn told(request: u32, one: &Interface) -> Result<[u8; 16], Errno> {
-    let number = |number: u32| {
-        let mut bytes = [0; 16];
-        bytes[..4].copy_from_slice(&number.to_ne_bytes());
-        bytes
-    };
+fn told(request: u32, one: &Interface) -> Result<Vec<u8>, Errno> {
+    let number = |number: u32| number.to_ne_bytes().to_vec();
+    let v4 = |address| v4(address).to_vec();
     let address = || one.first().ok_or(Errno::EADDRNOTAVAIL);
     Ok(match request {
-        SIOCGIFFLAGS => number(one.flags & 0xffff),
+        SIOCGIFFLAGS => (one.flags as u16).to_ne_bytes().to_vec(),
         SIOCGIFMTU => number(one.mtu),
         SIOCGIFMETRIC => number(0),
         SIOCGIFINDEX => number(one.index),
@@ -49,8 +49,9 @@ fn told(request: u32, one: &Interface) -> Result<[u8; 16], Errno> {
             } else {
                 ARPHRD_ETHER
             };
-            let mut bytes = number(kind);
-            bytes[2..8].copy_from_slice(&one.hardware.unwrap_or_default());
+            let mut bytes = (kind as u16).to_ne_bytes().to_vec();
+            bytes.extend_from_slice(&one.hardware.unwrap_or_default());
+            bytes.resize(16, 0);
             bytes
         }
         // Of one that is no end of a line, Linux tells its own.
@@ -64,14 +65,17 @@ fn told(request: u32, one: &Interface) -> Result<[u8; 16], Errno> {
 }
 
 impl Process {
-    /// Answers one of them.
-    pub(crate) fn about_interfaces(&self, request: u32, at: u64) -> Outcome {
+    /// Answers one of them, by a socket of IPv4 or another.
+    pub(crate) fn about_interfaces(&self, is_v4: bool, request: u32, at: u64) -> Outcome {
         let interfaces = self.interfaces()?;
         if request == SIOCGIFCONF {
             return self.all_addresses(&interfaces, at);
         }
         let mut asked: Request = [0; SIZE];
         self.host.read(at, &mut asked)?;
+        if OF_IPV4.contains(&request) && !is_v4 {
+            return Err(Errno::ENOTTY);
+        }
         let (name, answer) = asked.split_at_mut(NAME);
         if request == SIOCGIFNAME {
             let index = answer.first_chunk().copied().map_or(0, u32::from_ne_bytes);
@@ -82,7 +86,8 @@ impl Process {
             let length = name[..NAME - 1].iter().position(|byte| *byte == 0);
             let name = &name[..length.unwrap_or(NAME - 1)];
             let one = interfaces.iter().find(|one| one.name() == name);
-            answer[..16].copy_from_slice(&told(request, one.ok_or(Errno::ENODEV)?)?);
+            let told = told(request, one.ok_or(Errno::ENODEV)?)?;
+            answer[..told.len()].copy_from_slice(&told);
         }
         self.host.write(at, &asked)?;
         Ok(0)
