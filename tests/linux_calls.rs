@@ -4,6 +4,8 @@
 mod common;
 #[path = "linux/epoll.rs"]
 mod epoll;
+#[path = "linux/interfaces.rs"]
+mod interfaces;
 #[path = "linux/scenarios.rs"]
 mod scenarios;
 #[path = "linux/system.rs"]
@@ -31,6 +33,27 @@ fn main() {
         "rump-lite has no TCP_INFO",
         "tcp_info",
         || same(scenarios::tcp_info),
+    ));
+    for (name, scenario) in [
+        ("requests", interfaces::requests as Scenario),
+        ("netlink", interfaces::netlink),
+    ] {
+        let name = format!("interfaces::{name}");
+        trials.push(common::kernel_trial(name, move || same(scenario)));
+    }
+    trials.push(common::trial_if(
+        rump::kernel::available() && common::kernel_name() == "NetBSD",
+        "netbsd",
+        "rump-lite has no IP_PKTINFO",
+        "interfaces::packet_information",
+        || same(interfaces::packet_information),
+    ));
+    trials.push(common::trial_if(
+        rump::kernel::available() && common::kernel_name() == "NetBSD",
+        "netbsd",
+        "rump-lite has NetBSD's own limit of connections that wait",
+        "backlog",
+        || same(scenarios::backlog),
     ));
     // Both systems number descriptors from one space, and some tests choose numbers.
     let mut arguments = Arguments::from_args();

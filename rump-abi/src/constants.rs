@@ -72,6 +72,9 @@ constants! {
         IP_HDRINCL: c_int = 2;
         IP_RECVDSTADDR: c_int = 7;
         IP_PORTRANGE: c_int = 19;
+        IP_RECVTTL: c_int = 23;
+        IP_PKTINFO: c_int = 25;
+        IP_RECVPKTINFO: c_int = 26;
     }
     "netinet6/in6.h" {
         IPV6_UNICAST_HOPS: c_int = 4;

@@ -109,7 +109,17 @@ pub trait Watched: Send + Sync {
 
     /// Whether there is something, which stays.
     fn is_ready(&self) -> bool;
+
+    /// In the child of a `fork(2)`: what makes the set of the same descriptors that is the
+    /// child's.
+    ///
+    /// # Errors
+    /// `EMFILE`…
+    fn of_child(&self) -> Result<MakeWatched, Errno>;
 }
+
+/// Makes a set that wakes somebody else.
+pub type MakeWatched = Box<dyn FnOnce(Waker) -> Result<Box<dyn Watched>, Errno>>;
 
 /// A file of the host's, for reading.
 #[allow(clippy::missing_errors_doc)]

@@ -73,6 +73,9 @@ pub trait Kernel: Send + Sync {
     fn fcntl(&self, fd: i32, command: i32, argument: usize) -> Answer<i32>;
     /// `argument` has the size that is part of `request`.
     fn ioctl(&self, fd: i32, request: u64, argument: &mut [u8]) -> Answer<i32>;
+    /// `SIOCGIFCONF` by a socket: a `struct ifreq` for each address of an interface, and one
+    /// for the interface, as many as there is room for; how many bytes.
+    fn interfaces(&self, fd: i32, room: &mut [u8]) -> Answer<usize>;
     fn read(&self, fd: i32, data: &mut [u8]) -> Answer<usize>;
     fn write(&self, fd: i32, data: &[u8]) -> Answer<usize>;
     fn pipe2(&self, flags: i32) -> Answer<[i32; 2]>;

@@ -19,11 +19,12 @@
 //!   must not use it; it notes that there was a signal and lets another thread wake. Then
 //!   [`Host::awake`] says so, and the call ends with `EINTR`; restarting (`SA_RESTART`) is
 //!   the runner's. Signals must not be handled in the middle of a call and call back into
-//!   here: the table is behind a spin lock.
+//!   here, as the table is behind a spin lock: a runner has them wait until the call ends.
 //! - A runner in another process than its programs leaves the numbers of descriptors to
 //!   Linux: [`Keeper`], [`Process::kept`]. What follows does not concern it.
 //! - `fork`: [`Process::fork`] gives the child's table over the same descriptions; the
-//!   kernel must be reachable from the child. `execve`: [`Process::exec`].
+//!   kernel must be reachable from the child. `execve`: [`Process::exec`], or [`inherit`] where
+//!   the new image has a process of its own.
 //!
 //! # How waiting works
 //! Descriptors of the kernel are always nonblocking; waiting is done here, in the kernel's
@@ -44,25 +45,31 @@ mod calls;
 pub mod differences;
 pub mod errno;
 pub mod host;
+pub mod inherit;
+pub mod interfaces;
 pub mod kernel;
 pub mod memory;
 mod object;
 mod piece;
 pub mod process;
+pub mod still;
 pub mod table;
 mod translate;
 pub mod wait;
 
+pub use calls::interface::is_about_interfaces;
+pub use calls::socket::tells_of_interfaces;
 pub use errno::{Errno, Failure};
-pub use host::{File, Host, Keeper, Slot, Watched};
+pub use host::{File, Host, Keeper, MakeWatched, Slot, Watched};
 pub use kernel::Kernel;
 pub use memory::{Fault, Memory};
 pub use object::{Description, SocketKind};
-pub use process::{Process, Rules, Side, Still};
+pub use process::{Process, Rules, Side};
+pub use still::Still;
 
 /// Linux's numbers and structures.
 pub mod raw {
-    pub use linux_raw_sys::{errno, general, ioctl, net};
+    pub use linux_raw_sys::{errno, general, if_arp, ioctl, net, netlink};
 
     /// What those lack.
     pub mod lacking {

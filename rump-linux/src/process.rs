@@ -1,16 +1,18 @@
 //! A process: its table of descriptors, and what its calls are about.
 
+use crate::calls::{interface, netlink};
 use crate::errno::Errno;
 use crate::host::{Host, Keeper, Slot};
 use crate::kernel::Kernel;
 use crate::object::{Description, Object};
+use crate::raw::general::__NR_ioctl;
 use crate::table;
 use crate::wait::Doorbell;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
-use spin::{Mutex, MutexGuard, RwLock, RwLockWriteGuard};
+use spin::{Mutex, RwLock};
 
 /// How long connections that end are left alone, in nanoseconds.
 const LOOK: u64 = 10_000_000;
@@ -51,41 +53,14 @@ pub struct Process {
     pub(crate) descriptors: RwLock<BTreeMap<i32, Entry>>,
     keeper: Option<Arc<dyn Keeper>>,
     /// What is closed, and has not arrived yet.
-    ending: Mutex<Vec<Arc<Description>>>,
+    pub(crate) ending: Mutex<Vec<Arc<Description>>>,
     /// When to look at these, in nanoseconds of the host's clock.
     look_at: AtomicU64,
     pub(crate) bells: Mutex<Vec<Arc<Doorbell>>>,
     pub(crate) pieces: Mutex<Vec<Vec<u8>>>,
 }
 
-/// While this lives, no thread changes the process: for a `fork(2)` that copies it as it is
-/// in memory, locks and all.
-pub struct Still<'a> {
-    _descriptors: RwLockWriteGuard<'a, BTreeMap<i32, Entry>>,
-    _ending: MutexGuard<'a, Vec<Arc<Description>>>,
-    _pieces: MutexGuard<'a, Vec<Vec<u8>>>,
-    bells: MutexGuard<'a, Vec<Arc<Doorbell>>>,
-}
-
-impl Still<'_> {
-    /// To be called in the child, once it can call the kernel: what it shares with its parent
-    /// and must not is let go. An epoll instance of before does not work there.
-    pub fn in_child(&mut self) {
-        self.bells.clear();
-    }
-}
-
 impl Process {
-    /// Waits until no thread is changing the process, and lets none do so.
-    pub fn still(&self) -> Still<'_> {
-        Still {
-            _descriptors: self.descriptors.write(),
-            _ending: self.ending.lock(),
-            _pieces: self.pieces.lock(),
-            bells: self.bells.lock(),
-        }
-    }
-
     /// A process without descriptors in the kernel.
     pub fn new(kernel: Arc<dyn Kernel>, host: Arc<dyn Host>, rules: Rules) -> Self {
         Self {
@@ -140,13 +115,21 @@ impl Process {
             return self.host.call(number, arguments);
         };
         let foreign = |at: usize| !self.owns(arguments[at] as i32);
-        if row.descriptor.is_some_and(foreign) {
-            return self.host.call(number, arguments);
-        }
-        match (row.handler)(self, &arguments) {
-            Ok(result) => result,
-            Err(errno) => -i64::from(errno.0),
-        }
+        let outcome = if row.descriptor.is_some_and(foreign) {
+            let request = arguments[1] as u32;
+            if number != __NR_ioctl || !interface::is_about_interfaces(request) {
+                return self.host.call(number, arguments);
+            }
+            // The interfaces are the kernel's, whose socket ever asks.
+            self.about_interfaces(false, request, arguments[2])
+        } else {
+            match (row.handler)(self, &arguments) {
+                // None of the kernel's.
+                Err(Errno::ENOTSOCK) => netlink::call(self, number, &arguments),
+                outcome => outcome,
+            }
+        };
+        outcome.unwrap_or_else(|errno| -i64::from(errno.0))
     }
 
     /// Whether a descriptor is answered for here, and not by the host.

@@ -6,6 +6,7 @@ use crate::kernel::{Answer, Kernel};
 use crate::object::{Description, Object};
 use crate::process::Process;
 use crate::raw::general::{self, CLOCK_MONOTONIC, EPOLL_CTL_ADD, epoll_event};
+use crate::still::Lock;
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
@@ -105,6 +106,10 @@ impl Watchers {
         {
             list.swap_remove(at);
         }
+    }
+
+    pub(crate) fn lock(&self) -> &dyn Lock {
+        &self.0
     }
 
     pub(crate) fn ring(&self) {

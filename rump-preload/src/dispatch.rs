@@ -100,6 +100,23 @@ impl Drop for Passing {
     }
 }
 
+/// While this lives the program's own code runs, whatever was interrupted by it.
+pub(crate) struct Program(u8);
+
+impl Program {
+    pub(crate) fn begin() -> Self {
+        let before = SELECTOR.get();
+        again();
+        Self(before)
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        SELECTOR.set(self.0);
+    }
+}
+
 /// Answers a call that was handed over; `false` if the signal is about something else.
 pub(crate) fn answer(info: &siginfo_t, context: &mut ucontext_t) -> bool {
     if info.si_code != CODE {

@@ -22,10 +22,11 @@ pub(crate) extern "C" fn prepare() {
     let Some(process) = kernel::booted() else {
         return;
     };
+    let inside = Inside::enter();
     HELD.set(Some(Held {
         process: process.still(),
         signals: signals::still(),
-        _inside: Inside::enter(),
+        _inside: inside,
     }));
 }
 
@@ -35,7 +36,10 @@ pub(crate) extern "C" fn go_on() {
 
 pub(crate) extern "C" fn go_on_in_child() {
     let Some(mut held) = HELD.take() else { return };
-    held.process.in_child();
+    if let Err(errno) = held.process.in_child() {
+        let error = std::io::Error::from_raw_os_error(errno.0 as i32);
+        eprintln!("rump: a child has no epoll instance of its parent's: {error}");
+    }
     if let Err(error) = held.signals.in_child() {
         eprintln!("rump: signals do not interrupt this child's calls: {error}");
     }

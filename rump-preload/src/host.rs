@@ -1,10 +1,16 @@
 //! The process as the personality's host: mostly what [`LinuxHost`] is.
 
-use crate::{guarded, owned, signals};
+use crate::answer::linuxs;
+use crate::{guarded, held, owned, signals};
 use rump_linux::back::linux::LinuxHost;
-use rump_linux::raw::general::{__NR_dup2, __NR_dup3, pollfd};
+use rump_linux::raw::general::{__NR_dup2, __NR_dup3, __NR_ppoll, __kernel_timespec, pollfd};
 use rump_linux::wait::Waker;
 use rump_linux::{Errno, Fault, File, Host, Memory, Slot, Watched};
+
+/// Where something is, for Linux.
+fn address<T>(value: &T) -> u64 {
+    (&raw const *value).expose_provenance() as u64
+}
 
 /// The process that this library is loaded into.
 pub(crate) struct Loaded;
@@ -48,7 +54,26 @@ impl Host for Loaded {
     }
 
     fn poll(&self, fds: &mut [pollfd], timeout: Option<u64>) -> Result<usize, Errno> {
-        LinuxHost.poll(fds, timeout)
+        if timeout == Some(0) {
+            return LinuxHost.poll(fds, timeout);
+        }
+        let mask = held::for_wait().ok_or(Errno::EINTR)?;
+        let limit = timeout.map(|nanos| __kernel_timespec {
+            tv_sec: (nanos / 1_000_000_000) as i64,
+            tv_nsec: (nanos % 1_000_000_000) as i64,
+        });
+        let result = linuxs(
+            __NR_ppoll,
+            [
+                fds.as_mut_ptr().expose_provenance() as u64,
+                fds.len() as u64,
+                limit.as_ref().map_or(0, address),
+                address(&mask),
+                size_of_val(&mask) as u64,
+                0,
+            ],
+        );
+        usize::try_from(result).map_err(|_| Errno(result.unsigned_abs() as u32))
     }
 
     fn watch(&self, waker: Waker) -> Result<Box<dyn Watched>, Errno> {
@@ -68,7 +93,7 @@ impl Host for Loaded {
     }
 
     fn mask(&self, mask: u64) -> u64 {
-        LinuxHost.mask(mask)
+        held::mask(mask)
     }
 
     fn broken_pipe(&self) {

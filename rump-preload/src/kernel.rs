@@ -3,7 +3,7 @@
 
 use crate::host::Loaded;
 use crate::inside::Inside;
-use crate::{fork, owned, signals};
+use crate::{fork, inherited, owned, signals};
 use rump_linux::back::in_process::InProcess;
 use rump_linux::{Process, Rules, Side};
 use rump_run::{Running, Setup, VARIABLE};
@@ -29,15 +29,8 @@ fn boot() -> Booted {
     let booted = signals::start()
         .map_err(Into::into)
         .and_then(|()| setup())
-        .and_then(|setup| setup.boot());
-    let running = match booted {
-        Ok(running) => running,
-        Err(error) => {
-            eprintln!("rump: the kernel does not run: {error}");
-            // Not the host's network instead.
-            std::process::exit(127);
-        }
-    };
+        .and_then(|setup| setup.boot_as(inherited::get().map(|inherited| inherited.number)));
+    let running = booted.unwrap_or_else(|error| refuse(&*error));
     let rules = Rules {
         inet: Side::Kernel,
         pipes: Side::Host,
@@ -57,10 +50,19 @@ fn boot() -> Booted {
             libc::pthread_atfork(None, None, Some(forked));
         }
     }
-    Booted {
-        process: Process::new(Arc::new(InProcess), Arc::new(Loaded), rules),
-        running,
+    let process = Process::new(Arc::new(InProcess), Arc::new(Loaded), rules);
+    if let Some(inherited) = inherited::get()
+        && let Err(errno) = process.inherit(&inherited.heirlooms)
+    {
+        refuse(&std::io::Error::from_raw_os_error(errno.0 as i32));
     }
+    Booted { process, running }
+}
+
+/// Not the host's network instead.
+fn refuse(error: &dyn std::error::Error) -> ! {
+    eprintln!("rump: the kernel does not run: {error}");
+    std::process::exit(127);
 }
 
 /// What the runner hands on; without it, a kernel with nothing but lo0.
@@ -78,6 +80,18 @@ pub(crate) fn process() -> &'static Process {
     // An lwp of the thread's own; without one the calls are slower, not wrong.
     let _ = rump::lwp::enter();
     &booted.process
+}
+
+/// Connects to the kernel at once.
+pub(crate) fn take_place() {
+    let _inside = Inside::enter();
+    process();
+}
+
+/// The process, if its kernel is elsewhere and this is a client.
+pub(crate) fn elsewhere() -> Option<&'static Process> {
+    let booted = BOOTED.get()?;
+    (booted.running.is_elsewhere() && !is_child()).then_some(&booted.process)
 }
 
 /// The same, if the kernel has booted already.

@@ -18,18 +18,31 @@
 //! - Connections of a program that a signal ends, or `_exit(2)`, end without a word.
 //!
 //! With the kernel of another process ([`rump::remote`]) the last three are different: children
-//! have their parent's sockets (but not its epoll instances), a program that is executed
-//! has none, and the kernel goes on when the program ends.
+//! have their parent's sockets, and epoll instances of their own with the same members; a program
+//! that is executed has the sockets that are not closed then (`exec`), if it loads this library,
+//! as dynamic programs without other rights than their user's do; and the kernel goes on when the
+//! program ends.
 //!
 //! `rump run` without `--in-process` can do all of that.
 
+/// A heap of the library's own: a handler of the program's may interrupt the program's, locks
+/// and all, and call the kernel.
+#[global_allocator]
+static HEAP: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+mod actions;
 mod answer;
 mod child;
 mod dispatch;
+mod exec;
 mod fork;
 mod guarded;
+mod held;
+mod hidden;
 mod host;
+mod inherited;
 mod inside;
+mod interfaces;
 mod kernel;
 mod next;
 mod owned;

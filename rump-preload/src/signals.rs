@@ -1,23 +1,25 @@
 //! Signals of the program: they interrupt calls that wait in the kernel, and what faults in a
 //! guarded copy is not told to it.
 //!
-//! The library stands in front of `sigaction(2)`: Linux knows a handler of this library,
-//! which makes a note for the thread, if it waits, and runs the program's. A thread cannot
-//! be woken by a handler of its own, as that makes calls of the kernel; another does it.
+//! The library stands in front of `sigaction(2)` ([`crate::actions`]): Linux knows a handler of
+//! this library, which runs the program's, at once or when the thread has left the kernel
+//! ([`crate::held`]), and has a thread that waits there woken. A thread cannot be woken by a
+//! handler of its own, as that makes calls of the kernel; another does it.
 #![allow(unsafe_code)]
 
 use crate::dispatch;
 use crate::guarded;
-use crate::inside::stay;
+use crate::held;
+use crate::inside::{is_inside, stay};
 use crate::next::Next;
 use libc::{SA_RESETHAND, SA_RESTART, SA_SIGINFO, SIG_DFL, SIG_IGN, SIGBUS, SIGSEGV, SIGSYS};
-use libc::{c_int, c_void, sigaction as Action, siginfo_t, sigset_t, ucontext_t};
+use libc::{c_int, c_void, sigaction as Action, siginfo_t, ucontext_t};
 use rump_linux::wait::Waker;
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::mem::{MaybeUninit, transmute};
-use std::ptr::{null, null_mut};
-use std::sync::atomic::{AtomicI32, AtomicPtr, Ordering};
+use std::ptr::null_mut;
+use std::sync::atomic::{AtomicI32, AtomicPtr, Ordering, compiler_fence};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 const SIGNALS: usize = 65;
@@ -30,8 +32,10 @@ static ACTIONS: [AtomicPtr<Action>; SIGNALS] = [const { AtomicPtr::new(null_mut(
 static WAITING: Mutex<Option<HashMap<i32, Waker>>> = Mutex::new(None);
 /// Where handlers write the numbers of their threads to.
 static DOORBELL: AtomicI32 = AtomicI32::new(-1);
+/// Where these are read.
+static HEARD: AtomicI32 = AtomicI32::new(-1);
 
-/// What has come while a thread waited.
+/// What has come while a thread was in a call.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Came {
     Nothing,
@@ -45,10 +49,10 @@ thread_local! {
     static CAME: Cell<Came> = const { Cell::new(Came::Nothing) };
 }
 
-type Real = unsafe extern "C" fn(c_int, *const Action, *mut Action) -> c_int;
+pub(crate) type Real = unsafe extern "C" fn(c_int, *const Action, *mut Action) -> c_int;
 
 // SAFETY: its type.
-static REAL: Next<Real> = unsafe { Next::new(c"sigaction") };
+pub(crate) static REAL: Next<Real> = unsafe { Next::new(c"sigaction") };
 
 /// The number of this thread here. Linux's would be a system call.
 fn number() -> i32 {
@@ -70,9 +74,14 @@ pub(crate) fn asleep(waker: &Waker) {
         .get_or_insert_default()
         .insert(number(), waker.clone());
     WAITS.set(true);
+    compiler_fence(Ordering::SeqCst);
+    // What has come before did not find it waiting.
+    if CAME.get() != Came::Nothing {
+        waker.wake();
+    }
 }
 
-/// It waits no more; whether a handler has run meanwhile.
+/// It waits no more; whether a signal has come meanwhile.
 pub(crate) fn awake() -> bool {
     WAITS.set(false);
     if let Some(waiting) = &mut *waiting() {
@@ -81,7 +90,7 @@ pub(crate) fn awake() -> bool {
     CAME.get() != Came::Nothing
 }
 
-/// Forgets what came, and says whether the call is to be made again.
+/// Forgets what came, and says whether a call that it interrupted is to be made again.
 pub(crate) fn take_restart() -> bool {
     CAME.replace(Came::Nothing) == Came::Restarting
 }
@@ -130,8 +139,14 @@ fn start_waking() -> std::io::Result<()> {
     std::thread::Builder::new()
         .name("rump-signals".into())
         .spawn(move || wake(read))?;
+    HEARD.store(read, Ordering::Release);
     DOORBELL.store(write, Ordering::Release);
     Ok(())
+}
+
+/// The two ends of the doorbell; -1 is none.
+pub(crate) fn doorbell() -> [i32; 2] {
+    [&HEARD, &DOORBELL].map(|end| end.load(Ordering::Acquire))
 }
 
 /// The thread that wakes.
@@ -150,7 +165,7 @@ fn wake(read: i32) {
 }
 
 /// Tells Linux; what it had before.
-fn set(signal: c_int, new: &Action) -> Action {
+pub(crate) fn set(signal: c_int, new: &Action) -> Action {
     // SAFETY: numbers and an optional function.
     let mut old: Action = unsafe { MaybeUninit::zeroed().assume_init() };
     if let Some(real) = REAL.get() {
@@ -160,13 +175,14 @@ fn set(signal: c_int, new: &Action) -> Action {
     old
 }
 
-fn kept(signal: c_int) -> Option<&'static Action> {
+/// What the program has set last for a signal that it handles.
+pub(crate) fn kept(signal: c_int) -> Option<&'static Action> {
     let place = ACTIONS.get(usize::try_from(signal).ok()?)?;
     // SAFETY: null, or one that is never freed.
     unsafe { place.load(Ordering::Acquire).as_ref() }
 }
 
-fn keep(signal: c_int, action: &Action) {
+pub(crate) fn keep(signal: c_int, action: &Action) {
     if let Some(place) = usize::try_from(signal).ok().and_then(|at| ACTIONS.get(at)) {
         place.store(Box::into_raw(Box::new(*action)), Ordering::Release);
     }
@@ -182,23 +198,39 @@ pub(crate) fn start_dispatching() {
     keep(SIGSYS, &set(SIGSYS, &ours));
 }
 
-extern "C" fn handler(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
+/// Whether this library looks after a signal whatever the program does.
+pub(crate) fn is_ours(signal: c_int) -> bool {
+    let installed = DOORBELL.load(Ordering::Acquire) >= 0;
     let faults = signal == SIGSEGV || signal == SIGBUS;
+    faults && installed || signal == SIGSYS && dispatch::is_on()
+}
+
+/// Whether the thread's own instruction raised it, which cannot go on before it is handled.
+fn is_fault(signal: c_int, info: &siginfo_t) -> bool {
+    let faults = [
+        SIGSEGV,
+        SIGBUS,
+        libc::SIGILL,
+        libc::SIGFPE,
+        libc::SIGTRAP,
+        SIGSYS,
+    ];
+    faults.contains(&signal) && info.si_code > 0
+}
+
+pub(crate) extern "C" fn handler(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
+    let faults = signal == SIGSEGV || signal == SIGBUS;
+    // SAFETY: what Linux gives a handler with `SA_SIGINFO`.
+    let (told, interrupted) = unsafe { (&*info, &mut *context.cast::<ucontext_t>()) };
     if faults {
-        // SAFETY: what Linux gives a handler with `SA_SIGINFO`.
-        let context = unsafe { &mut *context.cast::<ucontext_t>() };
-        let instruction = &mut context.uc_mcontext.gregs[libc::REG_RIP as usize];
+        let instruction = &mut interrupted.uc_mcontext.gregs[libc::REG_RIP as usize];
         if let Some(next) = guarded::after_fault(*instruction as usize) {
             *instruction = next as i64;
             return;
         }
     }
-    if signal == SIGSYS {
-        // SAFETY: what Linux gives a handler with `SA_SIGINFO`.
-        let (info, context) = unsafe { (&*info, &mut *context.cast::<ucontext_t>()) };
-        if dispatch::answer(info, context) {
-            return;
-        }
+    if signal == SIGSYS && dispatch::answer(told, interrupted) {
+        return;
     }
     let Some(action) = kept(signal) else { return };
     match action.sa_sigaction {
@@ -216,13 +248,14 @@ extern "C" fn handler(signal: c_int, info: *mut siginfo_t, context: *mut c_void)
         }
         _ => {}
     }
-    if WAITS.get() {
+    if is_inside() && !is_fault(signal, told) {
         note(action.sa_flags & SA_RESTART != 0);
+        return held::hold(signal, told, interrupted);
     }
     if action.sa_flags & SA_RESETHAND != 0 {
-        let place = &ACTIONS[signal as usize];
-        place.store(null_mut(), Ordering::Release);
+        reset(signal);
     }
+    let _program = dispatch::Program::begin();
     // SAFETY: the program's handler, of the form that it said, with what Linux gave.
     unsafe {
         if action.sa_flags & SA_SIGINFO != 0 {
@@ -236,12 +269,29 @@ extern "C" fn handler(signal: c_int, info: *mut siginfo_t, context: *mut c_void)
     }
 }
 
-/// Notes that a handler runs while this thread waits, and has it woken.
+/// The signal has no handler any more.
+fn reset(signal: c_int) {
+    // SAFETY: numbers and an optional function.
+    let mut default: Action = unsafe { MaybeUninit::zeroed().assume_init() };
+    default.sa_sigaction = SIG_DFL;
+    if is_ours(signal) {
+        keep(signal, &default);
+    } else {
+        set(signal, &default);
+        ACTIONS[signal as usize].store(null_mut(), Ordering::Release);
+    }
+}
+
+/// Notes that a signal is to be handled, and has this thread woken if it waits.
 fn note(restarts: bool) {
     if !restarts {
         CAME.set(Came::Interrupting);
     } else if CAME.get() == Came::Nothing {
         CAME.set(Came::Restarting);
+    }
+    compiler_fence(Ordering::SeqCst);
+    if !WAITS.get() {
+        return;
     }
     let number = number().to_ne_bytes();
     // SAFETY: four bytes; a handler may write, and the thread's errno is put back.
@@ -254,129 +304,4 @@ fn note(restarts: bool) {
         );
         *libc::__errno_location() = errno;
     }
-}
-
-/// sigaction(2)
-///
-/// # Safety
-/// As the C library's.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn sigaction(signal: c_int, new: *const Action, old: *mut Action) -> c_int {
-    let Some(real) = REAL.get() else { return -1 };
-    // SAFETY: null, or the caller's.
-    let wanted = unsafe { new.as_ref() };
-    let faults = signal == SIGSEGV || signal == SIGBUS;
-    let installed = DOORBELL.load(Ordering::Acquire) >= 0;
-    let stays = faults && installed || signal == SIGSYS && dispatch::is_on();
-    let before = kept(signal);
-    let handled = wanted.is_some_and(|new| ![SIG_DFL, SIG_IGN].contains(&new.sa_sigaction));
-    let told = match wanted {
-        // This library's handler stays.
-        Some(_) if stays => None,
-        Some(new) if handled && !faults => {
-            let mut action = *new;
-            action.sa_sigaction = handler as *const () as usize;
-            action.sa_flags |= SA_SIGINFO;
-            // SAFETY: a set that lives.
-            unsafe { libc::sigdelset(&raw mut action.sa_mask, SIGSYS) };
-            Some(action)
-        }
-        Some(new) => Some(*new),
-        None => None,
-    };
-    if let Some(new) = wanted.filter(|_| handled || stays) {
-        // First, as the signal may come at once.
-        keep(signal, new);
-    }
-    let mut replaced = MaybeUninit::<Action>::zeroed();
-    let action = told.as_ref().map_or(null(), |told| &raw const *told);
-    // SAFETY: null or a live action; one is written.
-    let result = unsafe { real(signal, action, replaced.as_mut_ptr()) };
-    if result == 0 && !old.is_null() {
-        // SAFETY: all zero or written.
-        let mut replaced = unsafe { replaced.assume_init() };
-        if replaced.sa_sigaction == handler as *const () as usize
-            && let Some(before) = before
-        {
-            replaced = *before;
-        }
-        // SAFETY: the caller's.
-        unsafe { *old = replaced };
-    }
-    result
-}
-
-/// signal(2), as the C library has it: calls are made again.
-///
-/// # Safety
-/// As the C library's.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn signal(number: c_int, handler: usize) -> usize {
-    // SAFETY: numbers and an optional function.
-    let mut new: Action = unsafe { MaybeUninit::zeroed().assume_init() };
-    new.sa_sigaction = handler;
-    new.sa_flags = SA_RESTART;
-    let mut old = new;
-    // SAFETY: live actions.
-    if unsafe { sigaction(number, &raw const new, &raw mut old) } == 0 {
-        old.sa_sigaction
-    } else {
-        libc::SIG_ERR
-    }
-}
-
-type Mask = unsafe extern "C" fn(c_int, *const sigset_t, *mut sigset_t) -> c_int;
-
-// SAFETY: their types.
-static PROCESS_MASK: Next<Mask> = unsafe { Next::new(c"sigprocmask") };
-// SAFETY: as above.
-static THREAD_MASK: Next<Mask> = unsafe { Next::new(c"pthread_sigmask") };
-
-/// A set without `SIGSYS`, which would end the process if it was blocked.
-fn unblocked(set: *const sigset_t) -> Option<sigset_t> {
-    // SAFETY: null, or the caller's.
-    let mut set = *unsafe { set.as_ref() }?;
-    if dispatch::is_on() {
-        // SAFETY: a set that lives.
-        unsafe { libc::sigdelset(&raw mut set, SIGSYS) };
-    }
-    Some(set)
-}
-
-/// sigprocmask(2)
-///
-/// # Safety
-/// As the C library's.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn sigprocmask(
-    how: c_int,
-    set: *const sigset_t,
-    old: *mut sigset_t,
-) -> c_int {
-    let Some(real) = PROCESS_MASK.get() else {
-        return -1;
-    };
-    let set = unblocked(set);
-    let set = set.as_ref().map_or(null(), |set| &raw const *set);
-    // SAFETY: null, or what lives here and the caller's.
-    unsafe { real(how, set, old) }
-}
-
-/// pthread_sigmask(3)
-///
-/// # Safety
-/// As the C library's.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn pthread_sigmask(
-    how: c_int,
-    set: *const sigset_t,
-    old: *mut sigset_t,
-) -> c_int {
-    let Some(real) = THREAD_MASK.get() else {
-        return libc::EINVAL;
-    };
-    let set = unblocked(set);
-    let set = set.as_ref().map_or(null(), |set| &raw const *set);
-    // SAFETY: null, or what lives here and the caller's.
-    unsafe { real(how, set, old) }
 }

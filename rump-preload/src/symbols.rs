@@ -5,7 +5,10 @@
 //! what they change.
 #![allow(unsafe_code)]
 
-use crate::answer::{about_descriptor, about_some, linuxs, makes, makes_socket, returned};
+use crate::answer::{
+    about_descriptor, about_some, closes, closes_range, linuxs, makes, makes_socket, returned,
+};
+use crate::exec;
 use rump_linux::raw::general::*;
 use rump_linux::table;
 
@@ -86,7 +89,6 @@ functions! {
         write(fd, data, length) = __NR_write(fd, data, length);
         readv(fd, vectors, count) = __NR_readv(fd, vectors, count);
         writev(fd, vectors, count) = __NR_writev(fd, vectors, count);
-        close(fd) = __NR_close(fd);
         dup(fd) = __NR_dup(fd);
         fcntl(fd, command, argument) = __NR_fcntl(fd, command, argument);
         fcntl64(fd, command, argument) = __NR_fcntl(fd, command, argument);
@@ -102,6 +104,16 @@ functions! {
 }
 
 functions! {
+    closes:
+        close(fd) = __NR_close(fd);
+}
+
+functions! {
+    closes_range:
+        close_range(first, last, flags) = __NR_close_range(first, last, flags);
+}
+
+functions! {
     makes:
         epoll_create(size) = __NR_epoll_create(size);
         epoll_create1(flags) = __NR_epoll_create1(flags);
@@ -113,7 +125,6 @@ functions! {
     about_some:
         dup2(old, new) = __NR_dup2(old, new);
         dup3(old, new, flags) = __NR_dup3(old, new, flags);
-        close_range(first, last, flags) = __NR_close_range(first, last, flags);
         sendfile(to, from, offset, length) = __NR_sendfile(to, from, offset, length);
         sendfile64(to, from, offset, length) = __NR_sendfile(to, from, offset, length);
         splice(from, skip, to, seek, length, flags)
@@ -222,7 +233,7 @@ pub unsafe extern "C" fn eventfd_write(fd: u64, value: u64) -> i64 {
 pub unsafe extern "C" fn closefrom(first: i32) {
     let first = first.max(0) as u64;
     let all = arguments!(first, u64::from(u32::MAX), 0);
-    about_some(__NR_close_range, all);
+    closes_range(__NR_close_range, all);
 }
 
 /// vfork(2), whose child could otherwise close its parent's sockets.
@@ -259,7 +270,10 @@ pub(crate) fn call(number: u32, arguments: [u64; 6]) -> i64 {
         return linuxs(number, arguments);
     }
     match table::find(number) {
+        None if number == __NR_execve => exec::call(arguments),
         None => linuxs(number, arguments),
+        Some(_) if number == __NR_close => closes(number, arguments),
+        Some(_) if number == __NR_close_range => closes_range(number, arguments),
         Some(row) if row.descriptor.is_some() => about_descriptor(number, arguments),
         Some(_) if number == __NR_socket => makes_socket(number, arguments),
         Some(_) if MAKERS.contains(&number) => makes(number, arguments),

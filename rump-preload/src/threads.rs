@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 use crate::dispatch;
-use crate::inside::{is_inside, stay};
+use crate::inside::{Inside, is_inside, stay};
 use crate::next::Next;
 use libc::{c_int, c_void, pthread_attr_t, pthread_t};
 use std::mem::MaybeUninit;
@@ -62,10 +62,12 @@ extern "C" fn begin(begin: *mut c_void) -> *mut c_void {
 }
 
 extern "C" fn begin_armed(begin: *mut c_void) -> *mut c_void {
-    // SAFETY: as above.
-    let begin = unsafe { Box::from_raw(begin.cast::<Begin>()) };
     dispatch::arm();
-    let Begin { start, argument } = *begin;
+    let Begin { start, argument } = {
+        let _inside = Inside::enter();
+        // SAFETY: as above.
+        *unsafe { Box::from_raw(begin.cast::<Begin>()) }
+    };
     start(argument)
 }
 
@@ -88,6 +90,7 @@ pub unsafe extern "C" fn pthread_create(
         // SAFETY: handed on.
         return unsafe { create(thread, attributes, start, argument) };
     }
+    let _inside = Inside::enter();
     let signals = is_ours.then(Blocked::all);
     let begin = if is_ours { begin } else { begin_armed };
     let first = Box::into_raw(Box::new(Begin { start, argument }));

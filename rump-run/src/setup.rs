@@ -131,13 +131,25 @@ impl Setup {
     /// # Errors
     /// What was refused, for people.
     pub fn boot(&self) -> Result<Running, Box<dyn Error>> {
+        self.boot_as(None)
+    }
+
+    /// The same for a program that takes another's place, as the process of this number
+    /// ([`rump::remote::succeed`]) of a kernel elsewhere.
+    ///
+    /// # Errors
+    /// As [`Setup::boot`].
+    pub fn boot_as(&self, process: Option<u64>) -> Result<Running, Box<dyn Error>> {
         let interface = self.tap.is_some() || self.packet.is_some();
         if !interface && !self.addresses.is_empty() {
             return Err("addresses want an interface: --tap or --packet".into());
         }
         if let Some(place) = &self.kernel {
             return Ok(Running {
-                kernel: rump::remote::connect(place)?,
+                kernel: match process {
+                    Some(number) => rump::remote::succeed(place, number)?,
+                    None => rump::remote::connect(place)?,
+                },
                 _link: None,
                 is_elsewhere: true,
             });

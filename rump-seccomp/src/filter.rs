@@ -16,7 +16,8 @@ enum When {
 }
 use When::{Always, Argument};
 
-const INET: When = Argument(0, &[net::AF_INET, net::AF_INET6]);
+/// What a socket of `AF_NETLINK` is about is looked at by whoever answers.
+const FAMILIES: When = Argument(0, &[net::AF_INET, net::AF_INET6, net::AF_NETLINK]);
 /// What `rump-linux` answers; about the rest Linux may say that it is no such device.
 const REQUESTS: When = Argument(
     1,
@@ -25,11 +26,24 @@ const REQUESTS: When = Argument(
         ioctl::FIONREAD,
         ioctl::TIOCOUTQ,
         ioctl::SIOCATMARK,
+        ioctl::SIOCGIFNAME,
+        ioctl::SIOCGIFCONF,
+        ioctl::SIOCGIFFLAGS,
+        ioctl::SIOCSIFFLAGS,
+        ioctl::SIOCGIFADDR,
+        ioctl::SIOCGIFDSTADDR,
+        ioctl::SIOCGIFBRDADDR,
+        ioctl::SIOCGIFNETMASK,
+        ioctl::SIOCGIFMETRIC,
+        ioctl::SIOCGIFMTU,
+        ioctl::SIOCGIFHWADDR,
+        ioctl::SIOCGIFINDEX,
+        ioctl::SIOCGIFTXQLEN,
     ],
 );
 
 const NOTIFIED: &[(u32, When)] = &[
-    (__NR_socket, INET),
+    (__NR_socket, FAMILIES),
     (__NR_bind, Always),
     (__NR_listen, Always),
     (__NR_accept, Always),

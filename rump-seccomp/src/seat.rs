@@ -14,7 +14,10 @@ use rump_linux::raw::errno::{EINTR, EIO, EPERM};
 use rump_linux::raw::general::*;
 use rump_linux::raw::ioctl::FIONBIO;
 use rump_linux::wait::Waker;
-use rump_linux::{Description, Errno, Fault, File, Host, Keeper, Memory, Process, Rules, table};
+use rump_linux::{
+    Description, Errno, Fault, File, Host, Keeper, Memory, Process, Rules, is_about_interfaces,
+    table,
+};
 use std::io::{self, Seek as _, SeekFrom};
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::FileExt as _;
@@ -111,7 +114,8 @@ impl Seat {
             tracing::error!(tid = notification.tid, "not allowed to trace the program");
             return Answer::Return(-i64::from(errno));
         };
-        if row.descriptor.is_some() && found.is_none() {
+        let asks = number == __NR_ioctl && is_about_interfaces(notification.arguments[1] as u32);
+        if row.descriptor.is_some() && found.is_none() && !asks {
             return Answer::GoOn;
         }
         if SETTLED.contains(&number)

@@ -3,6 +3,9 @@
 //! Linux.
 #![allow(unsafe_code)]
 
+#[path = "handlers.rs"]
+mod handlers;
+
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -26,10 +29,13 @@ pub type Role = (&'static str, fn());
 /// Those that are tests.
 pub const ROLES: &[Role] = &[
     ("fork_shares_sockets", fork_shares),
+    ("epoll_of_before_a_fork", epoll_forks),
     ("exec_keeps_sockets", exec_keeps),
+    ("exec_with_a_list_of_arguments", exec_list),
     ("inetd_gives_a_socket_as_stdin", inetd),
     ("messages_pass_sockets_on", passes_on),
     ("signals_interrupt", signals),
+    ("handlers_use_sockets", handlers::play),
     ("a_write_to_nobody_kills", kills),
     ("threads_wait_apart", threads),
     ("poll_and_select", polls),
@@ -38,6 +44,7 @@ pub const ROLES: &[Role] = &[
     ("connecting_without_waiting", connects),
     ("what_is_closed_is_closed_at_once", closes),
     ("datagrams", datagrams),
+    ("interfaces_are_the_kernels", interfaces),
     ("pointers_to_nowhere", nowhere),
     ("descriptors_2000", many),
 ];
@@ -117,6 +124,72 @@ fn fork_shares() {
     }
 }
 
+/// A child waits with what its parent has made: sockets, a pipe, and another instance.
+fn epoll_forks() {
+    let epoll = || Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).unwrap();
+    let event = |data| EpollEvent::new(EpollFlags::EPOLLIN, data);
+    let (outer, inner) = (epoll(), epoll());
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (one, mut other) = pair();
+    let datagrams = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let (read, write) = pipe().unwrap();
+    outer.add(&listener, event(1)).unwrap();
+    outer.add(&one, event(2)).unwrap();
+    outer.add(&read, event(3)).unwrap();
+    inner.add(&datagrams, event(5)).unwrap();
+    outer.add(&inner.0, event(4)).unwrap();
+    let ready = |epoll: &Epoll| {
+        let mut found = [EpollEvent::empty(); 9];
+        let count = epoll.wait(&mut found, EpollTimeout::from(5000u16)).unwrap();
+        let mut found: Vec<_> = found[..count].iter().map(EpollEvent::data).collect();
+        found.sort_unstable();
+        found
+    };
+    // What is sent comes in its own time.
+    let comes = |epoll: &Epoll, wanted: &[u64]| {
+        let start = Instant::now();
+        while ready(epoll) != wanted {
+            assert!(
+                start.elapsed() < Duration::from_secs(5),
+                "{:?}",
+                ready(epoll)
+            );
+        }
+    };
+    let name = datagrams.local_addr().unwrap();
+    // SAFETY: there is one thread.
+    match unsafe { fork().unwrap() } {
+        ForkResult::Child => {
+            comes(&outer, &[3]);
+            assert_eq!(nix::unistd::read(&read, &mut [0; 9]), Ok(1));
+            other.write_all(b"x").unwrap();
+            comes(&outer, &[2]);
+            datagrams.send_to(b"x", name).unwrap();
+            comes(&outer, &[2, 4]);
+            comes(&inner, &[5]);
+            let connected = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            comes(&outer, &[1, 2, 4]);
+            outer.delete(&one).unwrap();
+            drop(inner);
+            let found = ready(&outer);
+            assert!(found == [1] || found == [1, 4], "{found:?}");
+            drop(connected);
+            std::process::exit(0);
+        }
+        ForkResult::Parent { child } => {
+            nix::unistd::write(&write, b"x").unwrap();
+            well(waitpid(child, None).unwrap());
+            // What the child has made ready is so for its parent.
+            comes(&inner, &[5]);
+            let found = ready(&outer);
+            assert!(
+                found.ends_with(&[4]) && found.starts_with(&[1]),
+                "{found:?}"
+            );
+        }
+    }
+}
+
 fn exec_keeps() {
     let kept = UdpSocket::bind("127.0.0.1:0").unwrap();
     let lost = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -130,7 +203,56 @@ fn exec_keeps() {
     panic!("{error}");
 }
 
+/// What the C library makes of more arguments than there are registers.
+fn exec_list() {
+    let kept = UdpSocket::bind("127.0.0.1:0").unwrap();
+    fcntl(&kept, FcntlArg::F_SETFD(FdFlag::empty())).unwrap();
+    let program = std::env::current_exe().unwrap().into_os_string();
+    let string = |text: &str| std::ffi::CString::new(text).unwrap();
+    let program = string(program.to_str().unwrap());
+    let arguments: Vec<_> = (0..9).map(|number| string(&number.to_string())).collect();
+    let one = |at: usize| arguments[at].as_ptr();
+    let mut variables = Vec::from([
+        string("RUMP_TEST_ROLE=after_exec"),
+        string(&format!("KEPT={}", kept.as_raw_fd())),
+        string("LOST=999"),
+        string(&format!("NAME={}", kept.local_addr().unwrap())),
+        string("ARGUMENTS=9"),
+    ]);
+    let others = std::env::vars().filter(|(name, _)| name != "RUMP_TEST_ROLE");
+    variables.extend(others.map(|(name, value)| string(&format!("{name}={value}"))));
+    let none = std::ptr::null::<libc::c_char>();
+    let environment: Vec<_> = variables
+        .iter()
+        .map(|one| one.as_ptr())
+        .chain([none])
+        .collect();
+    // First one that is not there, after which all is as before.
+    let nothing = c"/nonexistent".as_ptr();
+    // SAFETY: strings that live, and null pointers at their ends.
+    unsafe {
+        assert_eq!(libc::execl(nothing, one(0), one(1), none), -1);
+        assert_eq!(Errno::last(), Errno::ENOENT);
+        assert_eq!(libc::execlp(c"nonexistent".as_ptr(), one(0), none), -1);
+        kept.send_to(b"x", kept.local_addr().unwrap()).unwrap();
+        assert_eq!(kept.recv(&mut [0; 9]).unwrap(), 1);
+        let (first, all) = (program.as_ptr(), environment.as_ptr());
+        let [a, b, c, d, e, f, g, h, i] = [0, 1, 2, 3, 4, 5, 6, 7, 8].map(one);
+        libc::execle(first, a, b, c, d, e, f, g, h, i, none, all);
+    }
+    panic!("{}", Errno::last());
+}
+
 fn after_exec() {
+    if let Ok(count) = std::env::var("ARGUMENTS") {
+        let given: Vec<_> = std::env::args().collect();
+        assert_eq!(given.len().to_string(), count);
+        assert!(
+            (0..)
+                .zip(&given)
+                .all(|(at, one): (u8, _)| at.to_string() == **one)
+        );
+    }
     let told = |name| std::env::var(name).unwrap();
     let [kept, lost] = ["KEPT", "LOST"].map(|name| told(name).parse::<RawFd>().unwrap());
     // SAFETY: inherited, and nobody else's.
@@ -473,6 +595,46 @@ fn closes() {
             ForkResult::Child => std::process::exit(0),
         }
     }
+}
+
+/// By the C library, which asks in several ways.
+fn interfaces() {
+    use nix::net::if_::{if_nameindex, if_nametoindex};
+    // Of a runner's that has made no socket yet, too.
+    let index = if_nametoindex("lo0").unwrap();
+    assert_eq!(if_nametoindex("eth0"), Err(Errno::ENODEV));
+    let all = if_nameindex().unwrap();
+    let names: Vec<_> = all.iter().map(|one| (one.index(), one.name())).collect();
+    assert!(names.contains(&(index, c"lo0")), "{names:?}");
+    drop(all);
+    let mut name = [0; libc::IF_NAMESIZE];
+    // SAFETY: room for a name.
+    assert!(!unsafe { libc::if_indextoname(index, name.as_mut_ptr()) }.is_null());
+    assert_eq!(
+        name[..4].iter().map(|byte| *byte as u8).collect::<Vec<_>>(),
+        b"lo0\0"
+    );
+    let all: Vec<_> = nix::ifaddrs::getifaddrs().unwrap().collect();
+    assert!(
+        all.iter().all(|one| one.interface_name.starts_with("lo0")),
+        "{all:?}"
+    );
+    let v4 = all.iter().find_map(|one| {
+        let address = one.address.as_ref()?.as_sockaddr_in()?.ip();
+        Some((
+            address,
+            one.netmask.as_ref()?.as_sockaddr_in()?.ip(),
+            one.flags,
+        ))
+    });
+    let (address, mask, flags) = v4.unwrap();
+    assert_eq!(
+        (address, mask),
+        (Ipv4Addr::LOCALHOST, Ipv4Addr::new(255, 0, 0, 0))
+    );
+    let wanted =
+        nix::net::if_::InterfaceFlags::IFF_UP | nix::net::if_::InterfaceFlags::IFF_LOOPBACK;
+    assert!(flags.contains(wanted), "{flags:?}");
 }
 
 fn datagrams() {

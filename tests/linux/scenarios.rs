@@ -428,6 +428,26 @@ fn get_options(s: &System) -> Vec<i64> {
     seen
 }
 
+/// More connections that nobody has accepted yet than NetBSD's own limit.
+pub fn backlog(s: &System) -> Vec<i64> {
+    let listener = s.socket(false, STREAM);
+    let (bound, mut name) = s.bind(listener, false);
+    let mut seen = vec![bound, s.call(__NR_listen, [listener, 1000])];
+    let length = name.len() as u64;
+    let mut clients = Vec::new();
+    for _ in 0..300 {
+        let client = s.socket(false, STREAM | O_NONBLOCK);
+        s.call(__NR_connect, [client, at(&mut name[..]), length]);
+        clients.push(client);
+    }
+    for client in &clients {
+        seen.push((s.poll(*client, POLLOUT, 3000).1 & POLLOUT as i16).into());
+    }
+    s.close_all(&clients);
+    s.close(listener);
+    seen
+}
+
 /// States, and what was agreed on, from the beginning of a connection to its end.
 pub fn tcp_info(s: &System) -> Vec<i64> {
     let mut seen = Vec::new();

@@ -11,6 +11,7 @@ pub const FILES: &[&str] = &["rump", "librump_preload.so"];
 /// Roles of `run_clients` that neither execute other programs nor pass descriptors on.
 const ROLES: &[&str] = &[
     "signals_interrupt",
+    "handlers_use_sockets",
     "threads_wait_apart",
     "poll_and_select",
     "epoll_with_edges",
@@ -18,8 +19,18 @@ const ROLES: &[&str] = &[
     "connecting_without_waiting",
     "what_is_closed_is_closed_at_once",
     "datagrams",
+    "interfaces_are_the_kernels",
     "pointers_to_nowhere",
     "descriptors_2000",
+];
+
+/// Those of several processes, or several programs, which must share the kernel.
+const SHARED: &[&str] = &[
+    "fork_shares_sockets",
+    "epoll_of_before_a_fork",
+    "exec_keeps_sockets",
+    "exec_with_a_list_of_arguments",
+    "inetd_gives_a_socket_as_stdin",
 ];
 
 const PROGRAMS: &[&str] = &[
@@ -45,7 +56,9 @@ pub fn main(mode: &str, without: &str, more: impl FnOnce() -> Vec<Trial>) {
     let namespace = netns::enter().map_err(|reason| &*reason.leak());
     let mut trials = more();
     let own = own::ROLES.iter().map(|(name, _)| name);
-    for role in own.chain(ROLES).filter(|role| **role != without) {
+    let shared = SHARED.iter().filter(|_| super::ELSEWHERE);
+    let roles = own.chain(ROLES).chain(shared);
+    for role in roles.filter(|role| **role != without) {
         trials.push(runner::trial(format!("{mode}::{role}"), move || play(role)));
     }
     for (name, test) in programs::TESTS {

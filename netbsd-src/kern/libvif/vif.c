@@ -40,12 +40,18 @@ CTASSERT(sizeof(struct rump_vif_stats) == 112);
  * A program's stack is a host, which forwards nothing unless it is told to (RFC 1122,
  * 3.3.1.1); the tree's rump kernels are compiled as gateways.  What is forwarded could
  * not come in large segments, either: see vif_passes_on.
+ *
+ * A listener may have as many connections waiting as Linux's may since 5.4
+ * (net.core.somaxconn), which is what programs are tuned for; the tree's limit is that of
+ * 1990s' machines.
  */
 RUMP_COMPONENT(RUMP_COMPONENT_NET_IFCFG)
 {
+	extern int somaxconn;
 
 	ipforwarding = 0;
 	ip6_forwarding = 0;
+	somaxconn = 4096;
 	vif_splice_init();
 }
 

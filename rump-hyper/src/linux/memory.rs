@@ -5,51 +5,61 @@ use super::pages;
 use crate::errno::Errno;
 use core::ffi::c_void;
 use core::ptr::null_mut;
+use std::alloc::{self, Layout};
 use std::io::Error;
 
+/// The alignment of what is smaller than a page: that of a line of a cache.
+const LINE: usize = 64;
+
+/// Small pieces are the global allocator's, so that a program which has another for its library
+/// has that here, too; pages have a range of their own, and so has what is larger where devices
+/// reach it (`pages`); else that is mapped.
 pub(super) fn allocate(size: usize, align: usize) -> *mut u8 {
-    if size == pages::SIZE && align <= pages::SIZE {
+    if size < pages::SIZE && align <= LINE {
+        return match small(size) {
+            // SAFETY: not empty.
+            Some(layout) => unsafe { alloc::alloc(layout) },
+            None => null_mut(),
+        };
+    }
+    if size <= pages::SIZE && align <= pages::SIZE {
         let page = pages::allocate();
         if !page.is_null() {
             return page;
         }
     }
-    if size >= pages::SIZE && pages::serves_devices() {
+    if pages::serves_devices() {
         let run = pages::allocate_run(whole(size), align);
         if !run.is_null() {
             return run;
         }
     }
-    let mut memory = null_mut();
-    // SAFETY: a place for the address; the alignment is a power of two and at
-    // least a pointer's.
-    let error = unsafe { libc::posix_memalign(&raw mut memory, align, size) };
-    if error == 0 {
-        memory.cast()
-    } else {
-        null_mut()
-    }
+    let mapped = map_aligned(null_mut(), whole(size), align, false);
+    mapped.map_or(null_mut(), <*mut c_void>::cast)
+}
+
+fn small(size: usize) -> Option<Layout> {
+    Layout::from_size_align(size.max(1), LINE).ok()
+}
+
+/// In whole pages; too much stays too much.
+fn whole(size: usize) -> usize {
+    size.checked_next_multiple_of(pages::SIZE).unwrap_or(size)
 }
 
 /// # Safety
-/// The address came from `allocate` and is not used again.
+/// The address came from `allocate` with this size and is not used again.
 pub(super) unsafe fn release(memory: *mut u8, size: usize) {
-    // SAFETY: by contract.
+    // SAFETY: by contract; where it came from is known by the place and the size.
     unsafe {
-        let taken = match size {
-            pages::SIZE => pages::release(memory),
-            0..pages::SIZE => false,
-            _ => pages::serves_devices() && pages::release_run(memory, whole(size)),
-        };
-        if !taken {
-            libc::free(memory.cast());
+        if size <= pages::SIZE && pages::release(memory) {
+            return;
+        }
+        match small(size) {
+            Some(layout) if size < pages::SIZE => alloc::dealloc(memory, layout),
+            _ => unmap(memory.cast(), whole(size)),
         }
     }
-}
-
-/// In whole pages.
-fn whole(size: usize) -> usize {
-    size.checked_next_multiple_of(pages::SIZE).unwrap_or(size)
 }
 
 fn map_once(hint: *mut c_void, size: usize, execute: bool) -> Result<*mut c_void, Errno> {
@@ -81,12 +91,21 @@ pub(super) fn map(
             return Ok(run.cast());
         }
     }
+    map_aligned(hint, size, align, execute)
+}
+
+fn map_aligned(
+    hint: *mut c_void,
+    size: usize,
+    align: usize,
+    execute: bool,
+) -> Result<*mut c_void, Errno> {
     let start = map_once(hint, size, execute)?;
     if start.addr().is_multiple_of(align) {
         return Ok(start);
     }
     // SAFETY: mapped above and shown to nobody.
-    unsafe { unmap(start, size) };
+    unsafe { libc::munmap(start, size) };
     // Map more, keep the aligned part.
     let room = size.checked_add(align).ok_or(Errno::NOMEM)?;
     let start = map_once(hint, room, execute)?;
@@ -95,9 +114,9 @@ pub(super) fn map(
     // SAFETY: the two ends of a mapping of our own, outside the kept part.
     unsafe {
         if before > 0 {
-            unmap(start, before);
+            libc::munmap(start, before);
         }
-        unmap(aligned.wrapping_byte_add(size), room - before - size);
+        libc::munmap(aligned.wrapping_byte_add(size), room - before - size);
     }
     Ok(aligned)
 }

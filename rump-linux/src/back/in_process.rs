@@ -5,7 +5,7 @@ use crate::errno::Failure;
 use crate::kernel::{Answer, Kernel, Received, Room};
 use core::ffi::{c_int, c_ulong};
 use core::ptr::{null, null_mut, without_provenance_mut};
-use rump_sys::abi::{iovec, kevent, msghdr, pollfd, timespec};
+use rump_sys::abi::{ifconf, iovec, kevent, msghdr, pollfd, timespec};
 use rump_sys::syscalls as sys;
 
 /// The rump kernel that is linked to this program. It must have been booted; without
@@ -171,6 +171,17 @@ impl Kernel for InProcess {
         }
         // SAFETY: as above; the size of the argument is part of the request's number.
         descriptor(unsafe { sys::ioctl(fd, request as c_ulong, argument.as_mut_ptr().cast()) })
+    }
+    fn interfaces(&self, fd: i32, room: &mut [u8]) -> Answer<usize> {
+        let length = c_int::try_from(room.len()).map_err(|_| Failure(rump_sys::abi::EINVAL))?;
+        let mut conf = ifconf {
+            ifc_len: length,
+            ifc_ifcu: room.as_mut_ptr().cast(),
+        };
+        let request = rump_sys::abi::SIOCGIFCONF as c_ulong;
+        // SAFETY: as above; the buffer has the length that the argument says.
+        answer(unsafe { sys::ioctl(fd, request, (&raw mut conf).cast()) })?;
+        Ok(usize::try_from(conf.ifc_len).unwrap_or(0))
     }
     fn read(&self, fd: i32, data: &mut [u8]) -> Answer<usize> {
         // SAFETY: as above.

@@ -7,7 +7,7 @@
 
 use super::linux::{Owned, getpid, result};
 use crate::errno::Errno;
-use crate::host::Watched;
+use crate::host::{MakeWatched, Watched};
 use crate::raw::general::{EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLLET, EPOLLIN, epoll_event};
 use crate::wait::Waker;
 use alloc::boxed::Box;
@@ -120,7 +120,11 @@ impl Watcher {
 
 impl Watch {
     pub(super) fn new(waker: Waker) -> Result<Self, Errno> {
-        let (instance, watcher) = (instance()?, Watcher::get()?);
+        Self::over(instance()?, waker)
+    }
+
+    fn over(instance: Owned, waker: Waker) -> Result<Self, Errno> {
+        let watcher = Watcher::get()?;
         let key = {
             let mut sets = watcher.sets();
             sets.last += 1;
@@ -168,6 +172,14 @@ impl Watched for Watch {
             return 0;
         }
         self.instance.wait(events, 0).unwrap_or(0)
+    }
+
+    fn of_child(&self) -> Result<MakeWatched, Errno> {
+        // The child's and its parent's are one, as Linux's instances are.
+        // SAFETY: numbers.
+        let copy = unsafe { libc::fcntl(self.instance.0, libc::F_DUPFD_CLOEXEC, 0) };
+        let copy = Owned(result(copy.into())? as i32);
+        Ok(Box::new(|waker| Ok(Box::new(Self::over(copy, waker)?))))
     }
 
     fn is_ready(&self) -> bool {

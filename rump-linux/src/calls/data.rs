@@ -33,6 +33,7 @@ impl Process {
             Object::Event(event) => self.number(one, buffers, || event.take()),
             Object::Timer(timer) => self.number(one, buffers, || timer.take(&*self.host)),
             Object::Epoll(_) => Err(Errno::EINVAL),
+            Object::Netlink(_) => Err(Errno::ENOTSOCK),
         }
     }
 
@@ -87,6 +88,7 @@ impl Process {
                 Ok(8)
             }
             Object::Timer(_) | Object::Epoll(_) => Err(Errno::EINVAL),
+            Object::Netlink(_) => Err(Errno::ENOTSOCK),
         }
     }
 }

@@ -1,11 +1,13 @@
 //! Descriptors: `dup(2)`, `close(2)`, `fcntl(2)`, `ioctl(2)`, pipes.
 
+use super::interface::is_about_interfaces;
 use super::{Args, Outcome};
 use crate::errno::Errno;
 use crate::host::Slot;
 use crate::memory::{get, put};
 use crate::object::{KernelFd, Object};
 use crate::process::{Process, Side};
+use crate::raw::net::{AF_INET, AF_NETLINK};
 use crate::raw::{general, ioctl as requests, lacking};
 use alloc::vec::Vec;
 use rump_abi as abi;
@@ -136,6 +138,14 @@ pub(crate) fn ioctl(process: &Process, args: &Args) -> Outcome {
             return Ok(0);
         }
         _ => {}
+    }
+    let domain = match &one.object {
+        Object::Socket(socket) => Some(socket.domain),
+        Object::Netlink(_) => Some(AF_NETLINK),
+        _ => None,
+    };
+    if let Some(domain) = domain.filter(|_| is_about_interfaces(request)) {
+        return process.about_interfaces(domain == AF_INET, request, args[2]);
     }
     let fd = match &one.object {
         Object::Socket(socket) => {

@@ -25,14 +25,14 @@ const MMSGHDR: u64 = size_of::<net::mmsghdr>() as u64;
 const MSG_LEN: u64 = offset_of!(net::mmsghdr, msg_len) as u64;
 
 /// A message as the program describes it.
-struct Message {
-    buffers: Buffers,
-    name: (u64, u32),
+pub(crate) struct Message {
+    pub(crate) buffers: Buffers,
+    pub(crate) name: (u64, u32),
     control: (u64, usize),
 }
 
 impl Message {
-    fn read(process: &Process, at: u64) -> Result<Self, Errno> {
+    pub(crate) fn read(process: &Process, at: u64) -> Result<Self, Errno> {
         let header: net::msghdr = get(&*process.host, at)?;
         let name_length = header.msg_namelen;
         if name_length < 0 {

@@ -241,9 +241,9 @@ pub(crate) fn getsockopt(process: &Process, args: &Args) -> Outcome {
             }
         },
     };
-    let given = value.len().min(room);
-    process.host.write(args[3], &value[..given])?;
-    put(&*process.host, args[4], &(given as i32))?;
+    let given = &value[..value.len().min(room)];
+    process.host.write(args[3], given)?;
+    put(&*process.host, args[4], &(given.len() as i32))?;
     Ok(0)
 }
 

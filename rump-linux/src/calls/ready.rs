@@ -51,6 +51,9 @@ impl Description {
     /// # Errors
     /// The kernel's; it is going down.
     pub fn readable_and_writable(&self) -> Result<u32, Errno> {
+        if let Object::Netlink(netlink) = &self.object {
+            return Ok(OUT | if netlink.is_ready() { IN } else { 0 });
+        }
         let ready = self.socket().map_or(Ok((0, false)), Socket::open_ready)?.0;
         Ok(ready & (IN | OUT))
     }
@@ -83,6 +86,7 @@ impl Process {
                 let (due, change) = timer.ready(&*self.host);
                 (bits(due, false), change)
             }
+            Object::Netlink(netlink) => (bits(netlink.is_ready(), true), 0),
             Object::Epoll(epoll) => (bits(self.epoll_is_ready(epoll)?, false), 0),
         })
     }

@@ -3,10 +3,11 @@
 use super::{Args, Outcome};
 use crate::errno::Errno;
 use crate::memory::get;
-use crate::object::{Description, KernelFd, Object, Socket, State};
+use crate::object::{Description, KernelFd, Netlink, Object, Socket, State};
 use crate::process::{Process, Side};
 use crate::raw::general::{__NR_socket, O_CLOEXEC, O_NONBLOCK, O_RDWR};
 use crate::raw::net::{self, AF_INET, AF_INET6, SOCK_DGRAM, SOCK_RAW, SOCK_STREAM};
+use crate::raw::netlink::NETLINK_ROUTE;
 use crate::translate::address::{LONGEST, family, to_netbsd, to_peer};
 use alloc::sync::Arc;
 use rump_abi as abi;
@@ -23,6 +24,9 @@ const UDP: u32 = abi::IPPROTO_UDP as u32;
 pub(crate) fn socket(process: &Process, args: &Args) -> Outcome {
     let [domain, kind, protocol] = [args[0] as u32, args[1] as u32, args[2] as u32];
     let inet = domain == AF_INET || domain == AF_INET6;
+    if tells_of_interfaces(domain, protocol) && process.rules.inet == Side::Kernel {
+        return netlink(process, kind);
+    }
     if !inet || process.rules.inet == Side::Host {
         return Ok(process.host.call(__NR_socket, *args));
     }
@@ -65,6 +69,25 @@ pub(crate) fn socket(process: &Process, args: &Args) -> Outcome {
         state: Mutex::default(),
     };
     open(process, socket, flags)
+}
+
+/// Whether a socket of netlink(7) is of the protocol that tells of interfaces.
+pub fn tells_of_interfaces(domain: u32, protocol: u32) -> bool {
+    domain == net::AF_NETLINK && protocol == NETLINK_ROUTE
+}
+
+fn netlink(process: &Process, kind: u32) -> Outcome {
+    let (flags, kind) = (kind & !0xf, kind & 0xf);
+    if flags & !FLAGS != 0 {
+        return Err(Errno::EINVAL);
+    }
+    if ![SOCK_RAW, SOCK_DGRAM].contains(&kind) {
+        return Err(Errno::ESOCKTNOSUPPORT);
+    }
+    let status = O_RDWR | flags & O_NONBLOCK;
+    let netlink = Object::Netlink(Netlink::new(kind));
+    let fd = process.open(netlink, status, flags & O_CLOEXEC != 0)?;
+    Ok(fd.into())
 }
 
 fn open(process: &Process, socket: Socket, flags: u32) -> Outcome {

@@ -4,6 +4,7 @@ use super::{Description, KernelFd};
 use crate::errno::Errno;
 use crate::host::Watched;
 use crate::kernel::{Answer, Kernel, change};
+use crate::still::Lock;
 use crate::wait::Doorbell;
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
@@ -49,6 +50,11 @@ impl Epoll {
             room: Mutex::default(),
             next: Mutex::default(),
         })
+    }
+
+    /// Its locks but that of changes.
+    pub(crate) fn locks(&self) -> [&dyn Lock; 4] {
+        [&self.interests, &self.callers, &self.room, &self.next]
     }
 
     /// A doorbell for a thread that is about to wait.
@@ -165,6 +171,13 @@ pub(crate) struct Interests {
 }
 
 impl Interests {
+    /// All with their keys.
+    pub(crate) fn all(&self) -> Vec<(u64, Interest)> {
+        let all = self.by_key.iter();
+        all.map(|(key, interest)| (*key, interest.clone()))
+            .collect()
+    }
+
     pub(crate) fn get(&mut self, key: u64) -> Option<&mut Interest> {
         self.by_key.get_mut(&key)
     }

@@ -1,6 +1,7 @@
 //! `eventfd(2)`.
 
 use crate::errno::Errno;
+use crate::still::Lock;
 use crate::wait::Watchers;
 use spin::Mutex;
 
@@ -51,6 +52,10 @@ impl Event {
         }
         self.watchers.ring();
         Ok(())
+    }
+
+    pub(crate) fn locks(&self) -> [&dyn Lock; 2] {
+        [&self.count, self.watchers.lock()]
     }
 
     /// Whether it can be read and written, and the number of the last change.

@@ -5,11 +5,13 @@
 
 mod epoll;
 mod event;
+mod netlink;
 mod socket;
 mod timer;
 
 pub(crate) use epoll::{BELL, CALLER, Epoll, First, Interest};
 pub(crate) use event::Event;
+pub(crate) use netlink::Netlink;
 pub use socket::SocketKind;
 pub(crate) use socket::{Socket, State};
 pub(crate) use timer::Timer;
@@ -61,6 +63,7 @@ pub(crate) enum Object {
     Pipe(KernelFd),
     Event(Event),
     Timer(Timer),
+    Netlink(Netlink),
     Epoll(Epoll),
 }
 
@@ -98,7 +101,7 @@ impl Description {
             Object::Socket(socket) => Some(socket.fd.number),
             Object::Pipe(fd) => Some(fd.number),
             Object::Epoll(epoll) => Some(epoll.kq.number),
-            Object::Event(_) | Object::Timer(_) => None,
+            Object::Event(_) | Object::Timer(_) | Object::Netlink(_) => None,
         }
     }
 
@@ -106,7 +109,7 @@ impl Description {
     pub(crate) fn is_asked(&self) -> bool {
         matches!(
             self.object,
-            Object::Event(_) | Object::Timer(_) | Object::Epoll(_)
+            Object::Event(_) | Object::Timer(_) | Object::Netlink(_) | Object::Epoll(_)
         )
     }
 
@@ -115,6 +118,7 @@ impl Description {
         match &self.object {
             Object::Event(event) => Some(&event.watchers),
             Object::Timer(timer) => Some(&timer.watchers),
+            Object::Netlink(netlink) => Some(&netlink.watchers),
             _ => None,
         }
     }

@@ -3,6 +3,7 @@
 use crate::errno::Errno;
 use crate::host::Host;
 use crate::raw::general::CLOCK_MONOTONIC;
+use crate::still::Lock;
 use crate::wait::Watchers;
 use spin::Mutex;
 
@@ -73,6 +74,10 @@ impl Timer {
             due.is_some(),
             due.map_or(0, |next| next + times(next) * setting.interval),
         )
+    }
+
+    pub(crate) fn locks(&self) -> [&dyn Lock; 2] {
+        [&self.setting, self.watchers.lock()]
     }
 
     /// When it goes off, in the clock of deadlines.

@@ -20,6 +20,14 @@ type Linux = (u32, u32);
 /// The messages that both have.
 const TYPES: &[(Netbsd, Linux)] = &[
     (
+        (abi::IPPROTO_IP, abi::IP_PKTINFO),
+        (net::SOL_IP, net::IP_PKTINFO),
+    ),
+    (
+        (abi::IPPROTO_IP, abi::IP_RECVTTL),
+        (net::SOL_IP, net::IP_TTL),
+    ),
+    (
         (abi::IPPROTO_IPV6, abi::IPV6_PKTINFO),
         (net::SOL_IPV6, net::IPV6_PKTINFO),
     ),
@@ -43,9 +51,17 @@ pub(crate) fn to_linux(mut control: &[u8]) -> Vec<u8> {
             .find(|(from, _)| *from == (level as i32, kind as i32));
         if let Some((_, (level, kind))) = found {
             let mut data = data.to_vec();
-            if (*level, *kind) == (net::SOL_SOCKET, net::SO_TIMESTAMP_OLD) && data.len() == 16 {
+            match ((*level, *kind), data.len()) {
                 // Microseconds have four bytes in NetBSD's, and padding.
-                data[12..].fill(0);
+                ((net::SOL_SOCKET, net::SO_TIMESTAMP_OLD), 16) => data[12..].fill(0),
+                // The address, and then the interface; Linux has them the other way around,
+                // and between them the address that an answer comes from.
+                ((net::SOL_IP, net::IP_PKTINFO), 8) => {
+                    data.rotate_left(4);
+                    data.extend_from_within(4..);
+                }
+                ((net::SOL_IP, net::IP_TTL), 1) => data.resize(4, 0),
+                _ => {}
             }
             out.extend_from_slice(&(LINUX + data.len()).to_ne_bytes());
             out.extend_from_slice(&level.to_ne_bytes());
@@ -78,6 +94,16 @@ pub(crate) fn to_netbsd(mut control: &[u8]) -> Result<Vec<u8>, Errno> {
         let data = control.get(LINUX..length).ok_or(Errno::EINVAL)?;
         let known = TYPES.iter().find(|(_, to)| *to == (level, kind));
         let ((level, kind), _) = known.ok_or(Errno::EINVAL)?;
+        let data = match (*level, *kind) {
+            // The address that it is to come from, and the interface.
+            (abi::IPPROTO_IP, abi::IP_PKTINFO) => {
+                let parts = data.first_chunk::<12>().ok_or(Errno::EINVAL)?;
+                &[&parts[4..8], &parts[..4]].concat()
+            }
+            // It can be received, and not set for a message.
+            (abi::IPPROTO_IP, abi::IP_RECVTTL) => return Err(Errno::EINVAL),
+            _ => data,
+        };
         out.extend_from_slice(&((NETBSD_DATA + data.len()) as u32).to_ne_bytes());
         out.extend_from_slice(&level.to_ne_bytes());
         out.extend_from_slice(&kind.to_ne_bytes());
@@ -111,6 +137,21 @@ mod tests {
         let netbsd = to_netbsd(&linux).unwrap();
         assert_eq!(netbsd.len(), 40);
         assert_eq!(to_linux(&netbsd), linux);
+    }
+
+    #[test]
+    fn packet_information_of_ipv4() {
+        let mut netbsd = Vec::new();
+        netbsd.extend_from_slice(&24u32.to_ne_bytes());
+        netbsd.extend_from_slice(&abi::IPPROTO_IP.to_ne_bytes());
+        netbsd.extend_from_slice(&abi::IP_PKTINFO.to_ne_bytes());
+        netbsd.resize(16, 0);
+        netbsd.extend_from_slice(&[10, 0, 0, 2, 3, 0, 0, 0]);
+        let linux = to_linux(&netbsd);
+        assert_eq!(linux[..8], 28u64.to_ne_bytes());
+        assert_eq!(linux[16..28], [3, 0, 0, 0, 10, 0, 0, 2, 10, 0, 0, 2]);
+        assert_eq!(to_netbsd(&linux).unwrap(), netbsd);
+        assert_eq!(to_netbsd(&linux[..20]), Err(Errno::EINVAL));
     }
 
     /// Lengths are whatever the other side says; none may lead out of the buffer.

@@ -3,5 +3,6 @@
 pub(crate) mod address;
 pub(crate) mod control;
 pub(crate) mod flags;
+pub(crate) mod netlink;
 pub(crate) mod options;
 pub(crate) mod tcp_info;

@@ -141,6 +141,16 @@ pub(crate) const OPTIONS: &[(u32, u32, How)] = &[
         linux::IP_DROP_MEMBERSHIP,
         Group(abi::IPPROTO_IP, abi::IP_DROP_MEMBERSHIP),
     ),
+    (
+        IP,
+        linux::IP_PKTINFO,
+        Bool(abi::IPPROTO_IP, abi::IP_RECVPKTINFO),
+    ),
+    (
+        IP,
+        linux::IP_RECVTTL,
+        Bool(abi::IPPROTO_IP, abi::IP_RECVTTL),
+    ),
     (IP, linux::IP_RECVERR, Kept(0)),
     (
         IP,

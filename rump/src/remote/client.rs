@@ -15,11 +15,11 @@ use rump_sys::syscalls::{Call, Elsewhere, set_errno};
 use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, c_int};
 use std::io::{self, Write};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::ptr::with_exposed_provenance_mut;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// The most bytes of data that one call moves. Of a stream more calls move more.
@@ -31,6 +31,8 @@ static CLIENT: OnceLock<Client> = OnceLock::new();
 pub(super) struct Client {
     place: PathBuf,
     line: Mutex<Line>,
+    /// The descriptor of the connection.
+    fd: AtomicI32,
     /// How many forks lie between the process that connected and this one.
     generation: AtomicU32,
 }
@@ -49,11 +51,12 @@ struct Own {
 }
 
 /// Connects this process.
-pub(super) fn connect(place: &Path) -> io::Result<&'static &'static dyn Elsewhere> {
+pub(super) fn connect(place: &Path, order: Order) -> io::Result<&'static &'static dyn Elsewhere> {
     static ELSEWHERE: OnceLock<&'static dyn Elsewhere> = OnceLock::new();
-    let stream = Arc::new(begin(place, Order::Begin)?);
+    let stream = Arc::new(begin(place, order)?);
     let client = Client {
         place: place.into(),
+        fd: AtomicI32::new(stream.as_raw_fd()),
         line: Mutex::new(Line {
             stream,
             free: Vec::new(),
@@ -447,6 +450,26 @@ impl Client {
     }
 }
 
+/// The descriptor of this process's connection.
+pub(super) fn descriptor() -> Option<RawFd> {
+    CLIENT.get().map(|client| client.fd.load(Ordering::Relaxed))
+}
+
+/// A copy of this process, without what is closed at `execve(2)`: the number that it goes by.
+pub(super) fn copy() -> io::Result<u64> {
+    let client = CLIENT.get().ok_or(io::ErrorKind::NotConnected)?;
+    let (number, _) = Order::Execute.give(&client.line().stream)?;
+    Ok(number)
+}
+
+/// Ends a copy that nobody has taken over.
+pub(super) fn forget(number: u64) {
+    if let Some(client) = CLIENT.get() {
+        // Else it ends by itself after a while.
+        let _ = begin(&client.place, Order::Continue(number));
+    }
+}
+
 /// The process ends: what it had open is closed when somebody has waited for it.
 extern "C" fn end() {
     if let Some(client) = CLIENT.get() {
@@ -486,7 +509,10 @@ extern "C" fn go_on_in_child() {
         .child
         .and_then(|child| begin(&client.place, Order::Continue(child)));
     match connected {
-        Ok(stream) => forking.line.stream = Arc::new(stream),
+        Ok(stream) => {
+            client.fd.store(stream.as_raw_fd(), Ordering::Relaxed);
+            forking.line.stream = Arc::new(stream);
+        }
         Err(_) => kernel::gone(),
     }
 }

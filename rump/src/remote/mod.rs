@@ -30,7 +30,8 @@
 //! A client is a process of the kernel: it has descriptors of its own, and can name no
 //! other's. When it ends, however it does, all that it had open is closed. The child of
 //! `fork(2)` is a process of its own with copies of its parent's descriptors, as with
-//! Linux's own. A program that `execve(2)` starts is not a client, and begins anew.
+//! Linux's own. A program that `execve(2)` starts is not a client, and begins anew, unless it
+//! is told the number of a [`Successor`] and takes its place ([`succeed`]).
 //!
 //! Clients must be of the same user as the kernel's process, or root.
 //!
@@ -61,7 +62,9 @@ mod table;
 pub use server::Server;
 
 use crate::kernel::{self, Down, Kernel};
+use order::Order;
 use std::io;
+use std::os::fd::RawFd;
 use std::path::Path;
 
 /// Why a process did not become a client.
@@ -89,14 +92,61 @@ pub enum ConnectError {
 /// # Errors
 /// [`ConnectError`]. After [`ConnectError::Io`] the process may try again.
 pub fn connect(place: impl AsRef<Path>) -> Result<Kernel, ConnectError> {
-    let place = place.as_ref();
-    let join = || {
-        client::connect(place).map_err(|error| ConnectError::Io {
+    join(place.as_ref(), Order::Begin)
+}
+
+/// Has this process take the place of one that executed it: it has the descriptors of the
+/// [`Successor`] of this number.
+///
+/// # Errors
+/// [`ConnectError`]; `ESRCH` if there is none of that number, or it was taken or given up.
+pub fn succeed(place: impl AsRef<Path>, number: u64) -> Result<Kernel, ConnectError> {
+    join(place.as_ref(), Order::Continue(number))
+}
+
+fn join(place: &Path, order: Order) -> Result<Kernel, ConnectError> {
+    let connect = || {
+        client::connect(place, order).map_err(|error| ConnectError::Io {
             place: place.display().to_string(),
             error: explained(error),
         })
     };
-    kernel::join(join)
+    kernel::join(connect)
+}
+
+/// The descriptor of this client's connection, if it is one: what closes all descriptors has
+/// to leave that alone.
+pub fn descriptor() -> Option<RawFd> {
+    client::descriptor()
+}
+
+/// A process of the kernel's for a program that this process, a client, is about to execute:
+/// it has copies of the descriptors that are not closed then (`FD_CLOEXEC`), and waits ten
+/// seconds for somebody who takes it over.
+///
+/// Dropping it gives it up, which is for an `execve(2)` that failed.
+#[derive(Debug)]
+pub struct Successor(u64);
+
+impl Successor {
+    /// Of this process.
+    ///
+    /// # Errors
+    /// `NotConnected` if this is not a client; the connection's, and the kernel's.
+    pub fn new() -> io::Result<Self> {
+        client::copy().map(Self)
+    }
+
+    /// What the program needs to know for [`succeed`]. Nobody guesses it.
+    pub fn number(&self) -> u64 {
+        self.0
+    }
+}
+
+impl Drop for Successor {
+    fn drop(&mut self) {
+        client::forget(self.0);
+    }
 }
 
 fn explained(error: io::Error) -> io::Error {

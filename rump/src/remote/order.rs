@@ -27,6 +27,9 @@ pub(super) enum Order {
     /// A process that is a copy of this one, for a child; the answer is a number that
     /// nobody guesses.
     Fork,
+    /// The same, for a program that takes this process's place: without the descriptors that
+    /// are closed then.
+    Execute,
     /// To close all that it has, and to know when that is done. It is the last order.
     End,
 }
@@ -39,6 +42,7 @@ impl Order {
             Self::Work => (3, 0),
             Self::Fork => (4, 0),
             Self::End => (5, 0),
+            Self::Execute => (6, 0),
         };
         pair(kind, number)
     }
@@ -56,6 +60,7 @@ impl Order {
             (3, 0) => Self::Work,
             (4, 0) => Self::Fork,
             (5, 0) => Self::End,
+            (6, 0) => Self::Execute,
             _ => return Err(io::Error::new(io::ErrorKind::InvalidData, "no such order")),
         }))
     }
@@ -148,6 +153,7 @@ mod tests {
             Order::Continue(u64::MAX),
             Order::Work,
             Order::Fork,
+            Order::Execute,
             Order::End,
         ];
         let other = std::thread::spawn(move || {

@@ -165,8 +165,11 @@ impl Server {
     fn obey(&self, order: Order, client: &mut Client) -> io::Result<(u64, Option<OwnedFd>)> {
         match order {
             Order::Work => Ok((0, Some(client.work()?))),
-            Order::Fork => {
+            Order::Fork | Order::Execute => {
                 let child = client.process.enter(Process::with_descriptors)??;
+                if order == Order::Execute {
+                    child.enter(descriptor::close_at_exec)?;
+                }
                 // Keys that nobody knows, for a number that was never given before.
                 let number = RandomState::new().hash_one(child.id());
                 self.children().insert(number, (child, Instant::now()));

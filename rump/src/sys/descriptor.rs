@@ -22,10 +22,21 @@ pub(crate) fn close(descriptor: RawDescriptor) {
 /// thread waits in accept(2): that holds a number for what it will accept.
 #[cfg(feature = "remote")]
 pub(crate) fn close_all() {
-    // SAFETY: the command takes nothing.
-    let last = call(|| unsafe { syscalls::fcntl(0, abi::F_MAXFD, without_provenance_mut(0)) });
+    all().for_each(close);
+}
+
+/// Closes those of the process that a program that it executes does not get.
+#[cfg(feature = "remote")]
+pub(crate) fn close_at_exec() {
+    let closes = |fd: &RawDescriptor| control(*fd, abi::F_GETFD, 0).is_ok_and(|on| on != 0);
+    all().filter(closes).for_each(close);
+}
+
+/// The numbers that descriptors of the process may have.
+#[cfg(feature = "remote")]
+fn all() -> std::ops::RangeInclusive<RawDescriptor> {
     // It fails if there is none.
-    (0..=last.unwrap_or(-1)).for_each(close);
+    0..=control(0, abi::F_MAXFD, 0).unwrap_or(-1)
 }
 
 /// A second descriptor for the same object.

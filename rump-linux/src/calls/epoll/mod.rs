@@ -111,8 +111,23 @@ impl Process {
             spent: false,
             seen: 0,
         };
+        self.adopt(epoll, fd, one, interest, changes)
+    }
+
+    /// Adds an interest, after other changes of the kqueue; nobody else changes it.
+    pub(crate) fn adopt(
+        &self,
+        epoll: &Epoll,
+        fd: i32,
+        one: &Arc<Description>,
+        interest: Interest,
+        mut changes: Vec<abi::kevent>,
+    ) -> Result<(), Errno> {
+        let (events, spent) = (interest.events, interest.spent);
         let key = epoll.interests.lock().insert(fd, one, interest);
-        changes.extend(filters(one, event.events, abi::EV_ADD, key));
+        if !spent {
+            changes.extend(filters(one, events, abi::EV_ADD, key));
+        }
         if let Err(errno) = self.tell(epoll, &changes) {
             epoll.interests.lock().remove(key);
             return Err(errno);
@@ -196,7 +211,7 @@ fn filters(
         }
         // It is asked when it was active; this wakes.
         Object::Epoll(_) => (Some(abi::EV_CLEAR), None),
-        Object::Event(_) | Object::Timer(_) => (None, None),
+        Object::Event(_) | Object::Timer(_) | Object::Netlink(_) => (None, None),
     };
     let fd = one.kernel_fd();
     let filter = move |which, flags: Option<u32>| Some(change(fd?, which, flag | flags?, key));
