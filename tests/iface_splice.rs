@@ -339,7 +339,9 @@ fn removed_in_any_order() -> Outcome {
         std::thread::scope(|scope| {
             let sending = scope.spawn(|| {
                 // Until its address is gone.
-                while !stop.load(Ordering::Relaxed) && socket.send_to(&[0; 1000], to).is_ok() {}
+                while !stop.load(Ordering::Relaxed) && socket.send_to(&[0; 1000], to).is_ok() {
+                    std::hint::spin_loop()
+                }
             });
             std::thread::sleep(Duration::from_millis(5));
             let (first, second) = if round % 2 == 0 {

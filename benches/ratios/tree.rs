@@ -184,7 +184,9 @@ fn make_ffs(image: &Path, empty: &Path) -> Outcome {
 /// Runs those that are wanted.
 pub fn tree(harness: &mut Harness) -> Outcome {
     let kernel = harness.boot()?;
-    let pattern: Vec<u8> = (0..FILES + 16_384).map(|at| (at * 31 >> 3) as u8).collect();
+    let pattern: Vec<u8> = (0..FILES + 16_384)
+        .map(|at| ((at * 31) >> 3) as u8)
+        .collect();
     let place = Place::new()?;
     let (image, mnt) = (place.0.join("image"), place.0.join("mnt"));
     let (empty, rival) = (place.0.join("empty"), place.0.join("rival"));

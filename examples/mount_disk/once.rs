@@ -29,7 +29,7 @@ fn tool(name: &str, arguments: &[&str], image: &Path) -> Result<(), Box<dyn Erro
 /// What is in a file.
 fn contents(number: usize) -> Vec<u8> {
     (0..number * 700)
-        .map(|at| (at * number >> 4) as u8)
+        .map(|at| ((at * number) >> 4) as u8)
         .collect()
 }
 

@@ -109,7 +109,7 @@ impl Ring {
             if usize::try_from(result) != Ok(block) {
                 return Err(format!("a read came to {result}"));
             }
-            Ok(usize::try_from(entry.user_data()).map_err(|error| error.to_string())?)
+            usize::try_from(entry.user_data()).map_err(|error| error.to_string())
         });
         Ok(complete.collect::<Result<_, String>>()?)
     }

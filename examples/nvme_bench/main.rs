@@ -76,7 +76,7 @@ fn options(mut rest: impl Iterator<Item = String>) -> Result<Work, Box<dyn Error
         }
     }
     let (block, depth) = MOST;
-    if work.block == 0 || work.block > block || work.block % 4096 != 0 {
+    if work.block == 0 || work.block > block || !work.block.is_multiple_of(4096) {
         return Err(format!("--block: 4096 to {block}, in steps of 4096").into());
     }
     if !(1..=depth).contains(&work.depth) {

@@ -31,7 +31,10 @@ pub fn fill(offset: u64, data: &mut [u8]) {
 /// # Errors
 /// The first sector that is not.
 pub fn check(offset: u64, data: &[u8]) -> Result<(), String> {
-    if data.is_empty() || data.len() % SECTOR != 0 || offset % SECTOR as u64 != 0 {
+    if data.is_empty()
+        || !data.len().is_multiple_of(SECTOR)
+        || !offset.is_multiple_of(SECTOR as u64)
+    {
         return Err(format!(
             "{} bytes from {offset}: no whole sectors",
             data.len()
@@ -52,7 +55,7 @@ pub fn check(offset: u64, data: &[u8]) -> Result<(), String> {
 /// Those of the writer; `InvalidInput` for a size that is no number of MiB.
 pub fn write(mut disk: impl Write, size: u64) -> io::Result<()> {
     const CHUNK: usize = 1 << 20;
-    if size % CHUNK as u64 != 0 {
+    if !size.is_multiple_of(CHUNK as u64) {
         let text = format!("{size} bytes are not a number of MiB");
         return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
     }

@@ -57,7 +57,7 @@ fn use_files(at: &Path, links: bool) -> Outcome {
     let mut some = [0; 5];
     file.read_exact_at(&mut some, 0)?;
     assert_eq!(&some, b"Jello");
-    assert_eq!(file.seek(SeekFrom::Current(0))?, 12);
+    assert_eq!(file.stream_position()?, 12);
     file.set_len(100_000)?;
     assert_eq!(file.metadata()?.len(), 100_000);
     file.set_len(5)?;
@@ -66,7 +66,7 @@ fn use_files(at: &Path, links: bool) -> Outcome {
     drop(file);
     assert_eq!(fs::read(name("a/file"))?, b"Jello");
     // More than fits the direct blocks, and not a multiple of anything.
-    let large: Vec<u8> = (0..3_000_001u32).map(|at| (at * 7 >> 3) as u8).collect();
+    let large: Vec<u8> = (0..3_000_001u32).map(|at| ((at * 7) >> 3) as u8).collect();
     fs::write(name("a/large"), &large)?;
     assert_eq!(fs::read(name("a/large"))?, large);
     assert_eq!(fs::copy(name("a/large"), name("a/b/copy"))?, 3_000_001);

@@ -19,7 +19,7 @@ pub fn file(number: u32) -> (PathBuf, Vec<u8>) {
         state = state.wrapping_mul(6364136223846793005).wrapping_add(99);
         (state >> 33) as u32
     };
-    let length = if number % 10 == 0 {
+    let length = if number.is_multiple_of(10) {
         next() % 20_000
     } else {
         next() % 3000

@@ -38,8 +38,11 @@ fn what_is_not_of_the_arena_is_not_taken() {
     assert!(!unsafe { arena.release(other.as_mut_ptr()) });
 }
 
+/// Ranges: where they begin, and how long they are.
+type Mapped = std::sync::Arc<Mutex<Vec<(usize, usize)>>>;
+
 /// An arena that devices reach, and what was mapped for them.
-fn for_devices(len: u64) -> (Arena, std::sync::Arc<Mutex<Vec<(usize, usize)>>>) {
+fn for_devices(len: u64) -> (Arena, Mapped) {
     let arena = Arena::reserve().unwrap();
     let mapped = std::sync::Arc::new(Mutex::new(Vec::new()));
     let log = mapped.clone();

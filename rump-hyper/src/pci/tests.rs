@@ -150,7 +150,7 @@ fn follow(read: &dyn Fn(usize) -> u32, len: usize) -> usize {
     if read(4) >> 20 & 1 != 0 {
         let mut at = (read(0x34) & 0xff) as usize;
         while at != 0 {
-            assert!(at >= 0x40 && at % 4 == 0 && at < 0x100);
+            assert!(at >= 0x40 && at.is_multiple_of(4) && at < 0x100);
             at = (read(at) >> 8 & 0xff) as usize;
             steps += 1;
             assert!(steps <= 48, "a loop");
@@ -181,16 +181,15 @@ fn garbage_in_configuration_space_does_not_lead_astray() {
         if input % 8 < 2 {
             config[1] |= 1 << 20;
             config[13] = config[13] & !0xff | 0x40;
-            for at in 16..len {
+            for (at, word) in config.iter_mut().enumerate().skip(16) {
                 let next = 4 * (at as u32 + 1);
-                let word = &mut config[at];
                 *word = match at {
                     ..64 => *word & !0xff00 | (next & 0xff) << 8,
                     _ => *word & 0xf_ffff | (next & 0xfff) << 20,
                 };
             }
         }
-        if random.next() % 8 != 0 {
+        if !random.next().is_multiple_of(8) {
             config[3] &= !(0x7f << 16);
         }
         let regions = [0; 6].map(|_: u64| random.next() >> (random.next() % 64));
@@ -214,7 +213,7 @@ fn garbage_in_configuration_space_does_not_lead_astray() {
         let address = random.next() >> (random.next() % 64);
         let len = random.next() >> (random.next() % 64);
         let _ = map(address, len);
-        if let Ok(handle) = by_call(random.next() % 2 == 0, address, len) {
+        if let Ok(handle) = by_call(random.next().is_multiple_of(2), address, len) {
             let _ = super::read(handle.wrapping_add(random.next() >> 40), 4);
         }
         let _ = super::read(random.next(), 4);
