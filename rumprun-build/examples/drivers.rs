@@ -62,7 +62,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 fn build(tree: &Tree, driver: &str, out: &Path) -> Result<kernel::Kernel, Error> {
-    let components: Vec<String> = ["net", "netinet", "netinet6", "local"]
+    let components: Vec<String> = ["net", "netinet", "netinet6", "local", "pcihost"]
         .map(String::from)
         .into();
     let recipe = Recipe {

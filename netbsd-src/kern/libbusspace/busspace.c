@@ -1,24 +1,27 @@
 /*
- * Calls of bus_space(9) and bus_dma(9) that drivers make and the tree's component pci
- * does not have: 64-bit registers, regions, restricted tags.
+ * Calls of bus_space(9) that drivers make and the tree's component pci does not have:
+ * 64-bit registers, and regions.
  *
- * All of them are weak, because a later tree may have some.  They are made of the single
- * accesses, but for those of 64 bits, which memory alone has; I/O ports are tag 0 there.
+ * All of them are weak, because a later tree may have some.  They are made of single
+ * accesses.  Handles are those of the component pcihost: an address, or with the highest
+ * bit set what is reached by calls, which go by 32 bits.
  */
 
 #include <sys/param.h>
 #include <sys/bus.h>
-#include <sys/systm.h>
 
-#define	WEAK	__attribute__((__weak__))
+#define	WEAK		__attribute__((__weak__))
+#define	BY_CALL(handle)	((long)(handle) < 0)
 
 WEAK uint64_t
 bus_space_read_8(bus_space_tag_t tag, bus_space_handle_t handle, bus_size_t offset)
 {
+	uint64_t low;
 
-	if (tag == 0)
-		panic("%s: I/O ports have no 64 bits", __func__);
-	return *(volatile uint64_t *)(handle + offset);
+	if (!BY_CALL(handle))
+		return *(volatile uint64_t *)(handle + offset);
+	low = bus_space_read_4(tag, handle, offset);
+	return low | (uint64_t)bus_space_read_4(tag, handle, offset + 4) << 32;
 }
 
 WEAK void
@@ -26,9 +29,12 @@ bus_space_write_8(bus_space_tag_t tag, bus_space_handle_t handle, bus_size_t off
     uint64_t value)
 {
 
-	if (tag == 0)
-		panic("%s: I/O ports have no 64 bits", __func__);
-	*(volatile uint64_t *)(handle + offset) = value;
+	if (!BY_CALL(handle)) {
+		*(volatile uint64_t *)(handle + offset) = value;
+		return;
+	}
+	bus_space_write_4(tag, handle, offset, (uint32_t)value);
+	bus_space_write_4(tag, handle, offset + 4, (uint32_t)(value >> 32));
 }
 
 /* Successive registers, to and from memory. */
@@ -79,20 +85,3 @@ SET(bus_space_set_multi_1, uint8_t, bus_space_write_1, 0)
 SET(bus_space_set_multi_2, uint16_t, bus_space_write_2, 0)
 SET(bus_space_set_multi_4, uint32_t, bus_space_write_4, 0)
 SET(bus_space_set_multi_8, uint64_t, bus_space_write_8, 0)
-
-/*
- * The host decides where memory for DMA is, once for all devices.  A driver that asks
- * for less is told so, and goes on with what its bus has.
- */
-WEAK int
-bus_dmatag_subregion(bus_dma_tag_t tag, bus_addr_t first, bus_addr_t last,
-    bus_dma_tag_t *result, int flags)
-{
-
-	return EOPNOTSUPP;
-}
-
-WEAK void
-bus_dmatag_destroy(bus_dma_tag_t tag)
-{
-}

@@ -63,7 +63,7 @@ impl Place {
         let recipe = Recipe {
             tree: &self.tree,
             beside: &[netbsd_src::kern().to_path_buf()],
-            components: &words(&["net", "netinet", "netinet6", "local"]),
+            components: &words(&["net", "netinet", "netinet6", "local", "pcihost"]),
             drivers: &words(drivers),
             toolchain: &Toolchain::find(TARGET, TARGET, &out)?,
             jobs: std::thread::available_parallelism().map_or(1, usize::from),
