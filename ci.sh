@@ -9,6 +9,8 @@
 #   drivers                                   a kernel with drivers by name boots; NETBSD_SRC
 #   shmif                                     against upstream's shmif(4); NETBSD_SRC
 #   random                                    ten minutes of system calls at random
+#   suites [MODULE…]                          CPython's tests of sockets, beside Linux (Debian's
+#                                             libpython3.11-testsuite); as root
 #   faults                                    a minute of transfers over bad links
 #   bench [PATTERN]                           benchmarks; adds to target/ratios.jsonl
 #   figures                                   table and plot of the README from that file
@@ -113,6 +115,12 @@ step_random() {
     RUMP_TEST_LONG=1 cargo test --release --test linux_random -- --nocapture 2>&1 | tee -a "$log"
 }
 
+step_suites() {
+    cargo build --workspace
+    unshare --net sh -c 'ip link set lo up && exec /usr/bin/python3.11 tests/suites/python.py "$@"' \
+        suites "$target/debug/rump" "$@"
+}
+
 step_bench() {
     unset RUMP_KERNEL
     RUMP_BENCH_OUT=$target/ratios.jsonl cargo bench --bench ratios -- "$@"
@@ -132,6 +140,7 @@ case ${1:-all} in
     bench) shift; step_bench "$@"; exit ;;
     figures) step_figures; exit ;;
     guest) step_guest; exit ;;
+    suites) shift; step_suites "$@"; exit ;;
     trees) step_trees; exit ;;
     all) steps="fmt clippy nostd test npf fs loom doc" ;;
     *) steps=$* ;;

@@ -45,7 +45,8 @@ fn main() {
             play(role.0)
         }));
     }
-    trials.push(static_program());
+    trials.push(static_program("cc", "a static C library"));
+    trials.push(static_program("musl-gcc", "musl-tools"));
     for (name, test) in programs::TESTS {
         trials.push(programs::trial(namespace, name, *test));
     }
@@ -139,22 +140,18 @@ fn elsewhere() -> Outcome {
 }
 
 /// No library of the program's takes part.
-fn static_program() -> Trial {
-    let name = "clients::static_program";
+fn static_program(compiler: &'static str, needs: &str) -> Trial {
+    let name = format!("clients::static_program_of_{}", compiler.replace('-', "_"));
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/static.c");
-    let program = concat!(env!("CARGO_TARGET_TMPDIR"), "/run_clients_static");
-    let compiled = Command::new("cc")
-        .args(["-static", "-O1", "-o", program, source])
+    let folder = env!("CARGO_TARGET_TMPDIR");
+    let program = format!("{folder}/run_clients_static_{compiler}");
+    let compiled = Command::new(compiler)
+        .args(["-static", "-O1", "-o", &program, source])
         .output();
     let possible = compiled.is_ok_and(|output| output.status.success());
     if !possible {
-        return common::trial_if(
-            false,
-            "cc",
-            "no C compiler with a static C library",
-            name,
-            || Ok(()),
-        );
+        let reason = format!("no {compiler} with {needs}").leak();
+        return common::trial_if(false, "cc", reason, name, || Ok(()));
     }
     runner::trial(name, move || {
         let told = Runner::new().arguments([program]).output()?;

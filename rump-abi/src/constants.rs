@@ -86,7 +86,10 @@ constants! {
         IPV6_V6ONLY: c_int = 27;
         IPV6_PORTRANGE: c_int = 14;
         IPV6_RECVPKTINFO: c_int = 36;
+        IPV6_RECVHOPLIMIT: c_int = 37;
         IPV6_PKTINFO: c_int = 46;
+        IPV6_HOPLIMIT: c_int = 47;
+        IPV6_RECVTCLASS: c_int = 57;
         IPV6_TCLASS: c_int = 61;
         IPV6CTL_DEFHLIM: c_int = 3;
     }

@@ -35,4 +35,19 @@
 //!   own, and cannot be bound or connected anew.
 //! - **Datagrams to no valid address** fail before the socket gets a port, and not afterwards.
 //! - **A stream that was never connected** is no event of epoll; Linux's shows `POLLHUP`.
+//! - **Interfaces** have NetBSD's names: the loopback interface is `lo0`. They cannot be changed
+//!   (`EPERM`), and of rtnetlink(7) there are links and addresses, no routes or neighbours
+//!   (`EOPNOTSUPP`). Other protocols of netlink(7), as `ss` asks, are the host's.
+//! - **Urgent data** is refused by NetBSD 8.99.25 (`ENOBUFS`): it compares the room in a socket,
+//!   which has no sign, with a number below zero.
+//! - **UDP-Lite, SCTP, MPTCP** are not there (`EPROTONOSUPPORT`).
+//! - **`epoll_wait(2)`** tells of at most 128 members at a time; the others come next.
+//! - **An epoll instance of before a `fork(2)`** is the child's own afterwards, with the same
+//!   members: what one of the two changes is not changed for the other, but for members of the
+//!   host. Event and timer descriptors are copies, too.
+//! - **`execve(2)`** hands sockets on, and no event or timer descriptors or epoll instances.
+//! - **Below /proc and /sys** everything is the host's. What programs were seen to ask that is about
+//!   networks is `/proc/sys/net/core/somaxconn` (redis-server): a listener of the kernel's may have as
+//!   many connections waiting as that says by default, 4,096. nginx, iperf3, curl, wget, python3, nc,
+//!   socat ask nothing of the kind (`tests/linux_asked.rs`).
 //! - **`signalfd(2)`** and message queues are the host's.

@@ -45,6 +45,8 @@ pub const ROLES: &[Role] = &[
     ("what_is_closed_is_closed_at_once", closes),
     ("datagrams", datagrams),
     ("interfaces_are_the_kernels", interfaces),
+    #[cfg(feature = "async")]
+    ("tokio_echoes", tokio_echoes),
     ("pointers_to_nowhere", nowhere),
     ("descriptors_2000", many),
 ];
@@ -595,6 +597,56 @@ fn closes() {
             ForkResult::Child => std::process::exit(0),
         }
     }
+}
+
+/// A server on tokio's own sockets, in several threads, and many clients at once.
+#[cfg(feature = "async")]
+fn tokio_echoes() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let listener = net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let name = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                tokio::spawn(async move {
+                    let (mut read, mut write) = stream.split();
+                    tokio::io::copy(&mut read, &mut write).await.unwrap();
+                    write.shutdown().await.unwrap();
+                });
+            }
+        });
+        let clients = (0..40u8).map(|number| {
+            tokio::spawn(async move {
+                let stream = net::TcpStream::connect(name).await.unwrap();
+                let (mut read, mut write) = stream.into_split();
+                let sent = vec![number; 100_000];
+                let data = sent.clone();
+                let writer = tokio::spawn(async move {
+                    write.write_all(&data).await.unwrap();
+                    write.shutdown().await.unwrap();
+                });
+                let mut back = Vec::new();
+                read.read_to_end(&mut back).await.unwrap();
+                writer.await.unwrap();
+                assert!(back == sent, "{number}: {} bytes", back.len());
+            })
+        });
+        for client in clients.collect::<Vec<_>>() {
+            client.await.unwrap();
+        }
+        let late = tokio::time::timeout(Duration::from_millis(50), async {
+            let one = net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+            one.recv(&mut [0]).await
+        });
+        assert!(late.await.is_err());
+    });
 }
 
 /// By the C library, which asks in several ways.

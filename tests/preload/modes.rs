@@ -20,6 +20,8 @@ const ROLES: &[&str] = &[
     "what_is_closed_is_closed_at_once",
     "datagrams",
     "interfaces_are_the_kernels",
+    #[cfg(feature = "async")]
+    "tokio_echoes",
     "pointers_to_nowhere",
     "descriptors_2000",
 ];

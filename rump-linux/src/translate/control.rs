@@ -32,6 +32,14 @@ const TYPES: &[(Netbsd, Linux)] = &[
         (net::SOL_IPV6, net::IPV6_PKTINFO),
     ),
     (
+        (abi::IPPROTO_IPV6, abi::IPV6_HOPLIMIT),
+        (net::SOL_IPV6, net::IPV6_HOPLIMIT),
+    ),
+    (
+        (abi::IPPROTO_IPV6, abi::IPV6_TCLASS),
+        (net::SOL_IPV6, net::IPV6_TCLASS),
+    ),
+    (
         (abi::SOL_SOCKET, abi::SCM_TIMESTAMP),
         (net::SOL_SOCKET, net::SO_TIMESTAMP_OLD),
     ),

@@ -203,6 +203,16 @@ pub(crate) const OPTIONS: &[(u32, u32, How)] = &[
         linux::IPV6_RECVPKTINFO,
         Bool(abi::IPPROTO_IPV6, abi::IPV6_RECVPKTINFO),
     ),
+    (
+        V6,
+        linux::IPV6_RECVHOPLIMIT,
+        Bool(abi::IPPROTO_IPV6, abi::IPV6_RECVHOPLIMIT),
+    ),
+    (
+        V6,
+        linux::IPV6_RECVTCLASS,
+        Bool(abi::IPPROTO_IPV6, abi::IPV6_RECVTCLASS),
+    ),
     (V6, linux::IPV6_RECVERR, Kept(0)),
     (
         V6,

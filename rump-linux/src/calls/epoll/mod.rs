@@ -17,8 +17,8 @@ use crate::memory::get;
 use crate::object::{Description, Epoll, Interest, Object};
 use crate::process::Process;
 use crate::raw::general::{
-    EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, EPOLLET, EPOLLEXCLUSIVE, O_ACCMODE, O_CLOEXEC,
-    O_RDONLY, O_RDWR, epoll_event,
+    __NR_fcntl, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, EPOLLET, EPOLLEXCLUSIVE, F_GETFD,
+    O_ACCMODE, O_CLOEXEC, O_RDONLY, O_RDWR, epoll_event,
 };
 use crate::translate::flags::{IN, OUT};
 use crate::wait::Waker;
@@ -54,6 +54,17 @@ pub(crate) fn ctl(process: &Process, args: &Args) -> Outcome {
         return Err(Errno::EINVAL);
     };
     let Ok(one) = process.find(args[2]) else {
+        if epoll.watched.get().is_none() {
+            // Before the set is made, whose number it might be.
+            let asked = [args[2], F_GETFD.into(), 0, 0, 0, 0];
+            let known = process.host.call(__NR_fcntl, asked);
+            match operation {
+                _ if known < 0 => return Err(Errno::EBADF),
+                EPOLL_CTL_ADD => {}
+                EPOLL_CTL_DEL | EPOLL_CTL_MOD => return Err(Errno::ENOENT),
+                _ => return Err(Errno::EINVAL),
+            }
+        }
         let waker = || Waker(epoll.bell.clone());
         let watched = epoll.watched(|| process.host.watch(waker()))?;
         return watched.control(operation, fd, event).map(|()| 0);

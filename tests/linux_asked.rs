@@ -1,0 +1,68 @@
+//! What Debian's programs ask Linux of networks beside sockets: files below /proc and /sys, and
+//! families of netlink(7). All of it is seen to, or written down in `rump_linux::differences`.
+
+mod common;
+
+use common::Outcome;
+use libtest_mimic::{Arguments, Trial};
+use std::collections::BTreeSet;
+use std::process::Command;
+
+/// A program, and all that it asks.
+const ASKED: &[(&[&str], &[&str])] = &[
+    (
+        &["redis-server", "--port", "7790", "--save", ""],
+        &["/proc/sys/net/core/somaxconn"],
+    ),
+    (&["nginx", "-e", "stderr", "-t"], &[]),
+    (&["iperf3", "-s", "-1", "-p", "7779"], &[]),
+    (&["curl", "-m", "1", "http://127.0.0.1:1/"], &[]),
+    (&["wget", "-T", "1", "-t", "1", "http://127.0.0.1:1/"], &[]),
+    (
+        &["python3", "-c", "import socket; socket.if_nameindex()"],
+        &["NETLINK_ROUTE"],
+    ),
+    (&["nc", "-w", "1", "127.0.0.1", "1"], &[]),
+    (&["socat", "-T", "1", "TCP:127.0.0.1:1", "-"], &[]),
+    (&["ip", "address"], &["NETLINK_ROUTE"]),
+];
+
+fn main() {
+    let trials = ASKED.iter().map(|(program, asked)| {
+        let found = |name: &str| Command::new(name).arg("-h").output().is_ok();
+        let possible = found("strace") && found(program[0]);
+        let reason = format!("no strace, or no {}", program[0]).leak();
+        common::trial_if(possible, "strace", reason, program[0], || {
+            asks(program, asked)
+        })
+    });
+    let trials: Vec<Trial> = trials.collect();
+    libtest_mimic::run(&Arguments::from_args(), trials).exit();
+}
+
+/// It asks these, and nothing else.
+fn asks(program: &[&str], wanted: &[&str]) -> Outcome {
+    let traced = Command::new("timeout")
+        .args(["2", "strace", "-f", "-qq", "-e", "trace=open,openat,socket"])
+        .args(["-e", "signal=none", "-o", "/dev/stdout"])
+        .args(program)
+        .stdin(std::process::Stdio::null())
+        .output()?;
+    let told = String::from_utf8_lossy(&traced.stdout);
+    let files = told.split('"').filter(|part| {
+        ["/proc/net", "/proc/sys/net", "/sys/class/net"]
+            .iter()
+            .any(|folder| part.starts_with(folder))
+    });
+    let families = told.lines().filter(|line| line.contains("AF_NETLINK"));
+    let families = families.filter_map(|line| {
+        let start = line.rfind("NETLINK_")?;
+        line[start..].split(')').next()
+    });
+    let asked: BTreeSet<_> = files.chain(families).collect();
+    if !told.contains("open") {
+        return Err(format!("strace told nothing: {traced:?}").into());
+    }
+    assert_eq!(asked, wanted.iter().copied().collect());
+    Ok(())
+}
