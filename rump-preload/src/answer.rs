@@ -92,9 +92,8 @@ pub(crate) fn makes(number: u32, arguments: [u64; 6]) -> i64 {
 /// `socket(2)`.
 pub(crate) fn makes_socket(number: u32, arguments: [u64; 6]) -> i64 {
     let [domain, _, protocol, ..] = arguments.map(|argument| argument as u32);
-    if [AF_INET, AF_INET6].contains(&domain) {
-        makes(number, arguments)
-    } else if tells_of_interfaces(domain, protocol) && !kernel::is_child() {
+    let internet = [AF_INET, AF_INET6].contains(&domain);
+    if internet || tells_of_interfaces(domain, protocol) && !kernel::is_child() {
         makes(number, arguments)
     } else {
         linuxs(number, arguments)
