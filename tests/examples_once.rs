@@ -5,8 +5,10 @@ mod common;
 use common::Outcome;
 use std::process::Command;
 
-/// Example, what it says when all is well, and what it needs.
-const EXAMPLES: &[(&str, &str, fn() -> Need)] = &[
+/// An example, what it says when all is well, and what it needs.
+type Example = (&'static str, &'static str, fn() -> Need);
+
+const EXAMPLES: &[Example] = &[
     ("http_hello", "were answered as they should be", || None),
     ("http_server", "were served as they should be", asynchronous),
     (

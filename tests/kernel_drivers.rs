@@ -1,4 +1,5 @@
 //! The drivers that `RUMP_DRIVERS` put into the kernel are there when it has booted.
+#![allow(unsafe_code)]
 
 mod common;
 

@@ -2,6 +2,8 @@
 //! same, but for what stands in [`DIFFERENCES`].
 //!
 //! Each row is run in an empty folder, twice by the same code: a macro writes it for both.
+// What makes no sense is tried, too.
+#![allow(clippy::nonsensical_open_options, clippy::suspicious_open_options)]
 
 use super::common::{self, Outcome};
 use super::image::{self, Folder, Kind};
