@@ -332,30 +332,37 @@ fn check_conflicts(built: &[Built]) -> Result<()> {
 }
 
 fn undefined(built: &[Built], missing: &BTreeSet<String>, drivers: Option<&Drivers>) -> Error {
-    let mut list: Vec<_> = missing
-        .iter()
-        .take(10)
-        .map(|symbol| source_name(symbol))
-        .collect();
-    let more = format!("and {} more", missing.len().saturating_sub(10));
-    if missing.len() > 10 {
-        list.push(&more);
-    }
-    let symbols = list.join(", ");
-    let needs = |symbols: &Symbols| symbols.undefined.iter().any(|name| missing.contains(name));
     let mut objects = built
         .iter()
         .flat_map(|one| one.objects.iter().map(move |object| (one, object)));
+    let needs = |symbols: &Symbols| symbols.undefined.iter().any(|name| missing.contains(name));
     let found = objects.find(|(_, (_, symbols))| needs(symbols));
     match (found, drivers) {
-        (Some((one, (object, _))), Some(drivers)) if one.component == drivers.component => {
-            let names = missing.iter().map(|symbol| source_name(symbol).as_bytes());
-            drivers.lacking(object, &symbols, &names.collect())
+        (Some((one, (object, symbols))), Some(drivers)) if one.component == drivers.component => {
+            // Others may be another driver's.
+            let own: BTreeSet<&str> = symbols
+                .undefined
+                .iter()
+                .filter(|name| missing.contains(*name))
+                .map(|name| source_name(name))
+                .collect();
+            let names = own.iter().map(|name| name.as_bytes()).collect();
+            drivers.lacking(object, &some_of(own.into_iter()), &names)
         }
         (found, _) => Error::Undefined {
             component: found.map(|(one, _)| one.lib.clone()).unwrap_or_default(),
-            symbols,
+            symbols: some_of(missing.iter().map(|symbol| source_name(symbol))),
         },
+    }
+}
+
+/// The first ten names, and how many more there are.
+fn some_of<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> String {
+    let more = names.len().saturating_sub(10);
+    let list: Vec<_> = names.take(10).collect();
+    match more {
+        0 => list.join(", "),
+        more => format!("{}, and {more} more", list.join(", ")),
     }
 }
 
