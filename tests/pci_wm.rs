@@ -285,6 +285,8 @@ fn a_card_that_never_interrupts_is_an_error_and_no_standstill() -> Outcome {
 /// What is killed: sends as much as it can.
 fn victim() -> Result<()> {
     let (_kernel, ..) = boot("e1000e", 2)?;
+    // Once the cards have found each other.
+    echo("10.9.0.1", "10.9.0.2", 1 << 16)?;
     println!("ready");
     loop {
         echo("10.9.0.1", "10.9.0.2", BYTES)?;
