@@ -60,7 +60,8 @@ const BENCHMARKS: &[Measurement] = &[
     #[cfg(feature = "fs")]
     (tree::NAMES, tree::tree),
     (&["conn/idle-memory"], idle::memory),
-    (guest::NAMES, guest::cards),
+    (guest::card::NAMES, guest::card::card),
+    (guest::disk::NAMES, guest::disk::disk),
 ];
 
 fn main() -> ExitCode {

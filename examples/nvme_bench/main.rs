@@ -1,7 +1,9 @@
-//! Reads of an NVMe disk, at random or in order, by Linux's driver and io_uring.
+//! Reads of an NVMe disk, at random or in order: by NetBSD's driver in this process, over
+//! VFIO (feature `fs`), or by Linux's driver and io_uring.
 //!
 //! ```text
 //! nvme_bench prepare disk.img 64                      # MiB; the content says where it is
+//! nvme_bench rump 0000:00:08.0 --depth 32             # bound to vfio-pci; RUMP_DRIVERS=nvme
 //! nvme_bench linux /dev/nvme0n1 --depth 32 --seconds 2
 //! nvme_bench linux /dev/nvme0n1 --sequential --block 131072
 //! ```
@@ -10,6 +12,8 @@
 //! guest, or `cp` of it to the device. A line of JSON tells what it came to.
 
 mod linux;
+#[cfg(feature = "fs")]
+mod rump;
 mod work;
 
 use std::error::Error;
@@ -18,10 +22,10 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::str::FromStr;
 use std::time::Duration;
-use work::Work;
+use work::{Measured, Work};
 
-const USAGE: &str = "prepare FILE MIB | linux DEVICE [--block BYTES] [--depth READS] \
-                     [--seconds SECONDS] [--sequential]";
+const USAGE: &str = "prepare FILE MIB | linux DEVICE | rump PCI [--cpus CPUS] \
+                     [--block BYTES] [--depth READS] [--seconds SECONDS] [--sequential]";
 /// The largest read and the most at a time: what one registered buffer and the smallest
 /// queue of a controller can have.
 const MOST: (usize, usize) = (1 << 20, 1023);
@@ -47,16 +51,28 @@ fn run() -> Result<(), Box<dyn Error>> {
             Ok(rump_examples::sectors::write(File::create(target)?, size)?)
         }
         "linux" => {
-            let work = options(arguments)?;
-            let measured = linux::measure(Path::new(&target), &work)?;
-            println!("{}", serde_json::to_string(&measured)?);
-            Ok(())
+            let (work, _) = options(arguments)?;
+            tell(&linux::measure(Path::new(&target), &work)?)
         }
+        #[cfg(feature = "fs")]
+        "rump" => {
+            let (work, cpus) = options(arguments)?;
+            tell(&rump::measure(target.parse()?, cpus, &work)?)
+        }
+        #[cfg(not(feature = "fs"))]
+        "rump" => Err("this was built without the feature fs".into()),
         other => Err(format!("{other}: not known; use {USAGE}").into()),
     }
 }
 
-fn options(mut rest: impl Iterator<Item = String>) -> Result<Work, Box<dyn Error>> {
+fn tell(measured: &Measured) -> Result<(), Box<dyn Error>> {
+    println!("{}", serde_json::to_string(measured)?);
+    Ok(())
+}
+
+/// The work, and the virtual CPUs of the kernel that does it.
+fn options(mut rest: impl Iterator<Item = String>) -> Result<(Work, usize), Box<dyn Error>> {
+    let mut cpus = 2;
     let mut work = Work {
         block: 4096,
         depth: 1,
@@ -71,6 +87,7 @@ fn options(mut rest: impl Iterator<Item = String>) -> Result<Work, Box<dyn Error
                 let seconds: f64 = value(&option, &mut rest)?;
                 work.time = Duration::try_from_secs_f64(seconds)?;
             }
+            "--cpus" => cpus = value(&option, &mut rest)?,
             "--sequential" => work.sequential = true,
             other => return Err(format!("{other}: not known; use {USAGE}").into()),
         }
@@ -82,7 +99,7 @@ fn options(mut rest: impl Iterator<Item = String>) -> Result<Work, Box<dyn Error
     if !(1..=depth).contains(&work.depth) {
         return Err(format!("--depth: 1 to {depth}").into());
     }
-    Ok(work)
+    Ok((work, cpus))
 }
 
 fn value<T: FromStr<Err: Error + 'static>>(

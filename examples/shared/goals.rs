@@ -118,6 +118,21 @@ pub const BENCHMARKS: &[Benchmark] = &[
         Goal::AtMost(4.0),
     ),
     row(
+        "nvme/randread-qd1",
+        "reads of 4 KiB at random, one at a time, nvme(4) in a guest",
+        Goal::Ratio(1.0),
+    ),
+    row(
+        "nvme/randread-qd32",
+        "reads of 4 KiB at random, 32 at a time, nvme(4) in a guest",
+        Goal::Ratio(1.0),
+    ),
+    row(
+        "nvme/seqread-128k",
+        "reads of 128 KiB in order, 4 at a time, nvme(4) in a guest",
+        Goal::Ratio(1.0),
+    ),
+    row(
         "nic/wm-stream",
         "one TCP stream from wm(4) to Linux, both on an emulated 82574L in a guest",
         Goal::Ratio(0.8),

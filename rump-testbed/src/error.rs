@@ -1,6 +1,7 @@
 //! Why a guest could not be had, or was lost.
 
 use crate::parts::Missing;
+use crate::report::Report;
 use std::io;
 use std::time::Duration;
 
@@ -53,6 +54,16 @@ pub enum Error {
         doing: String,
         /// What is wrong.
         why: String,
+    },
+    /// A driver of the guest's did not take a device.
+    #[error("{driver} of the guest's does not take {address}: {report}")]
+    Bind {
+        /// The device's PCI address.
+        address: String,
+        /// Linux's driver.
+        driver: String,
+        /// What the attempt came to.
+        report: Box<Report>,
     },
     /// A command cannot be written as the guest's shell wants it.
     #[error("the command cannot be run in a guest: {0}")]

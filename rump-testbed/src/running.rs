@@ -102,8 +102,11 @@ impl Running {
         if report.success() {
             return Ok(());
         }
-        let text = format!("{driver} does not take {address}: {report}");
-        Err(Error::Command(std::io::Error::other(text)))
+        Err(Error::Bind {
+            address: address.into(),
+            driver: driver.into(),
+            report: Box::new(report),
+        })
     }
 
     fn line(&mut self, line: &str, limit: Duration) -> Result<Report, Error> {
