@@ -43,7 +43,7 @@ fn main() {
 /// It asks these, and nothing else.
 fn asks(program: &[&str], wanted: &[&str]) -> Outcome {
     let traced = Command::new("timeout")
-        .args(["2", "strace", "-f", "-qq", "-e", "trace=open,openat,socket"])
+        .args(["8", "strace", "-f", "-qq", "-e", "trace=open,openat,socket"])
         .args(["-e", "signal=none", "-o", "/dev/stdout"])
         .args(program)
         .stdin(std::process::Stdio::null())

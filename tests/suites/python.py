@@ -24,8 +24,8 @@ test_asyncore test_asynchat test_ftplib test_poplib test_smtplib test_telnetlib 
 test_httpservers test_urllib2_localnet test_xmlrpc test_asyncio.test_sock_lowlevel
 test_asyncio.test_streams test_asyncio.test_server test_asyncio.test_events""".split()
 # Families of Linux's own, which are no matter of the kernel's; some wait for ever where the
-# machine does not have them.
-OTHERS = re.compile("VSOCK|CAN|ISOTP|J1939|RDS|TIPC|QIPCRTR|Bluetooth|Alg|UnixSocket|UNIX")
+# machine does not have them. NetBSD has no UDP-Lite.
+OTHERS = re.compile("VSOCK|CAN|ISOTP|J1939|RDS|TIPC|QIPCRTR|Bluetooth|Alg|Unix|UNIX|UDPLITE")
 # Seconds for a class.
 PATIENCE = 90
 WAYS = {"linux": [], "run": ["run", "--"], "in-process": ["run", "--in-process", "--"]}
