@@ -14,6 +14,7 @@ mod idle;
 mod layer;
 mod loopback;
 mod redis;
+mod remote;
 mod sampler;
 mod shm;
 mod smp;
@@ -56,6 +57,7 @@ const BENCHMARKS: &[Measurement] = &[
     (shm::NAMES, shm::shm),
     (splice::NAMES, splice::splice),
     (redis::NAMES, redis::redis),
+    (&[remote::NAME], remote::remote),
     (&["smp/streams4"], smp::streams4),
     #[cfg(feature = "fs")]
     (tree::NAMES, tree::tree),
@@ -79,6 +81,8 @@ fn main() -> ExitCode {
             smp::child(cpus)
         } else if what == "redis" {
             redis::child(rest)
+        } else if what == "remote" {
+            remote::child(rest)
         } else if what == "idle" {
             idle::child()
         } else {

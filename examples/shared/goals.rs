@@ -118,6 +118,32 @@ pub const BENCHMARKS: &[Benchmark] = &[
         Goal::AtMost(4.0),
     ),
     row(
+        "preload/redis-get",
+        "GET of Debian's redis-server under `rump run --in-process` over TAP, 50 clients",
+        Goal::Ratio(0.8),
+    ),
+    row("preload/redis-set", "the same, SET", Goal::Ratio(0.8)),
+    row(
+        "preload/redis-get-p16",
+        "the same, GET, 16 at a time",
+        Goal::Ratio(0.8),
+    ),
+    row(
+        "preload/redis-set-p16",
+        "the same, SET, 16 at a time",
+        Goal::Ratio(0.8),
+    ),
+    row(
+        "remote/redis-get",
+        "the same with the kernel in another process, beside its own",
+        Goal::Ratio(0.6),
+    ),
+    row(
+        "remote/vs-sysproxy",
+        "a null system call of a client, beside a round trip over a Unix socket",
+        Goal::Ratio(1.0),
+    ),
+    row(
         "nvme/randread-qd1",
         "reads of 4 KiB at random, one at a time, nvme(4) in a guest",
         Goal::Ratio(1.0),

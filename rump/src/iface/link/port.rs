@@ -20,6 +20,7 @@ use std::fmt;
 use std::io;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -299,13 +300,7 @@ impl Port {
                 std::thread::sleep(LOOKS * BETWEEN_LOOKS);
                 self.vif.unsplice(&old);
             }
-            None => {
-                for _ in 0..LOOKS {
-                    self.drain(&old);
-                    std::thread::sleep(BETWEEN_LOOKS);
-                }
-                self.drain(&old);
-            }
+            None => self.take_late(&old),
         }
         Ok(old)
     }
@@ -370,8 +365,27 @@ impl Port {
         }
     }
 
-    /// Takes in what a back end has brought that nobody serves any more. Whatever goes
-    /// on coming, there is an end to it.
+    /// Takes in what a back end brings that nobody serves any more, for a moment.
+    fn take_late(&self, backend: &Arc<dyn Backend>) {
+        let (done, over) = mpsc::channel::<()>();
+        std::thread::scope(|scope| {
+            // Both may be over one device, whose new threads take wake-ups for theirs that
+            // were for this one.
+            scope.spawn(move || {
+                while over.recv_timeout(FINISHING) == Err(RecvTimeoutError::Timeout) {
+                    backend.wake();
+                }
+            });
+            for _ in 0..LOOKS {
+                self.drain(backend);
+                std::thread::sleep(BETWEEN_LOOKS);
+            }
+            self.drain(backend);
+            drop(done);
+        });
+    }
+
+    /// Takes in what has come. Whatever goes on coming, there is an end to it.
     fn drain(&self, backend: &Arc<dyn Backend>) {
         let mut batch = Batch::new(Pool::new(DRAINED as u32));
         for queue in 0..backend.queues() {
