@@ -205,7 +205,10 @@ pub fn make_library(tree: &Path, folder: &str, lib: &str, place: &Path) -> std::
             "MACHINE_ARCH=x86_64",
             "EXTERNAL_TOOLCHAIN=no",
         ])
-        .args(["RUMP_CURLWP=__thread", "CC=cc -fPIC -fcommon"])
+        .args([
+            "RUMP_CURLWP=__thread",
+            "CC=cc -fPIC -fcommon -ftls-model=initial-exec",
+        ])
         .arg("RUMPKERN_UNDEF=-Ulinux -U__linux -U__linux__ -U__gnu_linux__")
         .arg(format!("NETBSDSRCDIR={}", tree.display()))
         .arg(format!("TOPRUMP={}/sys/rump", tree.display())));
