@@ -10,10 +10,11 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 /// The crates that a user's build needs.
-const FAMILY: [&str; 7] = [
+const FAMILY: [&str; 8] = [
     "netbsd-src",
     "rumprun-build",
     "rump-abi",
+    "rump-ring",
     "rump-hyper",
     "rump-lite",
     "rump-sys",
