@@ -208,7 +208,9 @@ mod tests {
         let notified = libc::SECCOMP_RET_USER_NOTIF;
         assert_eq!(socket(2), notified);
         assert_eq!(socket(10 | 7 << 32), notified);
-        for other in [0, 1, 3, 16, 2 << 32] {
+        // Netlink's.
+        assert_eq!(socket(16), notified);
+        for other in [0, 1, 3, 17, 2 << 32] {
             assert_eq!(socket(other), libc::SECCOMP_RET_ALLOW, "{other}");
         }
         let fcntl = |command: u32| run(__NR_fcntl, ARCHITECTURE, [3, command.into(), 0, 0, 0, 0]);
