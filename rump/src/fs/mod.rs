@@ -45,7 +45,7 @@
 //! signal. What others made, or a crash left, is for fsck first.
 //!
 //! # Differences to std
-//! - Errors are NetBSD's, inside an [`io::Error`] of std's kind ([`Errno`](crate::Errno)).
+//! - Errors are NetBSD's, inside an [`io::Error`] of std's kind ([`Errno`]).
 //! - A directory can be read as a file on ffs, where Linux says
 //!   [`IsADirectory`](io::ErrorKind::IsADirectory).
 //! - The user is root of the kernel's, so permissions keep nobody out, unless the program
