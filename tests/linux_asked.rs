@@ -6,16 +6,20 @@ mod common;
 use common::Outcome;
 use libtest_mimic::{Arguments, Trial};
 use std::collections::BTreeSet;
+use std::net::TcpListener;
 use std::process::Command;
+
+/// Stands for a port that nobody has.
+const PORT: &str = "PORT";
 
 /// A program, and all that it asks.
 const ASKED: &[(&[&str], &[&str])] = &[
     (
-        &["redis-server", "--port", "7790", "--save", ""],
+        &["redis-server", "--port", PORT, "--save", ""],
         &["/proc/sys/net/core/somaxconn"],
     ),
     (&["nginx", "-e", "stderr", "-t"], &[]),
-    (&["iperf3", "-s", "-1", "-p", "7779"], &[]),
+    (&["iperf3", "-s", "-1", "-p", PORT], &[]),
     (&["curl", "-m", "1", "http://127.0.0.1:1/"], &[]),
     (&["wget", "-T", "1", "-t", "1", "http://127.0.0.1:1/"], &[]),
     (
@@ -42,6 +46,12 @@ fn main() {
 
 /// It asks these, and nothing else.
 fn asks(program: &[&str], wanted: &[&str]) -> Outcome {
+    let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    let port = port.to_string();
+    let program = program.iter().map(|word| match *word {
+        PORT => &port[..],
+        word => word,
+    });
     let traced = Command::new("timeout")
         .args(["8", "strace", "-f", "-qq", "-e", "trace=open,openat,socket"])
         .args(["-e", "signal=none", "-o", "/dev/stdout"])
