@@ -8,16 +8,20 @@
 #include <sys/systm.h>
 #include <sys/uuid.h>
 
+/* The text of RFC 4122, 3: five numbers, the last two of which are kept as bytes. */
 int
 uuid_snprintf(char *buf, size_t size, const struct uuid *uuid)
 {
+	unsigned int clock = uuid->clock_seq_hi_and_reserved << 8 |
+	    uuid->clock_seq_low;
+	unsigned long long node = 0;
+	size_t i;
 
-	return snprintf(buf, size,
-	    "%08x-%04x-%04x-%02x%02x-%02x%02x%02x%02x%02x%02x",
-	    uuid->time_low, uuid->time_mid, uuid->time_hi_and_version,
-	    uuid->clock_seq_hi_and_reserved, uuid->clock_seq_low,
-	    uuid->node[0], uuid->node[1], uuid->node[2],
-	    uuid->node[3], uuid->node[4], uuid->node[5]);
+	for (i = 0; i < sizeof(uuid->node); i++)
+		node = node << 8 | uuid->node[i];
+	return snprintf(buf, size, "%08x-%04x-%04x-%04x-%012llx",
+	    (unsigned int)uuid->time_low, uuid->time_mid,
+	    uuid->time_hi_and_version, clock, node);
 }
 
 /* From the 16 bytes that a disk has, little-endian. */

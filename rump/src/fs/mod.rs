@@ -8,17 +8,17 @@
 //! use std::io::{ErrorKind, Write};
 //!
 //! let kernel = rump::Kernel::builder().boot()?;
-//! let mount = match Mount::tmpfs(&kernel).size(8 << 20).mount("/work") {
+//! let mount = match Mount::tmpfs(&kernel).size(8 << 20).mount("/data") {
 //!     Ok(mount) => mount,
 //!     Err(error) if error.kind() == ErrorKind::Unsupported => return Ok(()),
 //!     Err(error) => return Err(error.into()),
 //! };
-//! fs::create_dir_all("/work/a/b")?;
-//! let mut file = fs::File::create("/work/a/b/name")?;
+//! fs::create_dir_all("/data/a/b")?;
+//! let mut file = fs::File::create("/data/a/b/name")?;
 //! file.write_all(b"hello")?;
 //! file.sync_all()?;
 //! drop(file);
-//! assert_eq!(fs::read_to_string("/work/a/b/name")?, "hello");
+//! assert_eq!(fs::read_to_string("/data/a/b/name")?, "hello");
 //! mount.unmount()?;
 //! # Ok(())
 //! # }
