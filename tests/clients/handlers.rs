@@ -12,7 +12,7 @@ use std::mem::MaybeUninit;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, RawFd};
 use std::ptr::null_mut;
-use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -21,6 +21,8 @@ static DONE: AtomicUsize = AtomicUsize::new(0);
 /// The two ends that it talks over, a listener that it accepts from, and whom it tells after
 /// a while.
 static ENDS: [AtomicI32; 4] = [const { AtomicI32::new(-1) }; 4];
+/// How many microseconds after a handler's end the next signal comes.
+static PAUSE: AtomicI64 = AtomicI64::new(0);
 /// What a signal brought.
 static VALUE: AtomicI32 = AtomicI32::new(0);
 
@@ -49,6 +51,7 @@ extern "C" fn handler(_: i32, info: *mut libc::siginfo_t, _: *mut libc::c_void) 
     if well && DONE.fetch_add(1, Ordering::Relaxed) % 20 == 19 {
         let _ = send(end(3), b"late", MsgFlags::MSG_DONTWAIT);
     }
+    alarm_in(PAUSE.load(Ordering::Relaxed));
     Errno::set_raw(errno);
 }
 
@@ -62,18 +65,27 @@ fn on_alarm(flags: SaFlags) {
     unsafe { sigaction(Signal::SIGALRM, &action).unwrap() };
 }
 
-/// A signal every so many microseconds; 0 is none.
-fn alarm_every(micros: i64) {
-    let time = libc::timeval {
-        tv_sec: 0,
-        tv_usec: micros,
-    };
+/// A signal in so many microseconds; 0 is none.
+fn alarm_in(micros: i64) {
     let timer = libc::itimerval {
-        it_interval: time,
-        it_value: time,
+        it_interval: libc::timeval {
+            tv_sec: 0,
+            tv_usec: 0,
+        },
+        it_value: libc::timeval {
+            tv_sec: 0,
+            tv_usec: micros,
+        },
     };
     // SAFETY: borrowed.
     unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const timer, null_mut()) };
+}
+
+/// Signals, each so many microseconds after the last was handled: however slow the machine
+/// is, what they interrupt gets on. 0 is none.
+fn alarm_every(micros: i64) {
+    PAUSE.store(micros, Ordering::Relaxed);
+    alarm_in(micros);
 }
 
 fn block() -> SigSet {
@@ -118,23 +130,28 @@ fn waits(one: &TcpStream) {
         assert!(done() > before);
     }
     alarm_every(0);
-    // With what the signal says.
+    // With what the signal says; again and again, as one may come before the call.
     // SAFETY: this thread's.
     let here = unsafe { libc::pthread_self() } as usize;
-    let teller = thread::spawn(move || {
-        thread::sleep(Duration::from_millis(30));
-        let value = libc::sigval {
-            sival_ptr: 4242 as *mut libc::c_void,
-        };
-        // SAFETY: that thread waits for this one to end.
-        unsafe { libc::pthread_sigqueue(here as libc::pthread_t, libc::SIGALRM, value) };
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                thread::sleep(Duration::from_millis(30));
+                let value = libc::sigval {
+                    sival_ptr: 4242 as *mut libc::c_void,
+                };
+                // SAFETY: that thread waits for this one to end.
+                unsafe { libc::pthread_sigqueue(here as libc::pthread_t, libc::SIGALRM, value) };
+            }
+        });
+        let got = recv(one.as_raw_fd(), &mut [0; 9], MsgFlags::empty());
+        assert_eq!(
+            (got, VALUE.load(Ordering::Relaxed)),
+            (Err(Errno::EINTR), 4242)
+        );
+        over.store(true, Ordering::Relaxed);
     });
-    let got = recv(one.as_raw_fd(), &mut [0; 9], MsgFlags::empty());
-    assert_eq!(
-        (got, VALUE.load(Ordering::Relaxed)),
-        (Err(Errno::EINTR), 4242)
-    );
-    teller.join().unwrap();
 }
 
 /// What waits, and is made again, gets what the handler sends it.

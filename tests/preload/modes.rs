@@ -1,6 +1,6 @@
 //! What `rump run --in-process` is tested with, wherever the kernel is.
 
-use super::common::{self, Outcome, netns};
+use super::common::{Outcome, netns};
 use super::{own, programs, roles, runner};
 use libtest_mimic::Trial;
 use runner::Runner;
@@ -8,12 +8,10 @@ use runner::Runner;
 /// What has to be built beside these tests.
 pub const FILES: &[&str] = &["rump", "librump_preload.so"];
 
-const HANDLERS: &str = "handlers_use_sockets";
-
 /// Roles of `run_clients` that neither execute other programs nor pass descriptors on.
 const ROLES: &[&str] = &[
     "signals_interrupt",
-    HANDLERS,
+    "handlers_use_sockets",
     "threads_wait_apart",
     "poll_and_select",
     "epoll_with_edges",
@@ -64,12 +62,6 @@ pub fn main(mode: &str, without: &str, more: impl FnOnce() -> Vec<Trial>) {
     let roles = own.chain(ROLES).chain(shared);
     for role in roles.filter(|role| **role != without) {
         let name = format!("{mode}::{role}");
-        if *role == HANDLERS && !super::ELSEWHERE && common::kernel_name() != "NetBSD" {
-            let reason =
-                "rump-lite in the program's process: it waits for ever in one of some runs";
-            trials.push(common::trial_if(false, "netbsd", reason, name, || Ok(())));
-            continue;
-        }
         trials.push(runner::trial(name, move || play(role)));
     }
     for (name, test) in programs::TESTS {
