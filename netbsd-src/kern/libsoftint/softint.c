@@ -21,6 +21,10 @@
  * Locking: a queue and the state of the handlers in it belong to whoever
  * holds that virtual CPU; there is no preemption.  Only "refs" is touched
  * from several CPUs.
+ *
+ * Drivers that take their soft interrupt back before the interrupt that
+ * schedules it (nvme(4)) may schedule it while it goes, or none at all.  So
+ * memory of handlers stays such memory, and one that is dead is let pass.
  */
 
 #include <sys/param.h>
@@ -59,6 +63,7 @@ struct entry {
 };
 
 struct handler {
+	SLIST_ENTRY(handler) next;	/* among those that are free */
 	void		(*func)(void *);
 	void		*arg;
 	bool		mpsafe;
@@ -72,12 +77,16 @@ SIMPLEQ_HEAD(queue, entry);
 static struct queue queues[MAXCPUS];
 static int cpus;
 
+static SLIST_HEAD(, handler) handlers_free = SLIST_HEAD_INITIALIZER(handlers_free);
+static kmutex_t handlers_lock;		/* of handlers_free */
+
 void
 rump_intr_init(int numcpu)
 {
 	int i;
 
 	cpus = numcpu;
+	mutex_init(&handlers_lock, MUTEX_DEFAULT, IPL_HIGH);
 	for (i = 0; i < numcpu; i++)
 		SIMPLEQ_INIT(&queues[i]);
 	rump_intr_init_tree(numcpu);
@@ -94,8 +103,38 @@ static void
 handler_release(struct handler *h)
 {
 
-	if (atomic_dec_uint_nv(&h->refs) == 0)
-		kmem_intr_free(h, handler_size());
+	if (atomic_dec_uint_nv(&h->refs) != 0)
+		return;
+	mutex_spin_enter(&handlers_lock);
+	SLIST_INSERT_HEAD(&handlers_free, h, next);
+	mutex_spin_exit(&handlers_lock);
+}
+
+/* For an entry that is to be used; false if the handler is gone. */
+static bool
+handler_hold(struct handler *h)
+{
+	u_int refs;
+
+	do {
+		if ((refs = h->refs) == 0)
+			return false;
+	} while (atomic_cas_uint(&h->refs, refs, refs + 1) != refs);
+	return true;
+}
+
+static struct handler *
+handler_get(void)
+{
+	struct handler *h;
+
+	mutex_spin_enter(&handlers_lock);
+	if ((h = SLIST_FIRST(&handlers_free)) != NULL)
+		SLIST_REMOVE_HEAD(&handlers_free, next);
+	mutex_spin_exit(&handlers_lock);
+	if (h == NULL)
+		h = kmem_intr_zalloc(handler_size(), KM_SLEEP);
+	return h;
 }
 
 /*
@@ -131,7 +170,8 @@ threaded_run(void *arg)
 {
 	struct handler *h = arg;
 
-	atomic_inc_uint(&h->refs);
+	if (!handler_hold(h))
+		return;
 	entry_run(&h->entry[cpu_index(curcpu())]);
 	handler_release(h);
 }
@@ -142,7 +182,7 @@ softint_establish(u_int flags, void (*func)(void *), void *arg)
 	struct handler *h;
 	int i;
 
-	h = kmem_intr_zalloc(handler_size(), KM_SLEEP);
+	h = handler_get();
 	h->func = func;
 	h->arg = arg;
 	h->mpsafe = (flags & SOFTINT_MPSAFE) != 0;
@@ -152,6 +192,7 @@ softint_establish(u_int flags, void (*func)(void *), void *arg)
 	/* The lock is taken by entry_run. */
 	h->threaded = softint_establish_tree(flags | SOFTINT_MPSAFE,
 	    threaded_run, h);
+	h->dead = false;
 	return h;
 }
 
@@ -178,17 +219,19 @@ softint_schedule(void *cookie)
 {
 	struct handler *h = cookie;
 	struct cpu_info *ci = curcpu();
-	struct entry *e = &h->entry[cpu_index(ci)];
+	struct entry *e;
 
+	if (h == NULL || h->dead)
+		return;
+	e = &h->entry[cpu_index(ci)];
 	/* A thread that serves soft interrupts passes no way out. */
 	if (curlwp->l_pflag & LP_INTR) {
 		softint_schedule_tree(h->threaded);
 		return;
 	}
-	if (e->pending)
+	if (e->pending || !handler_hold(h))
 		return;
 	e->pending = true;
-	atomic_inc_uint(&h->refs);
 	SIMPLEQ_INSERT_TAIL(&queues[cpu_index(ci)], e, link);
 }
 
