@@ -33,7 +33,7 @@ const FEATURES: &[(&str, &[&str])] = &[
 const OWN: &[&str] = &["evuser", "kqueue", "pool", "sleepq", "softint"];
 const OWN_NET: &[&str] = &["ifaref", "nd6dad", "timewait", "vif"];
 /// The same for those with file systems.
-const OWN_FS: &[&str] = &["fssync", "vbd", "wedges"];
+const OWN_FS: &[&str] = &["blkio", "fssync", "vbd", "wedges"];
 
 /// The same for kernels with drivers: those of PCI devices get at the host's by it.
 const OWN_PCI: &[&str] = &["pcihost"];
@@ -111,6 +111,13 @@ fn from_tree(
     let toolchain = Toolchain::find(&variable("TARGET")?, &variable("HOST")?, out)?;
     let jobs = variable("NUM_JOBS")?.parse().unwrap_or(1);
     let beside = [netbsd_src::kern().to_path_buf()];
+    if !beside[0].is_dir() {
+        return Err(format!(
+            "{} is gone, where the crate netbsd-src was compiled: if this folder has been moved, `cargo clean -p netbsd-src` mends it",
+            beside[0].display()
+        )
+        .into());
+    }
     let net = components.iter().any(|name| name == "net");
     let fs = components.iter().any(|name| name == "ffs");
     let own = OWN
