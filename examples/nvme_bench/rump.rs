@@ -1,13 +1,13 @@
-//! NetBSD's side: nvme(4) and ld(4) in this process, over VFIO. Each of the reads that are
-//! under way at a time has a thread: the kernel has no other way to do disk I/O than to wait
-//! for it.
+//! NetBSD's side: nvme(4) and ld(4) in this process, over VFIO, with a queue as deep as there
+//! are to be reads under way, and buffers that the disk reaches.
 
 use crate::work::{Measured, Reads, Work};
 use ::rump::Kernel;
-use ::rump::block::BlockDevice;
+use ::rump::block::{BlockDevice, Buffer, Completion, Operation, Queue};
 use ::rump::pci::Address;
+use std::collections::VecDeque;
 use std::error::Error;
-use std::thread;
+use std::iter::from_fn;
 
 /// The first disk of the kernel's, as a character device.
 const DISK: &str = "/dev/rld0d";
@@ -17,31 +17,43 @@ pub fn measure(controller: Address, cpus: usize, work: &Work) -> Result<Measured
     let attached = kernel.attach_pci(controller)?;
     let device = BlockDevice::open_read_only(DISK)
         .map_err(|error| format!("{DISK} of {}: {error}", attached.name))?;
-    let reads = Reads::begin(work, device.size())?;
-    thread::scope(|scope| {
-        let readers: Vec<_> = (0..work.depth)
-            .map(|_| scope.spawn(|| read(&device, &reads, work.block)))
-            .collect();
-        let results = readers.into_iter().map(|reader| match reader.join() {
-            Ok(result) => result,
-            Err(_) => Err("a reader has panicked".into()),
-        });
-        results.collect::<Result<(), String>>()
-    })?;
+    let size = device.size();
+    let queue = Queue::new(device, work.depth)?;
+    let buffers = (0..work.depth).map(|_| Buffer::new(work.block)).collect();
+    let reads = Reads::begin(work, size)?;
+    read(&queue, buffers, &reads)?;
     let measured = reads.end("rump::block", kernel.identity()?.to_string());
-    drop(device);
+    drop(queue);
     kernel.detach_pci(&attached.name)?;
     Ok(measured)
 }
 
-/// Takes reads until there are no more.
-fn read(device: &BlockDevice, reads: &Reads<'_>, block: usize) -> Result<(), String> {
-    let mut data = vec![0; block];
-    while let Some(offset) = reads.take() {
-        device
-            .read_at(&mut data, offset)
-            .map_err(|error| format!("reading at {offset}: {error}"))?;
-        reads.check(offset, &data)?;
+/// Reads into each of the buffers again and again, until there is nothing more to read.
+fn read(queue: &Queue, mut free: Vec<Buffer>, reads: &Reads<'_>) -> Result<(), Box<dyn Error>> {
+    let mut under_way: VecDeque<(u64, Completion)> = VecDeque::new();
+    loop {
+        // All at once, to as many places as there are buffers.
+        let offsets: Vec<u64> = from_fn(|| reads.take()).take(free.len()).collect();
+        let batch = offsets.iter().zip(free.drain(..offsets.len()));
+        let batch: Vec<_> = batch
+            .map(|(offset, into)| Operation::Read {
+                offset: *offset,
+                into,
+            })
+            .collect();
+        under_way.extend(offsets.into_iter().zip(queue.submit_all(batch)));
+        // The next one, and what has come besides.
+        while let Some((offset, read)) = under_way.pop_front() {
+            let (result, buffer) = read.wait();
+            result.map_err(|error| format!("reading at {offset}: {error}"))?;
+            reads.check(offset, &buffer)?;
+            free.push(buffer);
+            if !under_way.front().is_some_and(|(_, next)| next.is_done()) {
+                break;
+            }
+        }
+        if under_way.is_empty() && reads.is_over() {
+            return Ok(());
+        }
     }
-    Ok(())
 }

@@ -56,9 +56,14 @@ impl<'a> Reads<'a> {
         })
     }
 
+    /// Whether the time is.
+    pub fn is_over(&self) -> bool {
+        self.start.elapsed() >= self.work.time
+    }
+
     /// Where the next one is, in bytes; none once the time is over.
     pub fn take(&self) -> Option<u64> {
-        if self.start.elapsed() >= self.work.time {
+        if self.is_over() {
             return None;
         }
         let number = self.taken.fetch_add(1, Ordering::Relaxed);

@@ -40,6 +40,7 @@ pub use rump_abi as abi;
 #[cfg(rump_kernel = "lite")]
 use rump_lite as _;
 
+pub mod blkio;
 pub mod control;
 pub mod drivers;
 #[cfg(any(rump_kernel = "none", rump_kernel = "image"))]

@@ -214,7 +214,7 @@ pub fn queue() -> Outcome {
     let queue = Queue::new(BlockDevice::open(disk.raw_path())?, 8)?;
     let writes = (0..256u64).map(|at| Operation::Write {
         offset: at * 4096,
-        from: vec![at as u8; 4096],
+        from: vec![at as u8; 4096].into(),
     });
     for completion in queue.submit_all(writes) {
         let (result, buffer) = completion.wait();
@@ -232,7 +232,7 @@ pub fn queue() -> Outcome {
     });
     // A failure brings the buffer back as well.
     let (result, buffer) = queue.write(1 << 20, vec![9; 512]).wait();
-    assert!(result.is_err() && buffer == [9; 512]);
+    assert!(result.is_err() && *buffer == [9; 512]);
     // What nobody waits for is done all the same.
     drop(queue.write(0, vec![200; 4096]));
     drop(queue);
@@ -298,7 +298,7 @@ impl Backend for Slow {
 
 /// With one virtual CPU or two, a disk sees as many transfers as the queue is deep.
 pub fn queue_depth() -> Outcome {
-    let slow = Slow::new(Memory::new(1 << 20), 0);
+    let slow = Slow::new(Memory::new(1 << 20), 16);
     let disk = attach(slow.clone())?;
     let queue = Queue::new(BlockDevice::open(disk.raw_path())?, 16)?;
     let reads: Vec<_> = (0..128).map(|at| queue.read(at * 4096, 4096)).collect();

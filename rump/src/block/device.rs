@@ -121,6 +121,18 @@ impl BlockDevice {
         sys::discard(&self.file, offset, length)
     }
 
+    /// Whether a transfer is of whole sectors of it.
+    pub(super) fn check(&self, offset: u64, length: usize) -> io::Result<()> {
+        let sector = u64::from(self.sector_size);
+        if !offset.is_multiple_of(sector) || !(length as u64).is_multiple_of(sector) {
+            return Err(Errno::EINVAL.into());
+        }
+        match offset.checked_add(length as u64) {
+            Some(end) if end <= self.size => Ok(()),
+            _ => Err(io::ErrorKind::UnexpectedEof.into()),
+        }
+    }
+
     pub(super) fn file(&self) -> &OwnedDescriptor {
         &self.file
     }

@@ -25,8 +25,7 @@
 //! A [`BlockDevice`] is opened by its name in the kernel, whatever driver has it: "/dev/rld0d"
 //! of ld(4), "/dev/rdk0" of a wedge, "/dev/rvbd0d" of the [`Disk`]s here. It transfers whole
 //! sectors at a time, at any place, and its methods take `&self`: several threads have as
-//! many transfers under way. A [`Queue`] does that with a crew of its own, for futures and
-//! batches. [`Wedge`](wedge::Wedge)s are partitions, dk(4).
+//! many transfers under way. A [`Queue`] has them without threads, for futures and batches. [`Wedge`](wedge::Wedge)s are partitions, dk(4).
 //!
 //! # Below the kernel
 //! A [`Disk`] is made over a [`Backend`]:
@@ -48,6 +47,7 @@
 //! those of another process's kernel reached by [`remote`](crate::remote).
 
 mod backend;
+mod buffer;
 mod device;
 mod disk;
 mod faults;
@@ -58,6 +58,7 @@ mod queue;
 pub mod wedge;
 
 pub use backend::Backend;
+pub use buffer::Buffer;
 pub use device::BlockDevice;
 pub use disk::{Disk, InUse};
 pub use faults::{FaultStatistics, Faults};

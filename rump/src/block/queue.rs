@@ -1,17 +1,21 @@
 //! Many transfers at a time, for futures and batches.
 //!
-//! A queue has a crew of threads, each with an lwp of the kernel, and as many transfers under
-//! way as it has members: NetBSD has no other way to do disk I/O beside waiting for it.
-//! Buffers are handed over and come back with the result, as with io_uring; a future that is
-//! dropped leaves its transfer to be done, and its buffer with it.
+//! Transfers are started by whoever submits them, go on by themselves in the kernel
+//! (`netbsd-src/kern/libblkio`), and are completed by the thread that the driver hears of it
+//! on. Buffers are handed over and come back with the result, as with io_uring; a future that
+//! is dropped leaves its transfer to be done, and its buffer with it.
 
-use super::BlockDevice;
-use std::collections::VecDeque;
+use super::{BlockDevice, Buffer};
+use crate::error::Errno;
+use crate::sys::blkio::{Device, Request, Transfer};
+use rump_sys::hyper::linux::LinuxHost;
+use rump_sys::hyper::upcall;
 use std::fmt;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::thread::JoinHandle;
 
@@ -23,21 +27,21 @@ pub enum Operation {
         /// Where, in bytes.
         offset: u64,
         /// Whole sectors.
-        into: Vec<u8>,
+        into: Buffer,
     },
     /// Write the bytes at the place.
     Write {
         /// Where, in bytes.
         offset: u64,
         /// Whole sectors.
-        from: Vec<u8>,
+        from: Buffer,
     },
     /// Put all that was written, by operations that are complete, on stable storage.
     Flush,
 }
 
 /// The result, and the buffer that was handed over.
-type Outcome = (io::Result<()>, Vec<u8>);
+type Outcome = (io::Result<()>, Buffer);
 
 #[derive(Debug, Default)]
 struct Slot {
@@ -51,6 +55,20 @@ struct State {
     waker: Option<Waker>,
 }
 
+impl Slot {
+    /// Tells who waits; `wake` wakes a future.
+    fn complete(&self, outcome: Outcome, wake: impl FnOnce(Waker)) {
+        let mut state = lock(&self.state);
+        state.outcome = Some(outcome);
+        let waker = state.waker.take();
+        drop(state);
+        self.done.notify_all();
+        if let Some(waker) = waker {
+            wake(waker);
+        }
+    }
+}
+
 /// An operation under way: wait for it with [`wait`](Self::wait), or as a future.
 #[derive(Debug)]
 #[must_use = "the result of the operation is in it"]
@@ -62,7 +80,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Completion {
     /// Waits; the buffer comes back also if it failed.
-    pub fn wait(self) -> (io::Result<()>, Vec<u8>) {
+    pub fn wait(self) -> (io::Result<()>, Buffer) {
         let mut state = lock(&self.0.state);
         loop {
             if let Some(outcome) = state.outcome.take() {
@@ -72,10 +90,15 @@ impl Completion {
             state = waited.unwrap_or_else(PoisonError::into_inner);
         }
     }
+
+    /// Whether [`wait`](Self::wait) would return at once.
+    pub fn is_done(&self) -> bool {
+        lock(&self.0.state).outcome.is_some()
+    }
 }
 
 impl Future for Completion {
-    type Output = (io::Result<()>, Vec<u8>);
+    type Output = (io::Result<()>, Buffer);
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let mut state = lock(&self.0.state);
@@ -87,143 +110,239 @@ impl Future for Completion {
     }
 }
 
-struct Shared {
-    device: BlockDevice,
-    jobs: Mutex<Jobs>,
-    some: Condvar,
+/// How many operations are under way, of how many at most.
+#[derive(Debug)]
+struct Room {
+    taken: Mutex<usize>,
+    left: Condvar,
+    depth: usize,
 }
 
-#[derive(Default)]
-struct Jobs {
-    waiting: VecDeque<(Operation, Arc<Slot>)>,
-    ended: bool,
+impl Room {
+    /// Takes the place of at least one operation, and of as many as are wanted and free.
+    fn take(&self, wanted: usize) -> usize {
+        let mut taken = self.wait(|taken| taken < self.depth);
+        let count = wanted.min(self.depth - *taken);
+        *taken += count;
+        count
+    }
+
+    fn wait(&self, mut until: impl FnMut(usize) -> bool) -> MutexGuard<'_, usize> {
+        let taken = lock(&self.taken);
+        let waited = self.left.wait_while(taken, |taken| !until(*taken));
+        waited.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn leave(&self) {
+        *lock(&self.taken) -= 1;
+        self.left.notify_all();
+    }
+}
+
+/// A transfer under way. It may be done by a thread of the kernel's, so what the last owner of
+/// something does is left to the queue.
+struct Pending {
+    slot: Arc<Slot>,
+    room: Arc<Room>,
+    buffer: Buffer,
+}
+
+impl Request for Pending {
+    fn memory(&mut self) -> &mut [u8] {
+        &mut self.buffer
+    }
+
+    fn done(self, result: Result<(), Errno>) {
+        let outcome = (result.map_err(io::Error::from), self.buffer);
+        // What an executor does then may take its time.
+        let wake = |waker: Waker| upcall::wrap::<LinuxHost, _>(|| waker.wake());
+        self.slot.complete(outcome, wake);
+        self.room.leave();
+    }
 }
 
 /// Transfers of a device, several at a time.
 ///
 /// They are started in the order they are submitted in, and may complete in any. Dropping it
-/// does what was submitted first.
+/// waits for what was submitted.
 pub struct Queue {
-    shared: Arc<Shared>,
-    crew: Vec<JoinHandle<()>>,
+    // The transfers are of the device that is open.
+    io: Device,
+    device: Arc<BlockDevice>,
+    room: Arc<Room>,
+    flushes: OnceLock<io::Result<Flushes>>,
 }
 
 impl fmt::Debug for Queue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Queue")
-            .field("device", &self.shared.device)
-            .field("depth", &self.crew.len())
+            .field("device", &self.device)
+            .field("depth", &self.room.depth)
             .finish()
     }
 }
 
 impl Queue {
-    /// A queue of a device that has `depth` transfers under way at most, 1 to 256.
+    /// A queue of a device that has `depth` operations under way at most, 1 to 256.
     ///
     /// # Errors
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for another depth; the host's, if it has
-    /// no more threads.
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for another depth;
+    /// [`Unsupported`](io::ErrorKind::Unsupported) if the kernel is of another process or not
+    /// compiled from a tree.
     pub fn new(device: BlockDevice, depth: usize) -> io::Result<Self> {
         if !(1..=256).contains(&depth) {
             let text = format!("a queue has a depth of 1 to 256, not {depth}");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
-        let shared = Arc::new(Shared {
-            device,
-            jobs: Mutex::default(),
-            some: Condvar::new(),
-        });
-        let mut queue = Self {
-            shared: shared.clone(),
-            crew: Vec::new(),
-        };
-        for _ in 0..depth {
-            let shared = shared.clone();
-            let member = std::thread::Builder::new().name("rump-queue".into());
-            queue.crew.push(member.spawn(move || work(&shared))?);
-        }
-        Ok(queue)
+        Ok(Self {
+            io: Device::open(&device)?,
+            device: Arc::new(device),
+            room: Arc::new(Room {
+                taken: Mutex::new(0),
+                left: Condvar::new(),
+                depth,
+            }),
+            flushes: OnceLock::new(),
+        })
     }
 
     /// The device.
     pub fn device(&self) -> &BlockDevice {
-        &self.shared.device
+        &self.device
     }
 
-    /// Starts one operation.
+    /// Starts one operation. Where as many are under way as may be, it waits for one of them
+    /// first.
     pub fn submit(&self, operation: Operation) -> Completion {
-        let slot = Arc::new(Slot::default());
-        let mut jobs = lock(&self.shared.jobs);
-        jobs.waiting.push_back((operation, slot.clone()));
-        drop(jobs);
-        self.shared.some.notify_one();
-        Completion(slot)
+        let mut started = self.submit_all([operation]);
+        started.pop().expect("one for each")
     }
 
     /// Starts several at once; the results are in the same order.
     pub fn submit_all(&self, operations: impl IntoIterator<Item = Operation>) -> Vec<Completion> {
-        let mut jobs = lock(&self.shared.jobs);
-        let started = operations.into_iter().map(|operation| {
+        let mut operations: Vec<_> = operations.into_iter().collect();
+        let mut completions = Vec::with_capacity(operations.len());
+        while !operations.is_empty() {
+            let count = self.room.take(operations.len());
+            let rest = operations.split_off(count);
+            self.start(operations, &mut completions);
+            operations = rest;
+        }
+        completions
+    }
+
+    /// Starts operations that room was taken for.
+    fn start(&self, operations: Vec<Operation>, completions: &mut Vec<Completion>) {
+        let mut transfers = Vec::with_capacity(operations.len());
+        for operation in operations {
             let slot = Arc::new(Slot::default());
-            jobs.waiting.push_back((operation, slot.clone()));
-            Completion(slot)
-        });
-        let started = started.collect();
-        drop(jobs);
-        self.shared.some.notify_all();
-        started
+            completions.push(Completion(slot.clone()));
+            let (write, offset, buffer) = match operation {
+                Operation::Read { offset, into } => (false, offset, into),
+                Operation::Write { offset, from } => (true, offset, from),
+                Operation::Flush => {
+                    self.flush(slot);
+                    continue;
+                }
+            };
+            let request = Pending {
+                slot,
+                room: self.room.clone(),
+                buffer,
+            };
+            match self.device.check(offset, request.buffer.len()) {
+                Err(error) => request.refuse(error),
+                Ok(()) => transfers.push(Transfer {
+                    request,
+                    write,
+                    offset,
+                }),
+            }
+        }
+        if transfers.is_empty() {
+            return;
+        }
+        if let Err((error, transfers)) = self.io.start(transfers) {
+            for transfer in transfers {
+                transfer
+                    .request
+                    .refuse(io::Error::new(error.kind(), error.to_string()));
+            }
+        }
+    }
+
+    /// Has a thread flush, which the kernel has it wait for.
+    fn flush(&self, slot: Arc<Slot>) {
+        let flushes = self
+            .flushes
+            .get_or_init(|| Flushes::start(self.device.clone(), self.room.clone()));
+        match flushes {
+            // It ends after this.
+            Ok(flushes) => flushes.wanted(slot),
+            Err(error) => {
+                let error = io::Error::new(error.kind(), error.to_string());
+                slot.complete((Err(error), Buffer::default()), Waker::wake);
+                self.room.leave();
+            }
+        }
     }
 
     /// Reads into a buffer of so many bytes.
     pub fn read(&self, offset: u64, length: usize) -> Completion {
-        let into = vec![0; length];
+        let into = Buffer::new(length);
         self.submit(Operation::Read { offset, into })
     }
 
     /// Writes the bytes.
-    pub fn write(&self, offset: u64, from: Vec<u8>) -> Completion {
+    pub fn write(&self, offset: u64, from: impl Into<Buffer>) -> Completion {
+        let from = from.into();
         self.submit(Operation::Write { offset, from })
+    }
+}
+
+impl Pending {
+    /// It is not started; this thread has no virtual CPU.
+    fn refuse(self, error: io::Error) {
+        self.slot.complete((Err(error), self.buffer), Waker::wake);
+        self.room.leave();
     }
 }
 
 impl Drop for Queue {
     fn drop(&mut self) {
-        lock(&self.shared.jobs).ended = true;
-        self.shared.some.notify_all();
-        for member in self.crew.drain(..) {
-            let _ = member.join();
+        drop(self.room.wait(|taken| taken == 0));
+        if let Some(Ok(flushes)) = self.flushes.take() {
+            flushes.end();
         }
     }
 }
 
-/// What a member of the crew does until the queue is dropped and empty.
-fn work(shared: &Shared) {
-    loop {
-        let mut jobs = lock(&shared.jobs);
-        let (operation, slot) = loop {
-            if let Some(job) = jobs.waiting.pop_front() {
-                break job;
+/// The thread that flushes the disk's cache.
+struct Flushes {
+    wanted: Sender<Arc<Slot>>,
+    thread: JoinHandle<()>,
+}
+
+impl Flushes {
+    fn start(device: Arc<BlockDevice>, room: Arc<Room>) -> io::Result<Self> {
+        let (wanted, waiting) = channel::<Arc<Slot>>();
+        let thread = std::thread::Builder::new().name("rump-flush".into());
+        let thread = thread.spawn(move || {
+            for slot in waiting {
+                slot.complete((device.flush(), Buffer::default()), Waker::wake);
+                room.leave();
             }
-            if jobs.ended {
-                return;
-            }
-            let waited = shared.some.wait(jobs);
-            jobs = waited.unwrap_or_else(PoisonError::into_inner);
-        };
-        drop(jobs);
-        let device = &shared.device;
-        let outcome = match operation {
-            Operation::Read { offset, mut into } => (device.read_at(&mut into, offset), into),
-            Operation::Write { offset, from } => (device.write_at(&from, offset), from),
-            Operation::Flush => (device.flush(), Vec::new()),
-        };
-        let mut state = lock(&slot.state);
-        state.outcome = Some(outcome);
-        let waker = state.waker.take();
-        drop(state);
-        slot.done.notify_all();
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        })?;
+        Ok(Self { wanted, thread })
+    }
+
+    fn wanted(&self, slot: Arc<Slot>) {
+        // It lives until `end`.
+        let _ = self.wanted.send(slot);
+    }
+
+    fn end(self) {
+        drop(self.wanted);
+        let _ = self.thread.join();
     }
 }

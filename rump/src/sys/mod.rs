@@ -4,6 +4,8 @@
 //! thread-local flag tells in the usual case), and turns the C convention of -1 and an
 //! error number into a `Result`.
 
+#[cfg(feature = "fs")]
+pub(crate) mod blkio;
 pub(crate) mod control;
 pub(crate) mod descriptor;
 #[cfg(feature = "fs")]
