@@ -3,6 +3,8 @@
 //! - [`Shared`] is such memory: reached in atomic pieces, within its bounds.
 //! - [`many`] is a ring of indexes for any number of threads at each end.
 //! - [`one`] is a ring of words for one thread at each end.
+//! - [`lane`] is a ring of messages of any length, frames, for one thread at each end.
+//! - [`control`] is what a network server and its applications tell each other beside that.
 //!
 //! Rings live in any memory that gives out its [words](Words): that of a memfd, of pages
 //! granted by another domain, or a vector of the program's own. This crate knows neither of
@@ -13,6 +15,10 @@
 //! side can do is to send nonsense, in bounds: no loop here depends on its good will.
 #![cfg_attr(not(test), no_std)]
 
+extern crate alloc;
+
+pub mod control;
+pub mod lane;
 pub mod many;
 pub mod one;
 mod primitive;

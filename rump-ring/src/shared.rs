@@ -47,7 +47,10 @@ impl Shared {
     }
 
     /// The address of so many bytes.
-    pub(crate) fn at(&self, offset: usize, len: usize) -> NonNull<u8> {
+    ///
+    /// # Panics
+    /// If they are not all inside.
+    pub fn at(&self, offset: usize, len: usize) -> NonNull<u8> {
         let fits = offset.checked_add(len).is_some_and(|end| end <= self.len);
         assert!(fits, "{len} bytes at {offset} of {}", self.len);
         // SAFETY: inside, as was just checked.

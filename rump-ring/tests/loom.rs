@@ -106,3 +106,28 @@ fn one_keeps_the_order() {
         assert_eq!(receive(&mut receiver), next);
     });
 }
+
+/// A lane's sleep: who has announced it either finds what was sent, or is woken.
+#[test]
+fn nobody_sleeps_through_a_message() {
+    use loom::sync::atomic::AtomicU32;
+    use rump_ring::lane::sleep::{announce, rouse};
+    loom::model(|| {
+        let (sent, sleeps) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
+        let sender = {
+            let (sent, sleeps) = (Arc::clone(&sent), Arc::clone(&sleeps));
+            thread::spawn(move || {
+                let mut woken = false;
+                for count in 1..=2 {
+                    sent.store(count, Ordering::Release);
+                    woken |= rouse(&*sleeps);
+                }
+                woken
+            })
+        };
+        announce(&*sleeps);
+        let seen = sent.load(Ordering::Acquire);
+        let woken = sender.join().unwrap();
+        assert!(woken || seen == 2, "asleep with {seen} of 2 seen");
+    });
+}

@@ -4,6 +4,7 @@
 use crate::host::Deadline;
 use core::ptr::{null, null_mut};
 use core::sync::atomic::{AtomicU32, Ordering};
+use core::time::Duration;
 use std::io::Error;
 use std::time::Instant;
 
@@ -35,6 +36,29 @@ pub(super) fn unpark(word: *const AtomicU32, all: bool) {
     // SAFETY: futex(2) uses the address of a private futex as a key only; an
     // address that no longer is one wakes nobody or somebody who checks again.
     unsafe { libc::syscall(libc::SYS_futex, word, WAKE, count) };
+}
+
+/// Sleeps on a word that other processes have too, while it is what is expected and up to so
+/// long. May end for no reason.
+pub(super) fn park_shared(word: &AtomicU32, expected: u32, time: Duration) {
+    let timeout = super::time::timespec(time);
+    // SAFETY: futex(2): the word is alive during the call, as is the timeout.
+    unsafe {
+        libc::syscall(
+            libc::SYS_futex,
+            core::ptr::from_ref(word),
+            libc::FUTEX_WAIT,
+            expected,
+            &raw const timeout,
+        )
+    };
+}
+
+/// Wakes whoever sleeps so.
+pub(super) fn unpark_shared(word: &AtomicU32) {
+    let word = core::ptr::from_ref(word);
+    // SAFETY: futex(2): the word is alive during the call.
+    unsafe { libc::syscall(libc::SYS_futex, word, libc::FUTEX_WAKE, i32::MAX) };
 }
 
 /// Turns of a spin loop that make a microsecond; 0 is one CPU.

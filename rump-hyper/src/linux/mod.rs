@@ -2,6 +2,7 @@
 //! mmap, getrandom, files, and devices by VFIO.
 #![allow(unsafe_code)]
 
+pub mod cable;
 mod daemon;
 mod errno;
 mod export;

@@ -32,11 +32,6 @@ impl Waker {
         self.wait_for(&mut [in_(fd), in_(self.0.as_fd())], time)
     }
 
-    /// Waits until there is something to read from one of two.
-    pub(super) fn wait_either(&self, one: BorrowedFd<'_>, other: BorrowedFd<'_>) -> Waited {
-        self.wait_for(&mut [in_(one), in_(other), in_(self.0.as_fd())], None)
-    }
-
     /// Waits for one of these, of which the last is our own.
     fn wait_for(&self, all: &mut [PollFd<'_>], time: Option<Duration>) -> Waited {
         let time = time.map_or(PollTimeout::NONE, |time| {

@@ -9,6 +9,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::marker::PhantomData;
+use core::ptr::NonNull;
 
 /// Something that takes and brings frames.
 ///
@@ -221,7 +222,8 @@ unsafe impl Send for Transmit<'_> {}
 // SAFETY: as above.
 unsafe impl Sync for Transmit<'_> {}
 
-/// A piece of a frame.
+/// A piece of a frame: memory that stays as it is, or such as another process can write at any
+/// time, to which there must be no reference.
 #[repr(transparent)]
 #[derive(Clone, Copy)]
 pub struct Piece<'a> {
@@ -229,7 +231,10 @@ pub struct Piece<'a> {
     memory: PhantomData<&'a [u8]>,
 }
 
-// SAFETY: it is a shared reference to bytes.
+/// Is set in the length of a piece that another process can write; the kernel has no such.
+const SHARED: usize = 1 << (usize::BITS - 1);
+
+// SAFETY: it is a shared reference to bytes, or reached in atomic pieces.
 unsafe impl Send for Piece<'_> {}
 // SAFETY: as above.
 unsafe impl Sync for Piece<'_> {}
@@ -246,23 +251,92 @@ impl<'a> Piece<'a> {
         }
     }
 
-    /// Its bytes.
-    pub fn bytes(&self) -> &'a [u8] {
+    /// A part of memory that another process can write.
+    ///
+    /// # Panics
+    /// If it is not all inside.
+    pub fn shared(memory: &'a rump_ring::Shared, at: usize, len: usize) -> Self {
+        Self {
+            raw: Part {
+                base: memory.at(at, len).as_ptr().cast(),
+                len: len | SHARED,
+            },
+            memory: PhantomData,
+        }
+    }
+
+    /// Where it is, for calls of the system that read it.
+    pub fn as_ptr(&self) -> *const u8 {
+        self.raw.base.cast_const().cast()
+    }
+
+    /// Its length in bytes.
+    pub fn len(&self) -> usize {
+        self.raw.len & !SHARED
+    }
+
+    /// Whether nothing is in it.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Its bytes, unless another process can write them.
+    pub fn bytes(&self) -> Option<&'a [u8]> {
         // SAFETY: made from such a slice, or by who made the frame.
-        unsafe { core::slice::from_raw_parts(self.raw.base.cast(), self.raw.len) }
+        let bytes = || unsafe { core::slice::from_raw_parts(self.raw.base.cast(), self.raw.len) };
+        (self.raw.len & SHARED == 0).then(bytes)
+    }
+
+    /// Copies it, as far as there is room; returns how much it was.
+    pub fn copy_to(&self, out: &mut [u8]) -> usize {
+        let len = self.len().min(out.len());
+        self.copy_from(0, &mut out[..len]);
+        len
+    }
+
+    /// Copies what is behind its first bytes. All of it is inside.
+    fn copy_from(&self, at: usize, out: &mut [u8]) {
+        if let Some(bytes) = self.bytes() {
+            out.copy_from_slice(&bytes[at..at + out.len()]);
+            return;
+        }
+        assert!(at + out.len() <= self.len());
+        let start = self.raw.base.cast::<u8>().wrapping_add(at);
+        // It is inside memory that begins at a word.
+        let before = start.addr() % size_of::<u64>();
+        if let Some(start) = NonNull::new(start.wrapping_sub(before)) {
+            // SAFETY: inside such memory, as `shared` has checked.
+            let memory = unsafe { rump_ring::Shared::new(start, before + out.len()) };
+            memory.read(before, out);
+        }
+    }
+
+    /// Hands out its bytes, some after the others: those of another process as copies.
+    pub fn for_each(&self, mut each: impl FnMut(&[u8])) {
+        if let Some(bytes) = self.bytes() {
+            return each(bytes);
+        }
+        let mut copy = [0; 2048];
+        let mut at = 0;
+        while at < self.len() {
+            let part = &mut copy[..(self.len() - at).min(2048)];
+            self.copy_from(at, part);
+            each(part);
+            at += part.len();
+        }
     }
 }
 
 impl fmt::Debug for Piece<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Piece({})", self.raw.len)
+        write!(f, "Piece({})", self.len())
     }
 }
 
 impl<'a> Transmit<'a> {
     /// A frame in pieces.
     pub fn new(pieces: &'a [Piece<'a>], offload: Offload) -> Self {
-        let len: usize = pieces.iter().map(|piece| piece.raw.len).sum();
+        let len: usize = pieces.iter().map(Piece::len).sum();
         Self {
             raw: Tx {
                 parts: pieces.as_ptr().cast(),
@@ -310,10 +384,7 @@ impl<'a> Transmit<'a> {
     pub fn copy_to(&self, out: &mut [u8]) -> usize {
         let mut at = 0;
         for piece in self.pieces() {
-            let bytes = piece.bytes();
-            let n = bytes.len().min(out.len() - at);
-            out[at..at + n].copy_from_slice(&bytes[..n]);
-            at += n;
+            at += piece.copy_to(&mut out[at..]);
         }
         at
     }
@@ -331,6 +402,32 @@ impl fmt::Debug for Transmit<'_> {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use rump_ring::Shared;
+    use std::vec;
+    use std::vec::Vec;
+
+    #[test]
+    fn pieces_of_another_process_are_copied() {
+        let mut words = vec![0_u64; 1024];
+        let start = NonNull::new(words.as_mut_ptr()).unwrap().cast();
+        // SAFETY: it is not used otherwise.
+        let memory = unsafe { Shared::new(start, 8192) };
+        let bytes: Vec<u8> = (0..8192).map(|at| (at % 251) as u8).collect();
+        memory.write(0, &bytes);
+        for (at, len) in [(0, 8192), (3, 0), (5, 1), (6, 17), (8191, 1), (13, 5000)] {
+            let piece = Piece::shared(&memory, at, len);
+            assert_eq!((piece.len(), piece.bytes()), (len, None));
+            let mut out = Vec::new();
+            piece.for_each(|bytes| out.extend_from_slice(bytes));
+            assert_eq!(out, bytes[at..at + len]);
+            let pieces = [Piece::new(b"head"), piece];
+            let frame = Transmit::new(&pieces, Offload::default());
+            assert_eq!(frame.len(), 4 + len);
+            let mut whole = vec![0; 4 + len / 2];
+            assert_eq!(frame.copy_to(&mut whole), whole.len());
+            assert_eq!(whole[4..], bytes[at..at + len / 2]);
+        }
+    }
 
     #[test]
     fn a_frame_in_pieces_is_the_same_in_one() {

@@ -13,7 +13,7 @@
 //! | [`buffer`] | memory for frames that arrive, which the kernel may keep for a while |
 //! | [`offload`] | what can be left to whom; checking what others claim, and doing it |
 //! | [`shape`] | bringing frames into the shape that the other side takes |
-//! | [`lane`] | a ring of frames between two processes |
+//! | [`lane`] | frames in a ring between two processes |
 //! | [`shmif`] | the bus of NetBSD's shmif(4) |
 //!
 //! All of this is `no_std`. TAP interfaces of Linux are in `linux`.

@@ -168,7 +168,7 @@ impl Socket {
         for (frame, offload) in frames.iter().zip(&offloads) {
             parts.push(part((&raw const *offload).cast(), size_of::<Offload>()));
             for piece in frame.pieces() {
-                parts.push(part(piece.bytes().as_ptr().cast(), piece.bytes().len()));
+                parts.push(part(piece.as_ptr().cast(), piece.len()));
             }
             counts.push(1 + frame.pieces().len());
         }

@@ -120,8 +120,8 @@ impl Queue {
             iov_len: size_of::<Offload>(),
         };
         let pieces = frame.pieces().iter().map(|piece| libc::iovec {
-            iov_base: piece.bytes().as_ptr().cast_mut().cast(),
-            iov_len: piece.bytes().len(),
+            iov_base: piece.as_ptr().cast_mut().cast(),
+            iov_len: piece.len(),
         });
         let mut few = [header; PIECES + 1];
         let many: Vec<libc::iovec>;
@@ -135,7 +135,7 @@ impl Queue {
             many = core::iter::once(header).chain(pieces).collect();
             &many[..]
         };
-        // SAFETY: each describes memory that is borrowed for the call.
+        // SAFETY: each describes memory that is borrowed for the call; Linux only reads it.
         let put = unsafe { libc::writev(self.file.as_raw_fd(), all.as_ptr(), all.len() as c_int) };
         if put < 0 {
             return Err(Error::last_os_error());
