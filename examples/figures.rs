@@ -1,8 +1,9 @@
 //! Makes the README's table of results and `docs/bench.svg` from the file that the
 //! benchmarks write: `cargo run --example figures -- [RATIOS.jsonl]`.
 //!
-//! The newest row of each benchmark is shown. Rows that were not measured on NetBSD are
-//! left out, because they count for nothing.
+//! The newest row of each benchmark is shown, and kept in `docs/ratios.jsonl`, so that not
+//! all need to be measured at a time. Rows that were not measured on NetBSD are left out,
+//! because they count for nothing.
 
 use rump_examples::goals::{BENCHMARKS, Benchmark, Goal};
 use rump_examples::ratios::{self, Row};
@@ -29,7 +30,17 @@ fn run() -> Result<(), Box<dyn Error>> {
     let file = std::env::args()
         .nth(1)
         .map_or_else(|| root.join("target/ratios.jsonl"), Into::into);
-    let rows = ratios::read(&file, |complaint| eprintln!("figures: skipped {complaint}"))?;
+    let read =
+        |file: &Path| ratios::read(file, |complaint| eprintln!("figures: skipped {complaint}"));
+    let docs = root.join("docs");
+    std::fs::create_dir_all(&docs)?;
+    let kept = docs.join("ratios.jsonl");
+    let mut rows = if kept.exists() {
+        read(&kept)?
+    } else {
+        Vec::new()
+    };
+    rows.extend(read(&file)?);
     let results: Vec<_> = BENCHMARKS
         .iter()
         .map(|benchmark| (benchmark, newest(&rows, benchmark.name)))
@@ -47,8 +58,11 @@ fn run() -> Result<(), Box<dyn Error>> {
     let text = replace(&text, &table(&results))
         .ok_or_else(|| format!("README.md has no {BEGIN} before {END}"))?;
     std::fs::write(&readme, text)?;
-    let docs = root.join("docs");
-    std::fs::create_dir_all(&docs)?;
+    let lines = results.iter().flat_map(|(_, row)| *row);
+    let lines = lines
+        .map(serde_json::to_string)
+        .collect::<Result<Vec<_>, _>>()?;
+    std::fs::write(&kept, lines.join("\n") + "\n")?;
     std::fs::write(docs.join("bench.svg"), plot(&results))?;
     println!(
         "README.md and docs/bench.svg show {} of {} benchmarks",
@@ -60,8 +74,8 @@ fn run() -> Result<(), Box<dyn Error>> {
 
 fn newest<'a>(rows: &'a [Row], name: &str) -> Option<&'a Row> {
     rows.iter()
-        .rev()
-        .find(|row| row.name == name && row.counts())
+        .filter(|row| row.name == name && row.counts())
+        .max_by(|one, other| one.when.cmp(&other.when))
 }
 
 /// Puts something else between the two markers.

@@ -2,7 +2,7 @@
 
 use crate::descriptor::{AsDescriptor, BorrowedDescriptor, OwnedDescriptor};
 use crate::error::Errno;
-use crate::sys::file as sys;
+use crate::sys::{blkio, file as sys};
 use rump_sys::abi::{self, fs};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 /// disk's cache until it is [flushed](Self::flush).
 #[derive(Debug)]
 pub struct BlockDevice {
+    // Before what it is of.
+    io: Option<blkio::Device>,
     file: OwnedDescriptor,
     path: PathBuf,
     size: u64,
@@ -44,6 +46,8 @@ impl BlockDevice {
         sys::control(&file, fs::DIOCGMEDIASIZE, &mut size)?;
         sys::control(&file, fs::DIOCGSECTORSIZE, &mut sector_size)?;
         Ok(Self {
+            // A kernel that upstream's build installed has no such transfers.
+            io: blkio::Device::open(&file).ok(),
             file,
             path: path.to_path_buf(),
             size: u64::try_from(size).map_err(|_| Errno::EINVAL)?,
@@ -74,6 +78,10 @@ impl BlockDevice {
     /// [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) beyond the end; `EINVAL` for what is no
     /// whole sector; the driver's, `EIO` above all.
     pub fn read_at(&self, mut into: &mut [u8], mut offset: u64) -> io::Result<()> {
+        self.check(offset, into.len())?;
+        if let Some(io) = &self.io {
+            return io.read(into, offset);
+        }
         while !into.is_empty() {
             let read = sys::read_at(&self.file, into, offset)?;
             if read == 0 {
@@ -88,9 +96,13 @@ impl BlockDevice {
     /// Writes the bytes at the place.
     ///
     /// # Errors
-    /// [`WriteZero`](io::ErrorKind::WriteZero) beyond the end; else as
-    /// [`read_at`](Self::read_at). A part may have been written.
+    /// As [`read_at`](Self::read_at); `EBADF` if the device was opened to read. A part may
+    /// have been written.
     pub fn write_at(&self, mut from: &[u8], mut offset: u64) -> io::Result<()> {
+        self.check(offset, from.len())?;
+        if let Some(io) = &self.io {
+            return io.write(from, offset);
+        }
         while !from.is_empty() {
             let written = sys::write_at(&self.file, from, offset)?;
             if written == 0 {
@@ -131,6 +143,11 @@ impl BlockDevice {
             Some(end) if end <= self.size => Ok(()),
             _ => Err(io::ErrorKind::UnexpectedEof.into()),
         }
+    }
+
+    /// Transfers that nobody waits for in the kernel.
+    pub(super) fn io(&self) -> Option<&blkio::Device> {
+        self.io.as_ref()
     }
 
     pub(super) fn file(&self) -> &OwnedDescriptor {

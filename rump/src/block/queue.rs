@@ -7,7 +7,7 @@
 
 use super::{BlockDevice, Buffer};
 use crate::error::Errno;
-use crate::sys::blkio::{Device, Request, Transfer};
+use crate::sys::blkio::{Request, Transfer};
 use rump_sys::hyper::linux::LinuxHost;
 use rump_sys::hyper::upcall;
 use std::fmt;
@@ -166,8 +166,6 @@ impl Request for Pending {
 /// They are started in the order they are submitted in, and may complete in any. Dropping it
 /// waits for what was submitted.
 pub struct Queue {
-    // The transfers are of the device that is open.
-    io: Device,
     device: Arc<BlockDevice>,
     room: Arc<Room>,
     flushes: OnceLock<io::Result<Flushes>>,
@@ -194,8 +192,11 @@ impl Queue {
             let text = format!("a queue has a depth of 1 to 256, not {depth}");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
+        if device.io().is_none() {
+            let text = "this kernel has no transfers that nobody waits for";
+            return Err(io::Error::new(io::ErrorKind::Unsupported, text));
+        }
         Ok(Self {
-            io: Device::open(&device)?,
             device: Arc::new(device),
             room: Arc::new(Room {
                 taken: Mutex::new(0),
@@ -262,7 +263,8 @@ impl Queue {
         if transfers.is_empty() {
             return;
         }
-        if let Err((error, transfers)) = self.io.start(transfers) {
+        let io = self.device.io().expect("as `new` found");
+        if let Err((error, transfers)) = io.start(transfers) {
             for transfer in transfers {
                 transfer
                     .request

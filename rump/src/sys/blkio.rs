@@ -10,6 +10,8 @@ use rump_sys::hyper::memory;
 use std::io;
 use std::ops::{Deref, DerefMut};
 use std::ptr::{NonNull, null_mut};
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::thread::Thread;
 
 /// The disk of a descriptor. That must stay open as long as this lives.
 #[derive(Debug)]
@@ -103,6 +105,79 @@ impl Device {
         // their type.
         unsafe { raw::rump_blkio_start(self.0.as_ptr(), started.as_mut_ptr(), count) };
         Ok(())
+    }
+}
+
+/// A transfer that its thread waits for.
+#[repr(C)]
+struct Waited {
+    raw: raw::Transfer,
+    error: AtomicI32,
+    thread: Thread,
+}
+
+/// What `Waited::error` is until it is done.
+const UNDER_WAY: i32 = i32::MIN;
+
+unsafe extern "C" fn waited_done(transfer: *mut raw::Transfer) {
+    // SAFETY: `Device::transfer` has it until the error is there.
+    let waited = unsafe { &*transfer.cast::<Waited>() };
+    let thread = waited.thread.clone();
+    waited.error.store(waited.raw.error, Ordering::Release);
+    thread.unpark();
+}
+
+impl Device {
+    /// Does a transfer and waits for it. The memory is not written if it is one to the disk.
+    ///
+    /// # Safety
+    /// So many bytes that nobody else uses meanwhile, or writes.
+    unsafe fn transfer(&self, memory: NonNull<[u8]>, offset: u64, flags: u32) -> io::Result<()> {
+        lwp::enter_here()?;
+        let mut waited = Waited {
+            raw: raw::Transfer {
+                data: memory.as_ptr().cast(),
+                len: memory.len() as u64,
+                offset,
+                flags,
+                pieces: 0,
+                error: 0,
+                pad: 0,
+                done: waited_done,
+            },
+            error: AtomicI32::new(UNDER_WAY),
+            thread: std::thread::current(),
+        };
+        let waited = &raw mut waited;
+        let mut started: *mut raw::Transfer = waited.cast();
+        // SAFETY: it stays here until it is done, and so does the memory, by contract.
+        unsafe { raw::rump_blkio_start(self.0.as_ptr(), &raw mut started, 1) };
+        loop {
+            // SAFETY: as above; it is atomic.
+            let error = unsafe { (*waited).error.load(Ordering::Acquire) };
+            if error != UNDER_WAY {
+                return Ok(Errno::check(error)?);
+            }
+            std::thread::park();
+        }
+    }
+
+    /// Fills the memory with what is at the place.
+    ///
+    /// # Errors
+    /// The driver's.
+    pub(crate) fn read(&self, into: &mut [u8], offset: u64) -> io::Result<()> {
+        // SAFETY: borrowed exclusively.
+        unsafe { self.transfer(into.into(), offset, 0) }
+    }
+
+    /// Writes the bytes at the place.
+    ///
+    /// # Errors
+    /// The driver's.
+    pub(crate) fn write(&self, from: &[u8], offset: u64) -> io::Result<()> {
+        // SAFETY: borrowed, and only read.
+        unsafe { self.transfer(from.into(), offset, raw::WRITE) }
     }
 }
 
