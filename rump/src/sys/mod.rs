@@ -6,6 +6,7 @@
 
 #[cfg(feature = "fs")]
 pub(crate) mod blkio;
+pub(crate) mod claims;
 pub(crate) mod control;
 pub(crate) mod descriptor;
 #[cfg(feature = "fs")]
