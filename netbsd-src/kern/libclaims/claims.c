@@ -108,6 +108,17 @@ claims_is_both(const struct in6_addr *address, int flags)
 	    (flags & IN6P_IPV6_V6ONLY) == 0;
 }
 
+/* Whether it may have it again: one of datagrams that is connected over IPv4. */
+static bool
+claims_was_both(const struct inpcb_hdr *pcb, uint8_t protocol)
+{
+	const struct in6pcb *in6p = (const struct in6pcb *)pcb;
+
+	return protocol == IPPROTO_UDP && pcb->inph_af == AF_INET6 &&
+	    IN6_IS_ADDR_V4MAPPED(&in6p->in6p_laddr) &&
+	    (in6p->in6p_flags & IN6P_IPV6_V6ONLY) == 0;
+}
+
 /* Where a control block has its port, if it has one: one place or two. */
 static int
 claims_of(const struct inpcb_hdr *pcb, uint8_t protocol,
@@ -146,8 +157,11 @@ claims_keeps(const struct inpcb_hdr *pcb,
 	int count;
 
 	for (count = claims_of(pcb, place->protocol, at); count-- > 0;) {
-		if (at[count].port != place->port ||
-		    claims_is_v4(at[count].address) != claims_is_v4(place->address))
+		if (at[count].port != place->port)
+			continue;
+		if (claims_was_both(pcb, place->protocol))
+			return true;
+		if (claims_is_v4(at[count].address) != claims_is_v4(place->address))
 			continue;
 		if (claims_is_any(place->address) ||
 		    claims_is_any(at[count].address) ||
