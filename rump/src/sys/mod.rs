@@ -13,6 +13,7 @@ pub(crate) mod descriptor;
 pub(crate) mod fault;
 #[cfg(feature = "fs")]
 pub(crate) mod file;
+mod host;
 pub(crate) mod interface;
 pub(crate) mod kqueue;
 #[cfg(feature = "npf")]
