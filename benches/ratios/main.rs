@@ -19,6 +19,7 @@ mod sampler;
 mod shm;
 mod smp;
 mod splice;
+mod switch;
 mod syscall;
 mod tap;
 #[cfg(feature = "fs")]
@@ -56,6 +57,7 @@ const BENCHMARKS: &[Measurement] = &[
     (tap::NAMES, tap::tap),
     (shm::NAMES, shm::shm),
     (splice::NAMES, splice::splice),
+    (switch::NAMES, switch::switch),
     (redis::NAMES, redis::redis),
     (&[remote::NAME], remote::remote),
     (&["smp/streams4"], smp::streams4),
@@ -77,6 +79,8 @@ fn main() -> ExitCode {
             shm::child(part, rest)
         } else if let Some(part) = what.strip_prefix("splice") {
             splice::child(part, rest)
+        } else if what == "switch" {
+            switch::child(rest)
         } else if let ("smp", [cpus]) = (&what[..], rest) {
             smp::child(cpus)
         } else if what == "redis" {

@@ -91,7 +91,11 @@ constants! {
         IPV6_HOPLIMIT: c_int = 47;
         IPV6_RECVTCLASS: c_int = 57;
         IPV6_TCLASS: c_int = 61;
+        IPCTL_ANONPORTMIN: c_int = 10;
+        IPCTL_ANONPORTMAX: c_int = 11;
         IPV6CTL_DEFHLIM: c_int = 3;
+        IPV6CTL_ANONPORTMIN: c_int = 28;
+        IPV6CTL_ANONPORTMAX: c_int = 29;
     }
     "netinet/tcp.h" {
         TCP_NODELAY: c_int = 1;

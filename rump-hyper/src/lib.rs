@@ -11,6 +11,7 @@
 //! |---|---|
 //! | [`hypercall`] | the functions as C calls them: pointers in, errnos out |
 //! | [`sync`], [`bio`], [`params`], [`console`], [`memory`], [`modules`] | the logic, `no_std` and `alloc` |
+//! | [`vif::abi`], [`claims`] | what interfaces, and claims to ports, are to kernel and host |
 //! | [`pci`] | devices for the kernel: its buses, their interrupts, memory that they reach |
 //! | [`upcall`] | the way back into the kernel, and who gives up its virtual CPU when |
 //! | [`host`] | what is needed of the machine below |
@@ -61,6 +62,7 @@ extern crate std;
 
 pub mod abi;
 pub mod bio;
+pub mod claims;
 mod cold;
 pub mod console;
 pub mod errno;

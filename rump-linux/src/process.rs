@@ -6,7 +6,7 @@ use crate::host::{Host, Keeper, Slot};
 use crate::kernel::Kernel;
 use crate::object::{Description, Object};
 use crate::raw::general::__NR_ioctl;
-use crate::table;
+use crate::table::{self, Handler};
 use crate::wait::Doorbell;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
@@ -114,22 +114,33 @@ impl Process {
         let Some(row) = table::find(number) else {
             return self.host.call(number, arguments);
         };
-        let foreign = |at: usize| !self.owns(arguments[at] as i32);
-        let outcome = if row.descriptor.is_some_and(foreign) {
-            let request = arguments[1] as u32;
-            if number != __NR_ioctl || !interface::is_about_interfaces(request) {
-                return self.host.call(number, arguments);
+        let about = row.descriptor.map(|at| arguments[at]);
+        let outcome = match row.handler {
+            Handler::Of(handler) => match self.find(about.unwrap_or_default()) {
+                Err(_) => return self.foreign(number, arguments),
+                Ok(one) => match handler(self, &one, &arguments) {
+                    // None of the kernel's.
+                    Err(Errno::ENOTSOCK) => netlink::call(self, &one, number, &arguments),
+                    outcome => outcome,
+                },
+            },
+            Handler::By(_) if about.is_some_and(|fd| !self.owns(fd as i32)) => {
+                return self.foreign(number, arguments);
             }
-            // The interfaces are the kernel's, whose socket ever asks.
-            self.about_interfaces(false, request, arguments[2])
-        } else {
-            match (row.handler)(self, &arguments) {
-                // None of the kernel's.
-                Err(Errno::ENOTSOCK) => netlink::call(self, number, &arguments),
-                outcome => outcome,
-            }
+            Handler::By(handler) => handler(self, &arguments),
         };
         outcome.unwrap_or_else(|errno| -i64::from(errno.0))
+    }
+
+    /// A call about a descriptor of the host's.
+    fn foreign(&self, number: u32, arguments: [u64; 6]) -> i64 {
+        let request = arguments[1] as u32;
+        if number != __NR_ioctl || !interface::is_about_interfaces(request) {
+            return self.host.call(number, arguments);
+        }
+        // The interfaces are the kernel's, whose socket ever asks.
+        let told = self.about_interfaces(false, request, arguments[2]);
+        told.unwrap_or_else(|errno| -i64::from(errno.0))
     }
 
     /// Whether a descriptor is answered for here, and not by the host.

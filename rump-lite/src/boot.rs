@@ -3,6 +3,7 @@
 
 use crate::hypercall::{self, console};
 use crate::kernel::{self, Kernel};
+use crate::net::ports::Range;
 use crate::{lwp, net};
 use alloc::string::String;
 use core::ffi::{CStr, c_int};
@@ -36,6 +37,8 @@ pub(crate) struct Settings {
     pub(crate) sbmax: c_int,
     pub(crate) sendspace: c_int,
     pub(crate) recvspace: c_int,
+    /// The ports that are handed out to sockets of IPv4, and of IPv6.
+    pub(crate) anonymous: [Range; 2],
 }
 
 impl Settings {
@@ -48,6 +51,7 @@ impl Settings {
             sbmax: 256 << 10,
             sendspace: 64 << 10,
             recvspace: 64 << 10,
+            anonymous: [Range::default(); 2],
         }
     }
 }

@@ -118,6 +118,16 @@ impl Guard {
         dropped
     }
 
+    /// Runs something without the lock.
+    pub(crate) fn unlocked<R>(&mut self, run: impl FnOnce() -> R) -> R {
+        // SAFETY: this guard stands for the lock that is held, and is borrowed whole, so
+        // that no reference into the kernel outlives the time without the lock.
+        unsafe { self.0.mutex.exit() };
+        let result = run();
+        self.0.mutex.enter();
+        result
+    }
+
     /// Sleeps without the lock until the condition variable is signalled, or until
     /// then; false if that time has come. It may be woken for no reason.
     pub(crate) fn sleep(&mut self, cv: &Cv, deadline: Option<Instant>) -> bool {

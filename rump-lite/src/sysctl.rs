@@ -20,7 +20,11 @@ use rump_hyper::errno::Errno;
 enum Leaf {
     Text(fn(&Kernel) -> String),
     Number(fn(&Kernel) -> c_int),
-    Setting(fn(&mut Kernel) -> &mut c_int, RangeInclusive<c_int>),
+    /// And what it may be set to.
+    Setting(
+        fn(&mut Kernel) -> &mut c_int,
+        fn(&Kernel) -> RangeInclusive<c_int>,
+    ),
 }
 
 struct Node {
@@ -34,7 +38,7 @@ const fn node(number: &'static [c_int], name: &'static str, leaf: Leaf) -> Node 
 }
 
 use abi::{AF_INET, AF_INET6, CTL_HW as HW, CTL_KERN as KERN, CTL_NET as NET};
-use abi::{IPPROTO_IPV6 as IPV6, IPPROTO_TCP as TCP};
+use abi::{IPPROTO_IP as IP, IPPROTO_IPV6 as IPV6, IPPROTO_TCP as TCP};
 
 /// `TCPCTL_SENDSPACE` and `TCPCTL_RECVSPACE` of `<netinet/tcp_var.h>`.
 const SENDSPACE: c_int = 2;
@@ -78,22 +82,54 @@ static NODES: &[Node] = &[
         &[KERN, abi::KERN_SBMAX],
         "kern.sbmax",
         // As in NetBSD, no less than 16 KiB.
-        Leaf::Setting(|kernel| &mut kernel.settings.sbmax, 16 << 10..=1 << 30),
+        Leaf::Setting(|kernel| &mut kernel.settings.sbmax, |_| 16 << 10..=1 << 30),
+    ),
+    node(
+        &[NET, AF_INET, IP, abi::IPCTL_ANONPORTMIN],
+        "net.inet.ip.anonportmin",
+        Leaf::Setting(
+            |kernel| &mut kernel.settings.anonymous[0].first,
+            |kernel| kernel.settings.anonymous[0].firsts(),
+        ),
+    ),
+    node(
+        &[NET, AF_INET, IP, abi::IPCTL_ANONPORTMAX],
+        "net.inet.ip.anonportmax",
+        Leaf::Setting(
+            |kernel| &mut kernel.settings.anonymous[0].last,
+            |kernel| kernel.settings.anonymous[0].lasts(),
+        ),
     ),
     node(
         &[NET, AF_INET, TCP, SENDSPACE],
         "net.inet.tcp.sendspace",
-        Leaf::Setting(|kernel| &mut kernel.settings.sendspace, SPACE),
+        Leaf::Setting(|kernel| &mut kernel.settings.sendspace, |_| SPACE),
     ),
     node(
         &[NET, AF_INET, TCP, RECVSPACE],
         "net.inet.tcp.recvspace",
-        Leaf::Setting(|kernel| &mut kernel.settings.recvspace, SPACE),
+        Leaf::Setting(|kernel| &mut kernel.settings.recvspace, |_| SPACE),
     ),
     node(
         &[NET, AF_INET6, IPV6, abi::IPV6CTL_DEFHLIM],
         "net.inet6.ip6.hlim",
         Leaf::Number(|_| Family::DEFAULT_HOPS.into()),
+    ),
+    node(
+        &[NET, AF_INET6, IPV6, abi::IPV6CTL_ANONPORTMIN],
+        "net.inet6.ip6.anonportmin",
+        Leaf::Setting(
+            |kernel| &mut kernel.settings.anonymous[1].first,
+            |kernel| kernel.settings.anonymous[1].firsts(),
+        ),
+    ),
+    node(
+        &[NET, AF_INET6, IPV6, abi::IPV6CTL_ANONPORTMAX],
+        "net.inet6.ip6.anonportmax",
+        Leaf::Setting(
+            |kernel| &mut kernel.settings.anonymous[1].last,
+            |kernel| kernel.settings.anonymous[1].lasts(),
+        ),
     ),
     node(
         &[HW, abi::HW_MACHINE],
@@ -138,6 +174,7 @@ impl Kernel {
             Leaf::Text(text) => text(self).into_bytes().into_iter().chain([0]).collect(),
             Leaf::Number(number) => number(self).to_ne_bytes().into(),
             Leaf::Setting(setting, range) => {
+                let range = range(self);
                 let setting = setting(self);
                 let old = setting.to_ne_bytes();
                 if !new.is_empty() {

@@ -8,6 +8,7 @@
 //!   are compared with the running kernel;
 //! - [`abi`]: constants and structures, proven against the headers of the tree in use;
 //! - [`syscalls`]: the system calls under the symbols that the tree has for them;
+//! - [`claims`]: asking before a port is taken;
 //! - [`control`]: booting, and the calls that manage processes and lwps;
 //! - [`lite`]: what rump-lite tells beyond what NetBSD does;
 //! - [`drivers`]: the drivers that `RUMP_DRIVERS` put into it;
@@ -41,6 +42,7 @@ pub use rump_abi as abi;
 use rump_lite as _;
 
 pub mod blkio;
+pub mod claims;
 pub mod control;
 pub mod drivers;
 #[cfg(any(rump_kernel = "none", rump_kernel = "image"))]

@@ -68,6 +68,7 @@ pub mod reactor;
 #[cfg(feature = "remote")]
 pub mod remote;
 mod settings;
+pub mod switch;
 mod sys;
 pub mod sysctl;
 

@@ -100,7 +100,7 @@ portalgo_randport(uint16_t *port, struct inpcb_hdr *pcb, kauth_cred_t cred)
 	int *min = inet ? &anonportmin : &ip6_anonportmin;
 	int *max = inet ? &anonportmax : &ip6_anonportmax;
 	int end = *max;
-	int error;
+	int first, error;
 
 	if (pcb->inph_portalgo != PORTALGO_DEFAULT)
 		return portalgo_randport_tree(port, pcb, cred);
@@ -109,8 +109,10 @@ portalgo_randport(uint16_t *port, struct inpcb_hdr *pcb, kauth_cred_t cred)
 
 	/* The turn begins at the end of the range. */
 	started[inet][stream] = true;
-	*max = *min + cprng_fast32() % (end - *min + 1);
+	*max = first = *min + cprng_fast32() % (end - *min + 1);
 	error = in_turn(port, pcb, cred);
-	*max = end;
+	/* Unless the range was set meanwhile. */
+	if (*max == first)
+		*max = end;
 	return error == 0 ? 0 : in_turn(port, pcb, cred);
 }

@@ -38,6 +38,20 @@ const WARM: usize = 1024;
 /// Maps a piece of the range for DMA: where it begins, and how long it is.
 pub(super) type Mapper = Box<dyn FnMut(usize, usize) -> Result<()> + Send>;
 
+/// What a window is chosen by.
+pub(super) struct Room {
+    /// The window that there is: it is the same as long as the process lives.
+    pub(super) window: Option<Window>,
+    /// Where the arena begins.
+    pub(super) start: usize,
+    /// How much of it must be in the window, and how much there could be.
+    pub(super) used: usize,
+    pub(super) all: usize,
+}
+
+/// The window that was chosen, and what maps pieces of the arena there.
+pub(super) type Chosen<E> = core::result::Result<(Window, Mapper), E>;
+
 /// The range, and what is free in it.
 struct Arena {
     start: usize,
@@ -110,17 +124,10 @@ pub(super) fn window() -> Option<Window> {
     arena()?.window.get().copied()
 }
 
-/// Has devices reach the arena: `choose` says through which window, given where the arena
-/// begins, how much of it must be in, and how much there could be; `mapper` then maps what
-/// is accessible, and is kept for the rest. The window is the same as long as the process
-/// lives: `choose` is told of one that there is.
+/// Has devices reach the arena: `choose` says through which window, and the mapper that
+/// comes with it then maps what is accessible, and is kept for the rest.
 pub(super) fn give_to_devices<E: From<Error>>(
-    choose: impl FnOnce(
-        Option<Window>,
-        usize,
-        usize,
-        usize,
-    ) -> core::result::Result<(Window, Mapper), E>,
+    choose: impl FnOnce(Room) -> Chosen<E>,
 ) -> core::result::Result<Window, E> {
     let none = || Error::other("no range of addresses could be reserved");
     arena().ok_or_else(none)?.give_to_devices(choose)
@@ -216,17 +223,17 @@ impl Arena {
 
     fn give_to_devices<E: From<Error>>(
         &self,
-        choose: impl FnOnce(
-            Option<Window>,
-            usize,
-            usize,
-            usize,
-        ) -> core::result::Result<(Window, Mapper), E>,
+        choose: impl FnOnce(Room) -> Chosen<E>,
     ) -> core::result::Result<Window, E> {
         let mut pages = self.pages();
         let used = (pages.accessible - self.start).next_multiple_of(DMA_STEP);
         let all = pages.limit - self.start;
-        let (window, mut mapper) = choose(self.window.get().copied(), self.start, used, all)?;
+        let (window, mut mapper) = choose(Room {
+            window: self.window.get().copied(),
+            start: self.start,
+            used,
+            all,
+        })?;
         // What is to be mapped next begins at a large page.
         let fill = self.start + used - pages.accessible;
         if fill > 0 {

@@ -48,9 +48,10 @@ fn for_devices(len: u64) -> (Arena, Mapped) {
     let log = mapped.clone();
     // Some of it is in use before there is a device.
     assert!(!arena.allocate().is_null());
-    let window = arena.give_to_devices::<Error>(|old, start, used, all| {
-        assert_eq!(old, None);
-        assert!(used == DMA_STEP && all > used && start.is_multiple_of(DMA_STEP));
+    let window = arena.give_to_devices::<Error>(|room| {
+        let start = room.start;
+        assert_eq!(room.window, None);
+        assert!(room.used == DMA_STEP && room.all > room.used && start.is_multiple_of(DMA_STEP));
         let window = Window {
             start: start as u64,
             len,

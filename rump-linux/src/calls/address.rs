@@ -3,9 +3,10 @@
 use super::{Args, Outcome};
 use crate::errno::Errno;
 use crate::memory::{get, put};
-use crate::object::Socket;
+use crate::object::{Description, Socket};
 use crate::process::Process;
 use crate::translate::address::{LONGEST, to_linux};
+use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -35,10 +36,10 @@ impl Process {
 
 fn tell(
     process: &Process,
-    [fd, address, length, ..]: &Args,
+    one: &Description,
+    [_, address, length, ..]: &Args,
     ask: impl Fn(&Socket, &mut [u8]) -> Result<usize, Errno>,
 ) -> Outcome {
-    let one = process.find(*fd)?;
     let socket = one.socket().ok_or(Errno::ENOTSOCK)?;
     let mut name = [0; LONGEST];
     let used = ask(socket, &mut name)?;
@@ -46,14 +47,14 @@ fn tell(
     Ok(0)
 }
 
-pub(crate) fn getsockname(process: &Process, args: &Args) -> Outcome {
-    tell(process, args, |socket, name| {
+pub(crate) fn getsockname(process: &Process, one: &Arc<Description>, args: &Args) -> Outcome {
+    tell(process, one, args, |socket, name| {
         Ok(process.kernel.getsockname(socket.fd.number, name)?)
     })
 }
 
-pub(crate) fn getpeername(process: &Process, args: &Args) -> Outcome {
-    tell(process, args, |socket, name| {
+pub(crate) fn getpeername(process: &Process, one: &Arc<Description>, args: &Args) -> Outcome {
+    tell(process, one, args, |socket, name| {
         Ok(process.kernel.getpeername(socket.fd.number, name)?)
     })
 }

@@ -93,28 +93,24 @@ impl Process {
     }
 }
 
-pub(crate) fn read(process: &Process, args: &Args) -> Outcome {
-    let one = process.find(args[0])?;
-    process.read_from(&one, &Buffers::one(args[1], args[2])?)
+pub(crate) fn read(process: &Process, one: &Arc<Description>, args: &Args) -> Outcome {
+    process.read_from(one, &Buffers::one(args[1], args[2])?)
 }
 
-pub(crate) fn write(process: &Process, args: &Args) -> Outcome {
-    let one = process.find(args[0])?;
-    process.write_to(&one, &Buffers::one(args[1], args[2])?)
+pub(crate) fn write(process: &Process, one: &Arc<Description>, args: &Args) -> Outcome {
+    process.write_to(one, &Buffers::one(args[1], args[2])?)
 }
 
 fn vectors(process: &Process, args: &Args) -> Result<Buffers, Errno> {
     Buffers::several(&*process.host, args[1], args[2], Errno::EINVAL)
 }
 
-pub(crate) fn readv(process: &Process, args: &Args) -> Outcome {
-    let one = process.find(args[0])?;
-    process.read_from(&one, &vectors(process, args)?)
+pub(crate) fn readv(process: &Process, one: &Arc<Description>, args: &Args) -> Outcome {
+    process.read_from(one, &vectors(process, args)?)
 }
 
-pub(crate) fn writev(process: &Process, args: &Args) -> Outcome {
-    let one = process.find(args[0])?;
-    process.write_to(&one, &vectors(process, args)?)
+pub(crate) fn writev(process: &Process, one: &Arc<Description>, args: &Args) -> Outcome {
+    process.write_to(one, &vectors(process, args)?)
 }
 
 /// `lseek(2)`, `pread(2)` and others that need a position.

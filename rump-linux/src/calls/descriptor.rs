@@ -5,10 +5,11 @@ use super::{Args, Outcome};
 use crate::errno::Errno;
 use crate::host::Slot;
 use crate::memory::{get, put};
-use crate::object::{KernelFd, Object};
+use crate::object::{Description, KernelFd, Object};
 use crate::process::{Process, Side};
 use crate::raw::net::{AF_INET, AF_NETLINK};
 use crate::raw::{general, ioctl as requests, lacking};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use rump_abi as abi;
 
@@ -43,9 +44,9 @@ pub(crate) fn close_range(process: &Process, args: &Args) -> Outcome {
     Ok(process.host.call(general::__NR_close_range, *args))
 }
 
-pub(crate) fn dup(process: &Process, args: &Args) -> Outcome {
-    let one = process.find(args[0])?;
-    process.open_as(one, Slot::Lowest(0), false).map(i64::from)
+pub(crate) fn dup(process: &Process, one: &Arc<Description>, _: &Args) -> Outcome {
+    let fd = process.open_as(one.clone(), Slot::Lowest(0), false)?;
+    Ok(fd.into())
 }
 
 pub(crate) fn dup2(process: &Process, args: &Args) -> Outcome {
@@ -83,15 +84,14 @@ fn onto(process: &Process, args: &Args, flags: u32, number: u32) -> Outcome {
     Ok(fd.into())
 }
 
-pub(crate) fn fcntl(process: &Process, args: &Args) -> Outcome {
+pub(crate) fn fcntl(process: &Process, one: &Arc<Description>, args: &Args) -> Outcome {
     let fd = args[0] as i32;
-    let one = process.find(args[0])?;
     let argument = args[2] as u32;
     match args[1] as u32 {
         command @ (general::F_DUPFD | general::F_DUPFD_CLOEXEC) => {
             let from = i32::try_from(argument).map_err(|_| Errno::EINVAL)?;
             let close_on_exec = command == general::F_DUPFD_CLOEXEC;
-            let fd = process.open_as(one, Slot::Lowest(from), close_on_exec)?;
+            let fd = process.open_as(one.clone(), Slot::Lowest(from), close_on_exec)?;
             Ok(fd.into())
         }
         general::F_GETFD => {
@@ -121,8 +121,7 @@ pub(crate) fn fcntl(process: &Process, args: &Args) -> Outcome {
     }
 }
 
-pub(crate) fn ioctl(process: &Process, args: &Args) -> Outcome {
-    let one = process.find(args[0])?;
+pub(crate) fn ioctl(process: &Process, one: &Arc<Description>, args: &Args) -> Outcome {
     let request = args[1] as u32;
     match request {
         requests::FIONBIO => {

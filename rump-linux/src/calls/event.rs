@@ -4,12 +4,13 @@ use super::poll::{nanos, timespec};
 use super::{Args, Outcome};
 use crate::errno::Errno;
 use crate::memory::{get, put};
-use crate::object::{Event, Object, Timer};
+use crate::object::{Description, Event, Object, Timer};
 use crate::process::Process;
 use crate::raw::general::{
     CLOCK_BOOTTIME, CLOCK_MONOTONIC, CLOCK_REALTIME, EFD_SEMAPHORE, O_CLOEXEC, O_NONBLOCK, O_RDWR,
     TFD_TIMER_ABSTIME, TFD_TIMER_CANCEL_ON_SET, itimerspec,
 };
+use alloc::sync::Arc;
 
 pub(crate) fn eventfd(process: &Process, args: &Args) -> Outcome {
     eventfd2(process, &[args[0], 0, 0, 0, 0, 0])
@@ -45,8 +46,7 @@ fn setting((left, interval): (u64, u64)) -> itimerspec {
     }
 }
 
-pub(crate) fn timerfd_settime(process: &Process, args: &Args) -> Outcome {
-    let one = process.find(args[0])?;
+pub(crate) fn timerfd_settime(process: &Process, one: &Arc<Description>, args: &Args) -> Outcome {
     let Object::Timer(timer) = &one.object else {
         return Err(Errno::EINVAL);
     };
@@ -76,8 +76,7 @@ fn nanos_of(time: &crate::raw::general::timespec) -> Result<u64, Errno> {
     })
 }
 
-pub(crate) fn timerfd_gettime(process: &Process, args: &Args) -> Outcome {
-    let one = process.find(args[0])?;
+pub(crate) fn timerfd_gettime(process: &Process, one: &Arc<Description>, args: &Args) -> Outcome {
     let Object::Timer(timer) = &one.object else {
         return Err(Errno::EINVAL);
     };

@@ -257,8 +257,7 @@ impl Process {
         }
     }
 
-    fn send_message(&self, fd: u64, at: u64, flags: u32) -> Outcome {
-        let one = self.find(fd)?;
+    fn send_message(&self, one: &Arc<Description>, at: u64, flags: u32) -> Outcome {
         let socket = one.socket().ok_or(Errno::ENOTSOCK)?;
         let message = Message::read(self, at)?;
         let name = self.destination(socket, message.name)?;
@@ -269,16 +268,14 @@ impl Process {
         let mut bytes = vec![0; length];
         self.host.read(address, &mut bytes)?;
         let control = control::to_netbsd(&bytes)?;
-        self.send(&one, socket, &message.buffers, &name, &control, flags)
+        self.send(one, socket, &message.buffers, &name, &control, flags)
     }
 
-    fn receive_message(&self, fd: u64, at: u64, flags: u32) -> Outcome {
-        let one = self.find(fd)?;
+    fn receive_message(&self, one: &Arc<Description>, at: u64, flags: u32) -> Outcome {
         let socket = one.socket().ok_or(Errno::ENOTSOCK)?;
         let message = Message::read(self, at)?;
         let room = message.control.1.min(MOST_CONTROL);
-        let (received, name, control) =
-            self.receive(&one, socket, &message.buffers, room, flags)?;
+        let (received, name, control) = self.receive(one, socket, &message.buffers, room, flags)?;
         let mut result = flags::received(received.flags);
         let control = control::to_linux(&control);
         let told = control.len().min(message.control.1);
@@ -326,8 +323,7 @@ impl Process {
     }
 }
 
-pub(crate) fn sendto(process: &Process, args: &Args) -> Outcome {
-    let one = process.find(args[0])?;
+pub(crate) fn sendto(process: &Process, one: &Arc<Description>, args: &Args) -> Outcome {
     let socket = one.socket().ok_or(Errno::ENOTSOCK)?;
     let buffers = Buffers::one(args[1], args[2])?;
     let (address, length) = (args[4], args[5] as u32);
@@ -335,35 +331,32 @@ pub(crate) fn sendto(process: &Process, args: &Args) -> Outcome {
         return Err(Errno::EINVAL);
     }
     let name = process.destination(socket, (address, length))?;
-    process.send(&one, socket, &buffers, &name, &[], args[3] as u32)
+    process.send(one, socket, &buffers, &name, &[], args[3] as u32)
 }
 
-pub(crate) fn recvfrom(process: &Process, args: &Args) -> Outcome {
-    let one = process.find(args[0])?;
+pub(crate) fn recvfrom(process: &Process, one: &Arc<Description>, args: &Args) -> Outcome {
     let socket = one.socket().ok_or(Errno::ENOTSOCK)?;
     let buffers = Buffers::one(args[1], args[2])?;
-    let (received, name, _) = process.receive(&one, socket, &buffers, 0, args[3] as u32)?;
+    let (received, name, _) = process.receive(one, socket, &buffers, 0, args[3] as u32)?;
     if args[4] != 0 {
         process.give_name(args[4], args[5], &name)?;
     }
     Ok(received.length as i64)
 }
 
-pub(crate) fn sendmsg(process: &Process, args: &Args) -> Outcome {
-    process.send_message(args[0], args[1], args[2] as u32)
+pub(crate) fn sendmsg(process: &Process, one: &Arc<Description>, args: &Args) -> Outcome {
+    process.send_message(one, args[1], args[2] as u32)
 }
 
-pub(crate) fn recvmsg(process: &Process, args: &Args) -> Outcome {
-    process.receive_message(args[0], args[1], args[2] as u32)
+pub(crate) fn recvmsg(process: &Process, one: &Arc<Description>, args: &Args) -> Outcome {
+    process.receive_message(one, args[1], args[2] as u32)
 }
 
-pub(crate) fn sendmmsg(process: &Process, args: &Args) -> Outcome {
-    process.several(args, |at, _| {
-        process.send_message(args[0], at, args[3] as u32)
-    })
+pub(crate) fn sendmmsg(process: &Process, one: &Arc<Description>, args: &Args) -> Outcome {
+    process.several(args, |at, _| process.send_message(one, at, args[3] as u32))
 }
 
-pub(crate) fn recvmmsg(process: &Process, args: &Args) -> Outcome {
+pub(crate) fn recvmmsg(process: &Process, one: &Arc<Description>, args: &Args) -> Outcome {
     let flags = args[3] as u32;
     let deadline = match args[4] {
         0 => None,
@@ -381,6 +374,6 @@ pub(crate) fn recvmmsg(process: &Process, args: &Args) -> Outcome {
         if done > 0 && flags & lacking::MSG_WAITFORONE != 0 {
             flags |= net::MSG_DONTWAIT;
         }
-        process.receive_message(args[0], at, flags)
+        process.receive_message(one, at, flags)
     })
 }

@@ -28,8 +28,7 @@ fn name(port: u32) -> [u8; NAME] {
 
 /// Makes a call, if it is about such a socket.
 #[allow(non_upper_case_globals)]
-pub(crate) fn call(process: &Process, number: u32, args: &Args) -> Outcome {
-    let one = process.find(args[0])?;
+pub(crate) fn call(process: &Process, one: &Arc<Description>, number: u32, args: &Args) -> Outcome {
     let Object::Netlink(netlink) = &one.object else {
         return Err(Errno::ENOTSOCK);
     };
@@ -42,16 +41,16 @@ pub(crate) fn call(process: &Process, number: u32, args: &Args) -> Outcome {
         __NR_getpeername => tell(process, a, b, name(0)),
         __NR_sendto | __NR_write => send(process, netlink, &Buffers::one(a, b)?),
         __NR_sendmsg => send(process, netlink, &Message::read(process, a)?.buffers),
-        __NR_read => receive(process, &one, netlink, &Buffers::one(a, b)?, 0).map(|(n, _)| n),
+        __NR_read => receive(process, one, netlink, &Buffers::one(a, b)?, 0).map(|(n, _)| n),
         __NR_recvfrom => {
             let buffers = Buffers::one(a, b)?;
-            let (length, _) = receive(process, &one, netlink, &buffers, c as u32)?;
+            let (length, _) = receive(process, one, netlink, &buffers, c as u32)?;
             if d != 0 {
                 tell(process, d, e, name(0))?;
             }
             Ok(length)
         }
-        __NR_recvmsg => receive_message(process, &one, netlink, a, b as u32),
+        __NR_recvmsg => receive_message(process, one, netlink, a, b as u32),
         // What is to be told more, or less, is a matter of form.
         __NR_setsockopt => Ok(0),
         __NR_getsockopt => {

@@ -3,11 +3,12 @@
 use super::{Args, Outcome};
 use crate::errno::{Errno, Failure};
 use crate::memory::{get, put};
-use crate::object::Socket;
+use crate::object::{Description, Socket};
 use crate::process::Process;
 use crate::raw::{general, net};
 use crate::translate::options::{How, Own, find};
 use crate::translate::tcp_info;
+use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 use rump_abi as abi;
@@ -46,8 +47,7 @@ fn lookup(socket: &Socket, level: u32, name: u32, misfit: Errno) -> Result<How, 
     })
 }
 
-pub(crate) fn setsockopt(process: &Process, args: &Args) -> Outcome {
-    let one = process.find(args[0])?;
+pub(crate) fn setsockopt(process: &Process, one: &Arc<Description>, args: &Args) -> Outcome {
     let socket = one.socket().ok_or(Errno::ENOTSOCK)?;
     let (level, name) = (args[1] as u32, args[2] as u32);
     let length = usize::try_from(args[4] as i32).map_err(|_| Errno::EINVAL)?;
@@ -162,8 +162,7 @@ fn timeout(process: &Process, args: &Args) -> Result<Option<u64>, Errno> {
     Ok((micros > 0 && time.tv_sec >= 0).then(|| micros.saturating_mul(1000)))
 }
 
-pub(crate) fn getsockopt(process: &Process, args: &Args) -> Outcome {
-    let one = process.find(args[0])?;
+pub(crate) fn getsockopt(process: &Process, one: &Arc<Description>, args: &Args) -> Outcome {
     let socket = one.socket().ok_or(Errno::ENOTSOCK)?;
     let (level, name) = (args[1] as u32, args[2] as u32);
     let room: i32 = get(&*process.host, args[4])?;

@@ -97,8 +97,7 @@ fn open(process: &Process, socket: Socket, flags: u32) -> Outcome {
         .map(i64::from)
 }
 
-pub(crate) fn bind(process: &Process, args: &Args) -> Outcome {
-    let one = process.find(args[0])?;
+pub(crate) fn bind(process: &Process, one: &Arc<Description>, args: &Args) -> Outcome {
     let socket = one.socket().ok_or(Errno::ENOTSOCK)?;
     let mut name = process.take_name(args[1], args[2])?;
     // Linux takes an unspecified family for IPv4's, if the address is unspecified too.
@@ -110,8 +109,7 @@ pub(crate) fn bind(process: &Process, args: &Args) -> Outcome {
     Ok(0)
 }
 
-pub(crate) fn listen(process: &Process, args: &Args) -> Outcome {
-    let one = process.find(args[0])?;
+pub(crate) fn listen(process: &Process, one: &Arc<Description>, args: &Args) -> Outcome {
     let socket = one.socket().ok_or(Errno::ENOTSOCK)?;
     if !socket.is_stream() {
         return Err(Errno::EOPNOTSUPP);
@@ -126,12 +124,11 @@ pub(crate) fn listen(process: &Process, args: &Args) -> Outcome {
     Ok(0)
 }
 
-pub(crate) fn accept(process: &Process, args: &Args) -> Outcome {
-    accept4(process, &[args[0], args[1], args[2], 0, 0, 0])
+pub(crate) fn accept(process: &Process, one: &Arc<Description>, args: &Args) -> Outcome {
+    accept4(process, one, &[args[0], args[1], args[2], 0, 0, 0])
 }
 
-pub(crate) fn accept4(process: &Process, args: &Args) -> Outcome {
-    let one = process.find(args[0])?;
+pub(crate) fn accept4(process: &Process, one: &Arc<Description>, args: &Args) -> Outcome {
     let socket = one.socket().ok_or(Errno::ENOTSOCK)?;
     let flags = args[3] as u32;
     if flags & !FLAGS != 0 {
@@ -146,13 +143,10 @@ pub(crate) fn accept4(process: &Process, args: &Args) -> Outcome {
     }
     let modes = abi::SOCK_NONBLOCK | abi::SOCK_CLOEXEC | abi::SOCK_NOSIGPIPE;
     let mut name = [0; LONGEST];
-    let (fd, length) = process.attempt(
-        &one,
-        abi::POLLIN,
-        one.waits(),
-        state.receive_timeout,
-        || Ok(process.kernel.accept(socket.fd.number, &mut name, modes)?),
-    )?;
+    let (fd, length) =
+        process.attempt(one, abi::POLLIN, one.waits(), state.receive_timeout, || {
+            Ok(process.kernel.accept(socket.fd.number, &mut name, modes)?)
+        })?;
     let accepted = Socket {
         fd: KernelFd::new(&process.kernel, fd),
         domain: socket.domain,
@@ -172,8 +166,7 @@ pub(crate) fn accept4(process: &Process, args: &Args) -> Outcome {
     open(process, accepted, flags)
 }
 
-pub(crate) fn connect(process: &Process, args: &Args) -> Outcome {
-    let one = process.find(args[0])?;
+pub(crate) fn connect(process: &Process, one: &Arc<Description>, args: &Args) -> Outcome {
     let socket = one.socket().ok_or(Errno::ENOTSOCK)?;
     let name = process.take_name(args[1], args[2])?;
     if family(&name)? == net::AF_UNSPEC {
@@ -197,7 +190,7 @@ pub(crate) fn connect(process: &Process, args: &Args) -> Outcome {
         // The second call learns what became of the first, or waits in its place: it may be
         // the same, started again after a signal.
         return match finished(process, socket) {
-            None if one.waits() => wait_connected(process, &one, socket, state.send_timeout),
+            None if one.waits() => wait_connected(process, one, socket, state.send_timeout),
             None => Err(Errno::EALREADY),
             Some(result) => result,
         };
@@ -222,7 +215,7 @@ pub(crate) fn connect(process: &Process, args: &Args) -> Outcome {
     if !one.waits() {
         return Err(Errno::EINPROGRESS);
     }
-    wait_connected(process, &one, socket, state.send_timeout)
+    wait_connected(process, one, socket, state.send_timeout)
 }
 
 fn wait_connected(
@@ -298,8 +291,7 @@ fn disconnect(process: &Process, socket: &Socket) -> Outcome {
     Ok(0)
 }
 
-pub(crate) fn shutdown(process: &Process, args: &Args) -> Outcome {
-    let one = process.find(args[0])?;
+pub(crate) fn shutdown(process: &Process, one: &Arc<Description>, args: &Args) -> Outcome {
     let socket = one.socket().ok_or(Errno::ENOTSOCK)?;
     let how = args[1] as i32;
     if !(0..=2).contains(&how) {

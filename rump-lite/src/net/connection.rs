@@ -15,7 +15,7 @@ use rump_hyper::errno::Errno;
 use smoltcp::iface::{SocketHandle, SocketSet};
 use smoltcp::socket::tcp::{self, State};
 use smoltcp::time::{Duration, Instant};
-use smoltcp::wire::IpListenEndpoint;
+use smoltcp::wire::{IpEndpoint, IpListenEndpoint};
 
 /// How long the two sides have to get to know each other (`TCPTV_KEEP_INIT`).
 const PATIENCE: Duration = Duration::from_secs(75);
@@ -216,13 +216,20 @@ impl Stack {
         id
     }
 
+    /// The local ends of those that segments find.
+    pub(super) fn local_ends(&self) -> impl Iterator<Item = IpEndpoint> {
+        self.by_tuple.keys().map(|tuple| tuple.local)
+    }
+
     /// From now on segments do not find it, and its addresses are free.
     fn hide(&mut self, id: usize) {
         let connection = &mut self.connections[id];
         self.timers.clear(id, &mut connection.timer);
         if core::mem::replace(&mut connection.reachable, false) {
-            self.tcp_ports.connection_ends(connection.tuple.local.port);
-            self.by_tuple.remove(&connection.tuple);
+            let tuple = connection.tuple;
+            self.tcp_ports.connection_ends(tuple.local.port);
+            self.by_tuple.remove(&tuple);
+            self.port_is_left(true, tuple.local.port);
         }
     }
 

@@ -9,6 +9,7 @@
 //! Packets to any address of this kernel's go over the former.
 
 mod announce;
+pub(crate) mod claims;
 pub(crate) mod configure;
 pub(crate) mod connection;
 pub(crate) mod device;
@@ -126,10 +127,14 @@ impl Stack {
     }
 
     /// A local port with which a connection, made from it by `tuple`, does not exist yet.
-    pub(crate) fn choose_port(&mut self, tuple: impl Fn(u16) -> Tuple) -> Option<u16> {
+    pub(crate) fn choose_port(
+        &mut self,
+        range: ports::Range,
+        tuple: impl Fn(u16) -> Tuple,
+    ) -> Option<u16> {
         let by_tuple = &self.by_tuple;
         self.tcp_ports
-            .choose(|_, port| !by_tuple.contains_key(&tuple(port)))
+            .choose(range, |_, port| !by_tuple.contains_key(&tuple(port)))
     }
 
     /// Whether a connection of these addresses exists.

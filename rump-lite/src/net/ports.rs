@@ -1,12 +1,38 @@
 //! Ports of one protocol: who is bound to which, and which one is next.
 
 use alloc::vec::Vec;
+use core::ffi::c_int;
+use core::ops::RangeInclusive;
 use hashbrown::HashMap;
 use smoltcp::wire::IpAddress;
 
-/// Ports that are handed out (`net.inet.ip.anonportmin`, `anonportmax`).
-const FIRST: u16 = 49_152;
-const COUNT: u16 = u16::MAX - FIRST + 1;
+/// Ports that are handed out (`net.inet.ip.anonportmin`, `anonportmax`), the last one too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Range {
+    pub(crate) first: c_int,
+    pub(crate) last: c_int,
+}
+
+impl Default for Range {
+    fn default() -> Self {
+        Self {
+            first: 49_152,
+            last: u16::MAX.into(),
+        }
+    }
+}
+
+impl Range {
+    /// What either end may be set to: as in NetBSD, no reserved ports, and two at least.
+    pub(crate) fn firsts(&self) -> RangeInclusive<c_int> {
+        1024..=self.last - 1
+    }
+
+    /// The same.
+    pub(crate) fn lasts(&self) -> RangeInclusive<c_int> {
+        self.first + 1..=u16::MAX.into()
+    }
+}
 
 /// Where a socket takes packets from: an address, or any of one family or both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +64,7 @@ impl Place {
     }
 
     /// Whether there is an address that both take.
-    fn overlaps(self, other: Self) -> bool {
+    pub(crate) fn overlaps(self, other: Self) -> bool {
         match (self, other) {
             (Self::At(address), place) | (place, Self::At(address)) => place.takes(address),
             (Self::AnyV4, Self::AnyV6) | (Self::AnyV6, Self::AnyV4) => false,
@@ -87,7 +113,8 @@ pub(crate) struct Ports {
     bound: HashMap<u16, Vec<Bound>>,
     /// Connections by local port.
     connections: HashMap<u16, usize>,
-    last: u16,
+    /// The one that was handed out last; at first some number.
+    last: c_int,
 }
 
 impl Ports {
@@ -95,7 +122,7 @@ impl Ports {
         Self {
             bound: HashMap::new(),
             connections: HashMap::new(),
-            last: (seed % u64::from(COUNT)) as u16,
+            last: seed as c_int & c_int::MAX,
         }
     }
 
@@ -127,11 +154,23 @@ impl Ports {
         }
     }
 
-    /// A port that nobody is bound to and that `fits`.
-    pub(crate) fn choose(&mut self, fits: impl Fn(&Self, u16) -> bool) -> Option<u16> {
-        for _ in 0..COUNT {
-            self.last = (self.last + 1) % COUNT;
-            let port = FIRST + self.last;
+    /// All sockets that are bound, by port.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (u16, Place)> {
+        let bound = self.bound.iter();
+        bound.flat_map(|(port, bound)| bound.iter().map(|bound| (*port, bound.place)))
+    }
+
+    /// A port of the range that nobody is bound to and that `fits`.
+    pub(crate) fn choose(
+        &mut self,
+        range: Range,
+        fits: impl Fn(&Self, u16) -> bool,
+    ) -> Option<u16> {
+        let count = range.last - range.first + 1;
+        for _ in 0..count {
+            // In turn, also where the range was another one before.
+            self.last = range.first + (self.last - range.first + 1).rem_euclid(count);
+            let port = u16::try_from(self.last).ok()?;
             if !self.bound.contains_key(&port) && fits(self, port) {
                 return Some(port);
             }
@@ -226,8 +265,8 @@ mod tests {
         let mut ports = Ports::new(u64::MAX);
         let mut seen = Vec::new();
         for _ in 0..100 {
-            let port = ports.choose(|_, _| true).unwrap();
-            assert!(port >= FIRST && !seen.contains(&port));
+            let port = ports.choose(Range::default(), |_, _| true).unwrap();
+            assert!(port >= 49_152 && !seen.contains(&port));
             ports.bind(
                 port,
                 Bound {
@@ -238,7 +277,22 @@ mod tests {
             );
             seen.push(port);
         }
-        assert_eq!(ports.choose(|_, _| false), None);
+        assert_eq!(ports.choose(Range::default(), |_, _| false), None);
+    }
+
+    #[test]
+    fn all_of_a_range_is_handed_out_and_nothing_else() {
+        for seed in [0, 1, 50_000, u64::MAX] {
+            let mut ports = Ports::new(seed);
+            for (first, last) in [(2000, 2001), (65_000, 65_535), (1024, 1100)] {
+                let range = Range { first, last };
+                let mut seen: Vec<c_int> = (first..=last)
+                    .map(|_| ports.choose(range, |_, _| true).unwrap().into())
+                    .collect();
+                seen.sort_unstable();
+                assert!(seen.into_iter().eq(first..=last));
+            }
+        }
     }
 
     #[test]

@@ -158,6 +158,15 @@ impl Kernel {
         }
     }
 
+    /// The ports that are handed out to a socket.
+    pub(crate) fn range_for(&self, socket: usize) -> ports::Range {
+        let [v4, v6] = self.settings.anonymous;
+        match self.sockets[socket].family {
+            Family::Inet => v4,
+            Family::Inet6 => v6,
+        }
+    }
+
     /// `bind(2)`.
     pub(crate) fn bind(&mut self, socket: usize, name: Name) -> Result<(), Errno> {
         let entry = &self.sockets[socket];
@@ -184,9 +193,10 @@ impl Kernel {
             place: entry.place(endpoint),
             sharing: entry.options.sharing(),
         };
+        let range = self.range_for(socket);
         let ports = self.ports(socket);
         if endpoint.port == 0 {
-            let port = ports.choose(|ports, port| !ports.has_connections(port));
+            let port = ports.choose(range, |ports, port| !ports.has_connections(port));
             endpoint.port = port.ok_or(Errno::ADDRNOTAVAIL)?;
         } else if !ports.is_free(endpoint.port, bound.place, bound.sharing) {
             return Err(Errno::ADDRINUSE);
@@ -236,6 +246,8 @@ impl Kernel {
         self.net.read_clock();
         if let Some(local) = self.sockets[socket].local {
             self.ports(socket).unbind(local.port, socket);
+            self.net
+                .port_is_left(self.sockets[socket].is_tcp(), local.port);
         }
         if let Some(entry) = self.sockets.remove(socket) {
             let reset = entry.options.linger == Some(0);

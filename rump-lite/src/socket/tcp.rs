@@ -155,7 +155,11 @@ impl Kernel {
             Some(local) if self.net.is_connected(&tuple(local.port)) => Err(Errno::ADDRINUSE),
             Some(local) => Ok(tuple(local.port).local),
             None => {
-                let port = self.net.choose_port(tuple).ok_or(Errno::ADDRNOTAVAIL)?;
+                let range = self.range_for(socket);
+                let port = self
+                    .net
+                    .choose_port(range, tuple)
+                    .ok_or(Errno::ADDRNOTAVAIL)?;
                 Ok(tuple(port).local)
             }
         }

@@ -80,7 +80,7 @@ pub unsafe extern "C" fn rump___sysimpl_bind(
         with_socket(kernel, lwp, s, |kernel, _, socket| {
             // SAFETY: by the module's contract.
             let name = unsafe { name(addr, len) }?.ok_or(Errno::FAULT)?;
-            kernel.bind(socket, name).map(|()| 0)
+            kernel.claim_and_bind(socket, name).map(|()| 0)
         })
     })
 }

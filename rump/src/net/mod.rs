@@ -45,6 +45,7 @@
 //! [`BrokenPipe`]: std::io::ErrorKind::BrokenPipe
 
 pub(crate) mod address;
+pub mod claims;
 mod common;
 mod lookup;
 mod options;

@@ -6,12 +6,14 @@
 
 #[cfg(feature = "fs")]
 pub(crate) mod blkio;
+pub(crate) mod claims;
 pub(crate) mod control;
 pub(crate) mod descriptor;
 #[cfg(feature = "fs")]
 pub(crate) mod fault;
 #[cfg(feature = "fs")]
 pub(crate) mod file;
+mod host;
 pub(crate) mod interface;
 pub(crate) mod kqueue;
 #[cfg(feature = "npf")]

@@ -5,15 +5,15 @@
 //! wants several at a time, on a thread of a small crew.
 #![allow(unsafe_code)]
 
+use super::host::{Made, called};
 use crate::error::Errno;
 use crate::lwp;
 use rump_sys::hyper::linux::LinuxHost;
 use rump_sys::hyper::upcall;
 use rump_sys::vbd as raw;
-use std::ffi::{CStr, c_int, c_void};
+use std::ffi::{c_int, c_void};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::ptr::{NonNull, null_mut};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
@@ -128,8 +128,8 @@ unsafe extern "C" fn transfer<H: Host>(
     offset: u64,
     io: *mut c_void,
 ) -> c_int {
-    // SAFETY: the kernel passes what `Vbd::new` gave it, which lives until the disk is gone.
-    let attached = unsafe { &*host.cast::<Attached<H>>() };
+    // SAFETY: the kernel passes what it was given, until the disk is gone.
+    let attached = unsafe { called::<Attached<H>>(host) };
     let transfer = Transfer {
         write: how & raw::WRITE != 0,
         data,
@@ -152,13 +152,13 @@ unsafe extern "C" fn transfer<H: Host>(
 
 unsafe extern "C" fn flush<H: Host>(host: *mut c_void) -> c_int {
     // SAFETY: as in `transfer`.
-    let attached = unsafe { &*host.cast::<Attached<H>>() };
+    let attached = unsafe { called::<Attached<H>>(host) };
     guarded(|| attached.host.flush())
 }
 
 unsafe extern "C" fn discard<H: Host>(host: *mut c_void, offset: u64, length: u64) -> c_int {
     // SAFETY: as in `transfer`.
-    let attached = unsafe { &*host.cast::<Attached<H>>() };
+    let attached = unsafe { called::<Attached<H>>(host) };
     guarded(|| attached.host.discard(offset, length))
 }
 
@@ -180,22 +180,9 @@ impl<H: Host> Table<H> {
     };
 }
 
-/// # Safety
-/// The pointer came from `Box::into_raw` and is used up.
-unsafe fn drop_host<H: Host>(host: *mut c_void) {
-    // SAFETY: by contract.
-    drop(unsafe { Box::from_raw(host.cast::<Attached<H>>()) });
-}
-
 /// A disk in the kernel. Dropping it without [`destroy`](Self::destroy) leaves it there.
 #[derive(Debug)]
-pub(crate) struct Vbd {
-    raw: NonNull<raw::Vbd>,
-    name: String,
-    /// What the kernel knows as the host.
-    host: *mut c_void,
-    drop_host: unsafe fn(*mut c_void),
-}
+pub(crate) struct Vbd(Made<raw::Vbd>);
 
 // SAFETY: the kernel's functions for a disk may be called from any thread; the one there is
 // takes `self`.
@@ -211,12 +198,10 @@ impl Vbd {
         sector_size: u32,
         read_only: bool,
     ) -> io::Result<Self> {
-        lwp::enter_here()?;
-        let host: *mut c_void = Box::into_raw(Box::new(Attached {
+        let attached = Arc::new(Attached {
             host,
             crew: OnceLock::new(),
-        }))
-        .cast();
+        });
         let config = raw::Config {
             version: raw::VERSION,
             flags: if read_only { raw::READ_ONLY } else { 0 },
@@ -224,50 +209,30 @@ impl Vbd {
             sector_size,
             pad: 0,
         };
-        let mut made = null_mut();
-        let mut name: raw::Name = [0; raw::NAME_SIZE];
-        // SAFETY: table and host stay as long as the disk is there; the rest is read and
-        // written during the call.
-        let error =
-            unsafe { raw::rump_vbd_create(&Table::<H>::OPS, host, &config, &mut made, &mut name) };
-        let made = Errno::check(error)
-            .map_err(io::Error::from)
-            .and_then(|()| NonNull::new(made).ok_or_else(|| Errno::ENXIO.into()));
-        match made {
-            Ok(raw) => {
-                // SAFETY: the kernel wrote a name that ends in 0.
-                let name = unsafe { CStr::from_ptr(name.as_ptr()) };
-                Ok(Self {
-                    raw,
-                    name: name.to_string_lossy().into_owned(),
-                    host,
-                    drop_host: drop_host::<H>,
-                })
-            }
-            Err(error) => {
-                // SAFETY: the kernel did not keep it.
-                unsafe { drop_host::<H>(host) };
-                Err(error)
-            }
-        }
+        Made::new(attached, |host, made, name| {
+            // SAFETY: table and host stay as long as the disk is there; the rest is read and
+            // written during the call.
+            unsafe { raw::rump_vbd_create(&Table::<H>::OPS, host, &config, made, name) }
+        })
+        .map(Self)
     }
 
     pub(crate) fn name(&self) -> &str {
-        &self.name
+        self.0.name()
     }
 
     /// Removes it, or gives it back if it is in use, or the kernel is down.
-    pub(crate) fn destroy(self) -> Result<(), (Self, io::Error)> {
+    pub(crate) fn destroy(mut self) -> Result<(), (Self, io::Error)> {
         if let Err(down) = lwp::enter_here() {
             return Err((self, down.into()));
         }
         // SAFETY: made by `new`, and used up here if it succeeds.
-        let error = unsafe { raw::rump_vbd_destroy(self.raw.as_ptr()) };
+        let error = unsafe { raw::rump_vbd_destroy(self.0.raw()) };
         if let Err(errno) = Errno::check(error) {
             return Err((self, errno.into()));
         }
         // SAFETY: the kernel calls the host no more.
-        unsafe { (self.drop_host)(self.host) };
+        unsafe { self.0.is_gone() };
         Ok(())
     }
 }

@@ -4,6 +4,7 @@
 //! whoever implements [`Host`].
 #![allow(unsafe_code)]
 
+use super::host::{Made, called};
 use crate::error::Errno;
 use crate::lwp;
 use rump_sys::hyper::linux::LinuxHost;
@@ -13,7 +14,7 @@ use rump_sys::hyper::vif::{Offloads, Received, Transmit};
 use rump_sys::vif as raw;
 use std::ffi::{CStr, c_void};
 use std::io;
-use std::ptr::{NonNull, null_mut};
+use std::ptr::null_mut;
 use std::sync::Arc;
 
 /// What the kernel calls.
@@ -26,13 +27,7 @@ pub(crate) trait Host: Send + Sync + 'static {
 }
 
 /// An interface in the kernel. Dropping it removes it.
-pub(crate) struct Vif {
-    raw: NonNull<abi::Vif>,
-    name: String,
-    /// What the kernel knows as the host.
-    host: *const c_void,
-    drop_host: unsafe fn(*const c_void),
-}
+pub(crate) struct Vif(Made<abi::Vif>);
 
 // SAFETY: the kernel's functions for an interface may be called from any thread; that it
 // is not removed meanwhile is seen to by borrowing.
@@ -46,9 +41,8 @@ unsafe extern "C" fn transmit<H: Host>(
     frames: *const abi::Tx,
     count: u32,
 ) {
-    // SAFETY: the kernel passes what `Vif::new` gave it, which lives until the interface
-    // has gone.
-    let host = unsafe { &*host.cast::<H>() };
+    // SAFETY: the kernel passes what it was given, until the interface has gone.
+    let host = unsafe { called::<H>(host) };
     // SAFETY: they are used within this call only.
     let frames = unsafe { Transmit::from_kernel(frames, count) };
     upcall::wrap::<LinuxHost, _>(|| host.transmit(queue as usize, frames));
@@ -56,15 +50,8 @@ unsafe extern "C" fn transmit<H: Host>(
 
 unsafe extern "C" fn state<H: Host>(host: *mut c_void, flags: u32, offloads: u32) {
     // SAFETY: as in `transmit`.
-    let host = unsafe { &*host.cast::<H>() };
+    let host = unsafe { called::<H>(host) };
     host.state(flags & abi::SPLICED != 0, Offloads::from_bits(offloads));
-}
-
-/// # Safety
-/// The pointer came from `Arc::into_raw` and is used up.
-unsafe fn drop_host<H: Host>(host: *const c_void) {
-    // SAFETY: by contract.
-    drop(unsafe { Arc::from_raw(host.cast::<H>()) });
 }
 
 /// The kernel's table of functions of a host.
@@ -85,45 +72,16 @@ const WORTH_LEASING: usize = 4096;
 impl Vif {
     /// Makes an interface.
     pub(crate) fn new<H: Host>(host: Arc<H>, config: &abi::Config) -> io::Result<Self> {
-        lwp::enter_here()?;
-        let host: *const c_void = Arc::into_raw(host).cast();
-        let mut made = null_mut();
-        let mut name: abi::Name = [0; abi::NAME_SIZE];
-        // SAFETY: table and host stay as long as the interface is there; the rest is
-        // read and written during the call.
-        let error = unsafe {
-            raw::rump_vif_create(
-                &Table::<H>::OPS,
-                host.cast_mut(),
-                config,
-                &mut made,
-                &mut name,
-            )
-        };
-        let made = Errno::check(error)
-            .map_err(io::Error::from)
-            .and_then(|()| NonNull::new(made).ok_or_else(|| Errno::ENXIO.into()));
-        match made {
-            Ok(raw) => {
-                // SAFETY: the kernel wrote a name that ends in 0.
-                let name = unsafe { CStr::from_ptr(name.as_ptr()) };
-                Ok(Self {
-                    raw,
-                    name: name.to_string_lossy().into_owned(),
-                    host,
-                    drop_host: drop_host::<H>,
-                })
-            }
-            Err(error) => {
-                // SAFETY: the kernel did not keep it.
-                unsafe { drop_host::<H>(host) };
-                Err(error)
-            }
-        }
+        Made::new(host, |host, made, name| {
+            // SAFETY: table and host stay as long as the interface is there; the rest is
+            // read and written during the call.
+            unsafe { raw::rump_vif_create(&Table::<H>::OPS, host, config, made, name) }
+        })
+        .map(Self)
     }
 
     pub(crate) fn name(&self) -> &str {
-        &self.name
+        self.0.name()
     }
 
     /// Hands frames to the kernel.
@@ -162,21 +120,21 @@ impl Vif {
         }
         // SAFETY: so many frames; their memory is leased, or is in `kept` until after
         // the call.
-        unsafe { raw::rump_vif_receive(self.raw.as_ptr(), rx.as_ptr(), count) };
+        unsafe { raw::rump_vif_receive(self.0.raw(), rx.as_ptr(), count) };
         drop(kept);
     }
 
     pub(crate) fn set_offloads(&self, offloads: Offloads) {
         if lwp::enter_here().is_ok() {
             // SAFETY: the interface is there as long as this is.
-            unsafe { raw::rump_vif_set_offloads(self.raw.as_ptr(), offloads.bits()) };
+            unsafe { raw::rump_vif_set_offloads(self.0.raw(), offloads.bits()) };
         }
     }
 
     pub(crate) fn set_link(&self, link: bool) {
         if lwp::enter_here().is_ok() {
             // SAFETY: as above.
-            unsafe { raw::rump_vif_set_link(self.raw.as_ptr(), link.into()) };
+            unsafe { raw::rump_vif_set_link(self.0.raw(), link.into()) };
         }
     }
 
@@ -185,9 +143,7 @@ impl Vif {
         if lwp::enter_here().is_ok() {
             // SAFETY: the interface is there as long as this is, and the frame is copied
             // during the call.
-            unsafe {
-                raw::rump_vif_send(self.raw.as_ptr(), frame.as_ptr().cast(), frame.len() as u32)
-            };
+            unsafe { raw::rump_vif_send(self.0.raw(), frame.as_ptr().cast(), frame.len() as u32) };
         }
     }
 
@@ -196,7 +152,7 @@ impl Vif {
         lwp::enter_here()?;
         let name = lower.map_or(std::ptr::null(), CStr::as_ptr);
         // SAFETY: as above; the name is read during the call.
-        Errno::check(unsafe { raw::rump_vif_splice(self.raw.as_ptr(), name) })?;
+        Errno::check(unsafe { raw::rump_vif_splice(self.0.raw(), name) })?;
         Ok(())
     }
 
@@ -204,7 +160,7 @@ impl Vif {
     pub(crate) fn unsplice(&self, lower: &CStr) {
         if lwp::enter_here().is_ok() {
             // SAFETY: as above.
-            unsafe { raw::rump_vif_unsplice(self.raw.as_ptr(), lower.as_ptr()) };
+            unsafe { raw::rump_vif_unsplice(self.0.raw(), lower.as_ptr()) };
         }
     }
 
@@ -212,7 +168,7 @@ impl Vif {
         lwp::enter_here()?;
         let mut stats = abi::Stats::default();
         // SAFETY: as above, and the counters are written during the call.
-        unsafe { raw::rump_vif_get_stats(self.raw.as_ptr(), &mut stats) };
+        unsafe { raw::rump_vif_get_stats(self.0.raw(), &mut stats) };
         Ok(stats)
     }
 }
@@ -242,8 +198,8 @@ impl Drop for Vif {
         // SAFETY: made by `new`; `&mut self` says that no other call is under way. The
         // kernel calls the host no more when the first call has returned.
         unsafe {
-            raw::rump_vif_destroy(self.raw.as_ptr());
-            (self.drop_host)(self.host);
+            raw::rump_vif_destroy(self.0.raw());
+            self.0.is_gone();
         }
     }
 }

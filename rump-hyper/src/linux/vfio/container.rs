@@ -129,9 +129,10 @@ impl Container {
         let info = ioctl::iommu_info(file.as_fd())
             .map_err(failed("asking for ranges of addresses", &object))?;
         let container = file.clone();
-        pages::give_to_devices(move |old, start, used, all| {
+        pages::give_to_devices(move |room| {
             let ranges = ranges(&info);
-            let window = choose(old, &ranges, start as u64, used as u64, all as u64)?;
+            let [start, used, all] = [room.start, room.used, room.all].map(|size| size as u64);
+            let window = choose(room.window, &ranges, start, used, all)?;
             let mapper = move |start: usize, len: usize| map(&container, window, start, len);
             Ok::<_, Error>((window, Box::new(mapper) as pages::Mapper))
         })

@@ -43,13 +43,12 @@ pub(crate) fn create1(process: &Process, args: &Args) -> Outcome {
     Ok(fd.into())
 }
 
-pub(crate) fn ctl(process: &Process, args: &Args) -> Outcome {
+pub(crate) fn ctl(process: &Process, outer: &Arc<Description>, args: &Args) -> Outcome {
     let (operation, fd) = (args[1] as u32, args[2] as i32);
     let event: epoll_event = match operation {
         EPOLL_CTL_DEL => epoll_event { events: 0, data: 0 },
         _ => get(&*process.host, args[3])?,
     };
-    let outer = process.find(args[0])?;
     let Object::Epoll(epoll) = &outer.object else {
         return Err(Errno::EINVAL);
     };
@@ -69,7 +68,7 @@ pub(crate) fn ctl(process: &Process, args: &Args) -> Outcome {
         let watched = epoll.watched(|| process.host.watch(waker()))?;
         return watched.control(operation, fd, event).map(|()| 0);
     };
-    if Arc::ptr_eq(&one, &outer) {
+    if Arc::ptr_eq(&one, outer) {
         return Err(Errno::EINVAL);
     }
     if let Object::Epoll(inner) = &one.object

@@ -237,8 +237,7 @@ impl Process {
         Ok(Some((one, interest, ready)))
     }
 
-    fn epoll_wait(&self, args: &Args, timeout: Option<u64>) -> Outcome {
-        let one = self.find(args[0])?;
+    fn epoll_wait(&self, one: &Description, args: &Args, timeout: Option<u64>) -> Outcome {
         let Object::Epoll(epoll) = &one.object else {
             return Err(Errno::EINVAL);
         };
@@ -332,16 +331,16 @@ fn take_hosts(epoll: &Epoll, found: &mut Found) {
     }
 }
 
-pub(crate) fn wait(process: &Process, args: &Args) -> Outcome {
+pub(crate) fn wait(process: &Process, one: &Arc<Description>, args: &Args) -> Outcome {
     let timeout = u64::try_from(args[3] as i32).ok();
-    process.epoll_wait(args, timeout.map(|millis| millis * 1_000_000))
+    process.epoll_wait(one, args, timeout.map(|millis| millis * 1_000_000))
 }
 
-pub(crate) fn pwait(process: &Process, args: &Args) -> Outcome {
-    process.masked(args[4], args[5], || wait(process, args))
+pub(crate) fn pwait(process: &Process, one: &Arc<Description>, args: &Args) -> Outcome {
+    process.masked(args[4], args[5], || wait(process, one, args))
 }
 
-pub(crate) fn pwait2(process: &Process, args: &Args) -> Outcome {
+pub(crate) fn pwait2(process: &Process, one: &Arc<Description>, args: &Args) -> Outcome {
     let timeout = process.timeout(args[3])?;
-    process.masked(args[4], args[5], || process.epoll_wait(args, timeout))
+    process.masked(args[4], args[5], || process.epoll_wait(one, args, timeout))
 }

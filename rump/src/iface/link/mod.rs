@@ -187,6 +187,12 @@ impl Link {
         Ok(old)
     }
 
+    /// Says through the back end that the addresses are here, as [`replace`](Self::replace)
+    /// does.
+    pub fn announce(&self) {
+        self.port.announce(&announce::frames(&self.interface));
+    }
+
     /// Whether it has a link: what is behind it works, and is connected.
     pub fn has_link(&self) -> bool {
         if self.backend().splice().is_none() {

@@ -349,7 +349,7 @@ impl Port {
     }
 
     /// Sends frames of this side's own.
-    fn announce(&self, frames: &[Vec<u8>]) {
+    pub(crate) fn announce(&self, frames: &[Vec<u8>]) {
         if self.shared.is_spliced() {
             frames.iter().for_each(|frame| self.vif.send(frame));
             return;

@@ -1,0 +1,144 @@
+//! An interface that moves to a path of its own and back, with 1,000 connections that are
+//! all busy: for how long nothing comes, beside the same connections in the same run
+//! without a switch, and how many of them are reset.
+//!
+//! A child makes itself a network namespace with a bridge. What is shared is a cable to a
+//! thread that carries its frames to a TAP interface at the bridge, as the network server
+//! does; what is direct is another interface of the kernel, spliced below, over a TAP
+//! interface of its own. Linux has the other ends of the connections.
+
+#[path = "../../tests/common/crowd.rs"]
+mod crowd;
+#[path = "../../tests/common/patch.rs"]
+mod patch;
+
+use crate::Outcome;
+use crate::comparison::{Better, CPUS, Harness, RUNS, Subject};
+use crate::tap::{exit_code, in_child, netns};
+use crowd::{Crowd, Gaps};
+use patch::Patch;
+use rump::iface::{Backend, IpNet, Shm, Splice, Tap};
+use rump::switch::{Error, Path, Switch};
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// The benchmarks here.
+pub const NAMES: &[&str] = &["switch/gap", "switch/resets"];
+
+const CONNECTIONS: usize = 1000;
+/// How long each side of a run takes, and how often the interface moves in it.
+const RUN: Duration = Duration::from_secs(3);
+const EVERY: Duration = Duration::from_millis(150);
+/// How often it moves in a row.
+const IN_A_ROW: usize = 1000;
+
+/// Runs the benchmarks in a child.
+pub fn switch(harness: &mut Harness) -> Outcome {
+    in_child("switch", NAMES, harness)
+}
+
+/// What a child does.
+pub fn child(arguments: &[String]) -> ExitCode {
+    exit_code(run(arguments))
+}
+
+fn tap(name: &str) -> Result<Tap, Box<dyn std::error::Error>> {
+    let tap = Tap::open(name)?;
+    netns::ip(&format!("link set {name} master bridge up"))?;
+    Ok(tap)
+}
+
+/// How many milliseconds more nothing came: over all, or for the one that waited longest,
+/// whichever is more.
+fn more(with: Gaps, without: Gaps) -> f64 {
+    let more = |with: Duration, without: Duration| with.as_secs_f64() - without.as_secs_f64();
+    1e3 * more(with.overall, without.overall).max(more(with.worst, without.worst))
+}
+
+fn run(names: &[String]) -> Outcome {
+    netns::enter()?;
+    let wanted = |name: &str| names.iter().any(|other| other == name);
+    let mut harness = Harness::new(&wanted);
+    let kernel = harness.boot()?;
+    let identity = kernel.identity()?.to_string();
+    netns::ip("link add bridge type bridge forward_delay 0 mcast_snooping 0")?;
+    netns::ip("address add 10.9.8.1/24 dev bridge")?;
+    netns::ip("address add fd00:9:8::1/64 dev bridge nodad")?;
+    netns::ip("link set bridge up")?;
+    let (near, far) = UnixStream::pair()?;
+    let (near, far) = (Shm::offer(near)?, Shm::accept(far)?);
+    let _patch = Patch::new(far, tap("shared")?);
+    let link = kernel.attach(near)?;
+    link.add_address(IpNet::new("10.9.8.2".parse()?, 24)?)?;
+    link.add_address(IpNet::new("fd00:9:8::2".parse()?, 64)?)?;
+    let lower = kernel.attach(tap("direct")?)?;
+    let name = lower.name().to_owned();
+    let switch = Switch::builder(Arc::new(link))
+        .direct(move || -> io::Result<Arc<dyn Backend>> { Ok(Arc::new(Splice::over(&name)?)) })
+        .build()?;
+    let crowd = Crowd::start(&["10.9.8.2".into(), "fd00:9:8::2".into()], CONNECTIONS)?;
+
+    let moving = || {
+        let start = Instant::now();
+        while start.elapsed() < RUN {
+            for path in [Path::Direct, Path::Shared] {
+                switch.to(path)?;
+                std::thread::sleep(EVERY);
+            }
+        }
+        Ok::<_, Error>(())
+    };
+    crowd.during(RUN, || ());
+    let (mut differences, mut notes) = (Vec::new(), Vec::new());
+    for run in 0..RUNS {
+        // Without a switch on the one path as on the other.
+        switch.to(if run % 2 == 0 {
+            Path::Shared
+        } else {
+            Path::Direct
+        })?;
+        let (without, ()) = crowd.during(RUN, || ());
+        let (with, ended) = crowd.during(RUN, moving);
+        ended?;
+        println!("with {with:?}, without {without:?}");
+        differences.push(more(with, without));
+        notes.push(1e3 * without.overall.as_secs_f64());
+    }
+    let subject = Subject {
+        note: Some(format!(
+            "{CONNECTIONS} connections, IPv4 and IPv6, all busy; a switch every {EVERY:?}; from a cable to a splice over \
+             TAP and back; the larger difference of the longest interval over all connections and of that of the worst \
+             one; without a switch the former is {:.1} ms",
+            rump_examples::ratios::median(&notes)
+        )),
+        ..Subject::new(NAMES[0], "ms", Better::Less)
+    };
+    harness.write(&subject, &identity, Some(CPUS), &differences, None)?;
+
+    let (_, ended) = crowd.during(RUN, || {
+        for number in 0..IN_A_ROW {
+            switch.to(if number % 2 == 0 {
+                Path::Direct
+            } else {
+                Path::Shared
+            })?;
+        }
+        Ok::<_, Error>(())
+    });
+    ended?;
+    let switches = switch.status().switches;
+    // A connection that was reset, or brought another byte, is an error.
+    let failures = crowd.finish();
+    failures.iter().for_each(|failure| eprintln!("{failure}"));
+    let resets = failures.len() as f64;
+    let subject = Subject {
+        note: Some(format!(
+            "{switches} switches, {IN_A_ROW} of them in a row; every byte compared"
+        )),
+        ..Subject::new(NAMES[1], "connections", Better::Less)
+    };
+    harness.write(&subject, &identity, Some(CPUS), &[resets], None)
+}
