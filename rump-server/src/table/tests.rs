@@ -374,6 +374,9 @@ fn echoes_go_to_who_asked() {
     );
 }
 
+/// What it is, who sends it, the frame, and where it goes.
+type Sent = (&'static str, Slot, Vec<u8>, Result<&'static str, Reason>);
+
 #[test]
 fn only_what_is_true_is_sent() {
     use Reason::{
@@ -415,7 +418,7 @@ fn only_what_is_true_is_sent() {
         V4::new(source, "255.255.255.255", 17, udp(68, 67, 9)).frame(Mac::BROADCAST, DB)
     };
     let (a, b, c) = (world.a, world.b, world.c);
-    let rows: Vec<(&str, Slot, Vec<u8>, Result<&str, Reason>)> = vec![
+    let rows: Vec<Sent> = vec![
         ("its port", a, from_web(6, tcp(80, 9, 2)), Ok("wire")),
         (
             "on its other address",
