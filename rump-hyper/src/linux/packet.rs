@@ -24,6 +24,7 @@ use core::time::Duration;
 use ring::{Frame, Ring};
 use socket::Socket;
 use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::string::{String, ToString};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -57,6 +58,26 @@ impl Packet {
         let ring = Ring::map(&socket)?;
         // From here on frames come.
         socket.bind()?;
+        Self::over(name, socket, ring)
+    }
+
+    /// The one whose socket somebody else has opened: that of [`file`](Self::file). Nobody else
+    /// may take frames from it any more.
+    ///
+    /// # Errors
+    /// It is no such socket; there is no memory, or no descriptor, left.
+    pub fn from_file(name: &str, file: OwnedFd) -> io::Result<Self> {
+        let socket = Socket::of(file)?;
+        let ring = Ring::resume(&socket)?;
+        Self::over(name, socket, ring)
+    }
+
+    /// Its socket.
+    pub fn file(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+
+    fn over(name: &str, socket: Socket, ring: Ring) -> io::Result<Self> {
         let link = socket.has_link()?;
         Ok(Self {
             name: name.to_string(),

@@ -16,6 +16,7 @@ use crate::errno::Errno;
 use crate::vif::abi::Offload;
 use crate::vif::{Backend, Batch, Offloads, Statistics, Transmit};
 use device::Queue;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::string::String;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::vec::Vec;
@@ -64,6 +65,32 @@ impl Tap {
             gone: AtomicBool::new(false),
             counters: Counters::default(),
         })
+    }
+
+    /// The one whose descriptors somebody else has opened: those of [`files`](Self::files).
+    ///
+    /// # Errors
+    /// There are none; no descriptor is left for waking; or they are no queues of a TAP
+    /// interface.
+    pub fn from_files(files: Vec<OwnedFd>) -> std::io::Result<Self> {
+        let mut queues = Vec::new();
+        let mut name = None;
+        for file in files {
+            let (queue, of) = Queue::of(file)?;
+            queues.push(queue);
+            name = Some(of);
+        }
+        Ok(Self {
+            name: name.ok_or(std::io::ErrorKind::InvalidInput)?,
+            queues,
+            gone: AtomicBool::new(false),
+            counters: Counters::default(),
+        })
+    }
+
+    /// A descriptor for each queue. As long as one is open, the interface is there.
+    pub fn files(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.queues.iter().map(Queue::file)
     }
 
     /// What Linux calls it.

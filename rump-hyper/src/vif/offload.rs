@@ -7,7 +7,7 @@ mod fuzz;
 #[cfg(all(test, not(loom)))]
 mod tests;
 
-pub use check::{Malformed, Segment, Work, check};
+pub use check::{Malformed, Segment, Work, check, check_head};
 pub use finish::{Cutter, restore};
 
 use core::fmt;

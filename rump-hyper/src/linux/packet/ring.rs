@@ -37,6 +37,17 @@ const TYPE_VLAN: u16 = 0x8100;
 pub(super) struct Ring {
     memory: Mapping,
     next: usize,
+    place: Known,
+}
+
+/// Whether `next` is where Linux puts the next frame. One that goes on with a ring of somebody
+/// else's does not know: it takes what it finds until nothing was left, and what comes then
+/// tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Known {
+    Yes,
+    No,
+    Empty,
 }
 
 /// What a slot held.
@@ -100,25 +111,64 @@ impl Ring {
         };
         socket.set(libc::SOL_PACKET, libc::PACKET_RX_RING, &size)?;
         let memory = Mapping::new(socket.as_fd(), BLOCK * BLOCKS)?;
-        Ok(Self { memory, next: 0 })
+        Ok(Self {
+            memory,
+            next: 0,
+            place: Known::Yes,
+        })
     }
 
-    /// The slot that is filled next.
-    fn slot(&self) -> NonNull<u8> {
-        let (block, in_block) = (self.next / SLOTS_IN_BLOCK, self.next % SLOTS_IN_BLOCK);
-        // SAFETY: `next` is below SLOTS, so this is inside the mapping.
+    /// Maps the ring that a socket has.
+    pub(super) fn resume(socket: &Socket) -> Result<Self> {
+        let memory = Mapping::new(socket.as_fd(), BLOCK * BLOCKS)?;
+        Ok(Self {
+            memory,
+            next: 0,
+            place: Known::No,
+        })
+    }
+
+    /// A slot.
+    fn slot(&self, index: usize) -> NonNull<u8> {
+        assert!(index < SLOTS);
+        let (block, in_block) = (index / SLOTS_IN_BLOCK, index % SLOTS_IN_BLOCK);
+        // SAFETY: inside the mapping, by its index.
         unsafe { self.memory.start().add(block * BLOCK + in_block * SLOT) }
+    }
+
+    /// Its status, which both sides access as an atomic.
+    fn status(&self, index: usize) -> &AtomicU32 {
+        // SAFETY: a slot begins with it, aligned; the mapping lives as long as `self`.
+        unsafe { AtomicU32::from_ptr(self.slot(index).cast::<u32>().as_ptr()) }
+    }
+
+    /// Whether there is a frame in a slot.
+    fn is_ours(&self, index: usize) -> bool {
+        self.status(index).load(Ordering::Acquire) & libc::TP_STATUS_USER != 0
+    }
+
+    /// Looks for the oldest frame, where nobody knows which that is.
+    fn find(&mut self) -> bool {
+        let first =
+            |slot: &usize| self.is_ours(*slot) && !self.is_ours((*slot + SLOTS - 1) % SLOTS);
+        let oldest = (0..SLOTS).find(first);
+        let Some(found) = oldest.or_else(|| (0..SLOTS).find(|slot| self.is_ours(*slot))) else {
+            self.place = Known::Empty;
+            return false;
+        };
+        self.next = found;
+        if self.place == Known::Empty {
+            self.place = Known::Yes;
+        }
+        true
     }
 
     /// Takes the next frame, if there is one, and puts it into `out`.
     pub(super) fn read(&mut self, out: &mut [u8]) -> Option<Frame> {
-        let slot = self.slot();
-        // SAFETY: a slot begins with its status, aligned, which both sides access as an
-        // atomic; the mapping lives as long as `self`.
-        let status = unsafe { AtomicU32::from_ptr(slot.cast::<u32>().as_ptr()) };
-        if status.load(Ordering::Acquire) & libc::TP_STATUS_USER == 0 {
+        if !self.is_ours(self.next) && (self.place == Known::Yes || !self.find()) {
             return None;
         }
+        let slot = self.slot(self.next);
         // SAFETY: the slot is ours by its status; it is larger than a header, and any
         // bytes make one.
         let header = unsafe { slot.cast::<Header>().read_volatile() };
@@ -126,6 +176,7 @@ impl Ring {
             // SAFETY: `place` has checked that both lie in the slot, which is ours.
             unsafe { Self::copy(slot, place, out) }
         });
+        let status = self.status(self.next);
         status.store(libc::TP_STATUS_KERNEL, Ordering::Release);
         self.next = (self.next + 1) % SLOTS;
         Some(frame.unwrap_or(Frame::Lost))

@@ -79,6 +79,26 @@ impl Socket {
         Ok(socket)
     }
 
+    /// One that was opened and bound before.
+    pub(super) fn of(file: OwnedFd) -> Result<Self> {
+        // SAFETY: a structure of plain data.
+        let mut address: libc::sockaddr_ll = unsafe { core::mem::zeroed() };
+        let mut size = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
+        let to = (&raw mut address).cast();
+        // SAFETY: at most so many bytes are written.
+        if unsafe { libc::getsockname(file.as_raw_fd(), to, &mut size) } < 0 {
+            return Err(Error::last_os_error());
+        }
+        if i32::from(address.sll_family) != libc::AF_PACKET {
+            return Err(ErrorKind::InvalidInput.into());
+        }
+        Ok(Self {
+            file,
+            index: address.sll_ifindex,
+            drops: AtomicU64::new(0),
+        })
+    }
+
     pub(super) fn bind(&self) -> Result<()> {
         let address = self.address();
         let size = size_of::<libc::sockaddr_ll>() as libc::socklen_t;

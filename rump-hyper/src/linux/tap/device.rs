@@ -9,7 +9,7 @@ use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 use std::borrow::ToOwned;
 use std::io::{Error, ErrorKind, Result};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::string::String;
 use std::vec::Vec;
 
@@ -66,6 +66,25 @@ impl Queue {
         // SAFETY: Linux ended the name with a 0.
         let full = unsafe { CStr::from_ptr(request.ifr_name.as_ptr()) };
         Ok((queue, full.to_string_lossy().into_owned().to_owned()))
+    }
+
+    /// One that was opened before; returns its name too.
+    pub(super) fn of(file: OwnedFd) -> Result<(Self, String)> {
+        let queue = Self {
+            file,
+            wake: Waker::new()?,
+        };
+        // SAFETY: a structure of plain data.
+        let mut request: libc::ifreq = unsafe { core::mem::zeroed() };
+        // SAFETY: the request is written.
+        unsafe { queue.ioctl(libc::TUNGETIFF, (&raw mut request).cast())? };
+        // SAFETY: Linux ended the name with a 0.
+        let full = unsafe { CStr::from_ptr(request.ifr_name.as_ptr()) };
+        Ok((queue, full.to_string_lossy().into_owned()))
+    }
+
+    pub(super) fn file(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
     }
 
     pub(super) fn set_offloads(&self, offloads: Offloads) -> Result<()> {

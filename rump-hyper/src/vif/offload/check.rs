@@ -114,19 +114,27 @@ fn be16(bytes: &[u8], at: usize) -> Option<u16> {
 /// # Errors
 /// [`Malformed`].
 pub fn check(frame: &[u8], claim: Offload) -> Result<Work, Malformed> {
-    if frame.len() < ETHERNET {
+    check_head(frame, frame.len(), claim)
+}
+
+/// The same of a frame of which only the beginning is at hand: all headers are in it.
+///
+/// # Errors
+/// [`Malformed`].
+pub fn check_head(head: &[u8], len: usize, claim: Offload) -> Result<Work, Malformed> {
+    if head.len().min(len) < ETHERNET {
         return Err(Malformed::Short);
     }
     if claim.flags & !(NEEDS_CSUM | DATA_VALID) != 0 {
         return Err(Malformed::Flags);
     }
     if claim.gso_type != GSO_NONE {
-        return segment(frame, claim).map(Work::Segment);
+        return segment(head, len, claim).map(Work::Segment);
     }
     if claim.flags & NEEDS_CSUM != 0 {
         let start = usize::from(claim.csum_start);
         let at = start + usize::from(claim.csum_offset);
-        if start < ETHERNET || at + 2 > frame.len() {
+        if start < ETHERNET || at + 2 > len {
             return Err(Malformed::Checksum);
         }
         return Ok(Work::Checksum { start, at });
@@ -138,7 +146,7 @@ pub fn check(frame: &[u8], claim: Offload) -> Result<Work, Malformed> {
     })
 }
 
-fn segment(frame: &[u8], claim: Offload) -> Result<Segment, Malformed> {
+fn segment(frame: &[u8], len: usize, claim: Offload) -> Result<Segment, Malformed> {
     let v6 = match claim.gso_type & !GSO_ECN {
         GSO_TCPV4 => false,
         GSO_TCPV6 => true,
@@ -153,8 +161,8 @@ fn segment(frame: &[u8], claim: Offload) -> Result<Segment, Malformed> {
     }
     let (ip, kind) = network(frame).ok_or(Malformed::Headers)?;
     let tcp = match (v6, kind) {
-        (false, TYPE_IPV4) => ipv4(frame, ip)?,
-        (true, TYPE_IPV6) => ipv6(frame, ip)?,
+        (false, TYPE_IPV4) => ipv4(frame, len, ip)?,
+        (true, TYPE_IPV6) => ipv6(frame, len, ip)?,
         _ => return Err(Malformed::Headers),
     };
     let header = usize::from(*frame.get(tcp + 12).ok_or(Malformed::Headers)? >> 4) * 4;
@@ -187,7 +195,7 @@ fn network(frame: &[u8]) -> Option<(usize, u16)> {
 }
 
 /// RFC 791, 3.1. Returns where the TCP header begins.
-fn ipv4(frame: &[u8], ip: usize) -> Result<usize, Malformed> {
+fn ipv4(frame: &[u8], whole: usize, ip: usize) -> Result<usize, Malformed> {
     let header = frame.get(ip..ip + 20).ok_or(Malformed::Headers)?;
     let len = usize::from(header[0] & 0x0f) * 4;
     // Fragments are not cut up: their TCP header is elsewhere, or is followed by less.
@@ -196,18 +204,18 @@ fn ipv4(frame: &[u8], ip: usize) -> Result<usize, Malformed> {
         return Err(Malformed::Headers);
     }
     match be16(header, 2).map(usize::from) {
-        Some(total) if total == frame.len() - ip && len <= total => Ok(ip + len),
+        Some(total) if total == whole - ip && len <= total => Ok(ip + len),
         _ => Err(Malformed::Length),
     }
 }
 
 /// RFC 8200, 3 and 4. Returns where the TCP header begins.
-fn ipv6(frame: &[u8], ip: usize) -> Result<usize, Malformed> {
+fn ipv6(frame: &[u8], whole: usize, ip: usize) -> Result<usize, Malformed> {
     let header = frame.get(ip..ip + 40).ok_or(Malformed::Headers)?;
     if header[0] >> 4 != 6 {
         return Err(Malformed::Headers);
     }
-    if be16(header, 4).map(usize::from) != Some(frame.len() - ip - 40) {
+    if be16(header, 4).map(usize::from) != Some(whole - ip - 40) {
         return Err(Malformed::Length);
     }
     let mut next = header[6];
