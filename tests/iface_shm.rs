@@ -77,8 +77,14 @@ fn other_side_is_hostile() -> Outcome {
             None => {
                 link.add_address("10.7.2.1/24".parse()?)?;
                 let socket = rump::net::UdpSocket::bind("10.7.2.1:0")?;
-                let _ = socket.send_to(b"lost", "10.7.2.2:9");
-                wait("what is sent is lost", || link.send_drops() > 0);
+                socket.set_broadcast(true)?;
+                // When the room that there was at first is used up.
+                wait("what is sent is lost", || {
+                    for _ in 0..100 {
+                        let _ = socket.send_to(&[0; 1400], "10.7.2.255:9");
+                    }
+                    link.send_drops() > 0
+                });
             }
         }
         // Whatever it says on the socket means that it is gone.

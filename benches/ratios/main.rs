@@ -15,6 +15,7 @@ mod layer;
 mod loopback;
 mod redis;
 mod remote;
+mod ring;
 mod sampler;
 mod shm;
 mod smp;
@@ -55,6 +56,7 @@ const BENCHMARKS: &[Measurement] = &[
         loopback::four_streams,
     ),
     (tap::NAMES, tap::tap),
+    (ring::NAMES, ring::ring),
     (shm::NAMES, shm::shm),
     (splice::NAMES, splice::splice),
     (switch::NAMES, switch::switch),

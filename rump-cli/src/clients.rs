@@ -7,6 +7,8 @@ use rump_linux::back::in_process::InProcess;
 use rump_run::Setup;
 use rump_seccomp::Supervisor;
 use std::error::Error;
+use std::ffi::OsStr;
+use std::path::Path;
 use std::sync::Arc;
 
 /// What the kernel is connected to, and what is left to the host.
@@ -33,13 +35,21 @@ fn enter() {
     let _ = rump::lwp::enter();
 }
 
+/// As much of a name as a network server takes.
+fn shortened(name: &str) -> String {
+    rump::server::Name::cut(name).to_string()
+}
+
 impl Clients {
-    /// Boots the kernel.
+    /// Boots the kernel, for this program or for any.
     ///
     /// # Errors
     /// What was refused, for people.
-    pub fn boot(&self) -> Result<Running, Box<dyn Error>> {
-        let kernel = self.setup.boot()?;
+    pub fn boot(&self, program: Option<&OsStr>) -> Result<Running, Box<dyn Error>> {
+        let mut setup = self.setup.clone();
+        let name = program.and_then(|program| Path::new(program).file_name());
+        setup.label = name.map(|name| shortened(&name.to_string_lossy()));
+        let kernel = setup.boot()?;
         let mut supervisor = Supervisor::new(Arc::new(InProcess), enter)?;
         if !self.to_host.is_empty() {
             let list = self.to_host.clone();

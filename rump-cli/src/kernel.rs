@@ -55,7 +55,7 @@ fn serve(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let place = &arguments.listen;
     let listener = listen(&place.0).map_err(|error| format!("{place}: {error}"))?;
     descriptors::raise_limit()?;
-    let running = Arc::new(arguments.clients.boot()?);
+    let running = Arc::new(arguments.clients.boot(None)?);
     println!("{} on {place}", running.kernel.kernel.identity()?);
     std::thread::Builder::new()
         .name("rump-runners".into())

@@ -49,7 +49,7 @@ pub struct Arguments {
     #[arg(
         long,
         value_name = "unix:PATH",
-        conflicts_with_all = ["tap", "packet", "to_host"]
+        conflicts_with_all = ["tap", "packet", "server", "to_host"]
     )]
     kernel: Option<Place>,
     /// Say which kernel runs, and what is left of the program's at the end
@@ -99,7 +99,7 @@ fn here(
     program: &OsStr,
     rest: &[&OsStr],
 ) -> Result<(Child, u8), Box<dyn Error>> {
-    let running = arguments.clients.boot()?;
+    let running = arguments.clients.boot(Some(program))?;
     if arguments.verbose {
         let kernel = &running.kernel.kernel;
         eprintln!("rump run: the kernel is {}", kernel.identity()?);

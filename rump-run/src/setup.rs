@@ -4,10 +4,11 @@ use ipnet::IpNet;
 use rump::Kernel;
 use rump::iface::route::{self, Gateway};
 use rump::iface::{Link, Packet, Tap};
+use rump::server::Cable;
 use serde::{Deserialize, Serialize};
 use std::error::Error;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 /// The variable of the environment that a [`Setup`] is handed on in.
@@ -39,6 +40,24 @@ pub struct Setup {
         )
     )]
     pub packet: Option<String>,
+    /// Network server that the kernel's interface is connected to, and which says what its
+    /// addresses and routers are, in place of a TAP interface
+    #[cfg_attr(
+        feature = "clap",
+        arg(
+            long,
+            value_name = "unix:PATH",
+            value_parser = unix,
+            conflicts_with_all = ["tap", "packet", "addresses"]
+        )
+    )]
+    pub server: Option<PathBuf>,
+    /// Host of the network server's to be of; by default the only one that this user may be of
+    #[cfg_attr(feature = "clap", arg(long, value_name = "NAME", requires = "server"))]
+    pub host: Option<String>,
+    /// What the network server is told that this is.
+    #[cfg_attr(feature = "clap", arg(skip))]
+    pub label: Option<String>,
     /// Address of the kernel's interface, with its prefix (10.0.0.2/24); may be repeated
     #[cfg_attr(
         feature = "clap",
@@ -70,6 +89,15 @@ pub struct Setup {
     /// The Unix socket of the process with the kernel; what it was set up with is its matter.
     #[cfg_attr(feature = "clap", arg(skip))]
     pub kernel: Option<PathBuf>,
+}
+
+/// The path in `unix:PATH`.
+#[cfg(feature = "clap")]
+fn unix(text: &str) -> Result<PathBuf, String> {
+    match text.strip_prefix("unix:") {
+        Some(path) if !path.is_empty() => Ok(path.into()),
+        _ => Err("not unix:PATH".into()),
+    }
 }
 
 /// A net, and the router that it is behind.
@@ -162,6 +190,8 @@ impl Setup {
         } else if let Some(name) = &self.packet {
             let packet = Packet::open(name).map_err(|error| format!("{name}: {error}"))?;
             link = Some(kernel.attach(packet)?);
+        } else if let Some(place) = &self.server {
+            link = Some(self.connect(place)?.attach(&kernel)?);
         }
         if let Some(link) = &link {
             self.configure(link)?;
@@ -171,6 +201,17 @@ impl Setup {
             _link: link,
             is_elsewhere: false,
         })
+    }
+
+    fn connect(&self, place: &Path) -> Result<Cable, rump::server::Error> {
+        let mut cable = Cable::builder(place);
+        if let Some(host) = &self.host {
+            cable = cable.host(host);
+        }
+        if let Some(label) = &self.label {
+            cable = cable.label(label);
+        }
+        cable.connect()
     }
 
     fn configure(&self, link: &Link) -> Result<(), Box<dyn Error>> {
@@ -196,6 +237,9 @@ mod tests {
         let setup = Setup {
             tap: Some("tap\"0 ".into()),
             packet: None,
+            server: Some("/run/server.sock".into()),
+            host: Some("web".into()),
+            label: Some("redis".into()),
             addresses: vec![
                 "10.0.0.2/24".parse().unwrap(),
                 "2001:db8::2/64".parse().unwrap(),

@@ -67,6 +67,8 @@ pub mod process;
 pub mod reactor;
 #[cfg(feature = "remote")]
 pub mod remote;
+#[cfg(feature = "server")]
+pub mod server;
 mod settings;
 pub mod switch;
 mod sys;

@@ -5,7 +5,7 @@
 //! is none are dropped, as two that wait for each other would wait long.
 #![allow(unsafe_code)]
 
-use super::cable::{End, LONGEST, Shape};
+use super::cable::{End, Shape};
 use crate::errno::Errno;
 use crate::vif::{Backend, Batch, Offloads, Statistics, Transmit};
 use core::fmt;
@@ -109,34 +109,23 @@ impl Drop for Shm {
 
 impl Backend for Shm {
     fn offers(&self) -> Offloads {
-        Offloads::ALL
+        self.end.offers()
     }
 
     fn link(&self) -> bool {
-        !self.end.is_closed()
+        self.end.link()
     }
 
     /// # Errors
     /// `ENXIO` if the other side is gone; `EBADMSG` if it is broken.
     fn receive(&self, queue: usize, batch: &mut Batch) -> core::result::Result<(), Errno> {
-        if self.end.receive(queue, batch)? > 0 {
-            return Ok(());
-        }
-        if self.end.is_closed() {
-            return Err(Errno::NXIO);
-        }
-        self.end.wait(queue, LONGEST)?;
-        self.end.receive(queue, batch)?;
-        Ok(())
+        Backend::receive(&*self.end, queue, batch)
     }
 
     /// # Errors
     /// `ENXIO` if the other side is gone; `EBADMSG` if it is broken.
     fn send(&self, queue: usize, frames: &[Transmit<'_>]) -> core::result::Result<usize, Errno> {
-        if !self.link() {
-            return Err(Errno::NXIO);
-        }
-        Ok(self.end.send(queue, frames)?)
+        Backend::send(&*self.end, queue, frames)
     }
 
     fn wake(&self) {
@@ -144,13 +133,7 @@ impl Backend for Shm {
     }
 
     fn statistics(&self) -> Statistics {
-        let counters = self.end.counters();
-        Statistics {
-            received: counters.received,
-            sent: counters.sent,
-            send_drops: counters.dropped,
-            ..Statistics::default()
-        }
+        self.end.statistics()
     }
 }
 

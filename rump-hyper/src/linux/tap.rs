@@ -10,10 +10,10 @@
 //! layout of [`Offload`].
 
 mod device;
-mod flow;
 
 use crate::errno::Errno;
 use crate::vif::abi::Offload;
+use crate::vif::flow;
 use crate::vif::{Backend, Batch, Offloads, Statistics, Transmit};
 use device::Queue;
 use std::os::fd::{BorrowedFd, OwnedFd};

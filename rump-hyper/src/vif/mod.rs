@@ -11,6 +11,7 @@
 //! | [`abi`] | the C interface |
 //! | [`backend`] | the trait, and batches |
 //! | [`buffer`] | memory for frames that arrive, which the kernel may keep for a while |
+//! | [`flow`] | telling connections apart |
 //! | [`offload`] | what can be left to whom; checking what others claim, and doing it |
 //! | [`shape`] | bringing frames into the shape that the other side takes |
 //! | [`lane`] | frames in a ring between two processes |
@@ -21,6 +22,7 @@
 pub mod abi;
 pub mod backend;
 pub mod buffer;
+pub mod flow;
 pub mod lane;
 pub mod offload;
 pub mod shape;

@@ -174,6 +174,18 @@ impl Sender {
         self.put
     }
 
+    /// What the other side has not released, to be sent in another way when it is gone. `None`
+    /// if it says what cannot be.
+    pub fn unread(&self) -> Option<Receiver> {
+        let taken = self.lane.told(AT_TAKEN);
+        (self.put.wrapping_sub(taken) <= self.lane.data as u64).then_some(Receiver {
+            lane: self.lane,
+            taken,
+            seen: taken,
+            put: self.put,
+        })
+    }
+
     /// Whether there is room for a message of this length, as far as is known.
     fn has_room(&mut self, len: usize) -> Result<bool, Broken> {
         let whole = taken_up(len);

@@ -153,6 +153,28 @@ fn what_does_not_fit_waits() {
     assert_eq!(receive(&mut receiver, &mut []), Ok(None));
 }
 
+#[test]
+fn what_was_not_read_can_be_had_again() {
+    let mut memory = Memory::new();
+    let shared = memory.shared();
+    let mut sender = Sender::new(lane(shared));
+    let mut receiver = Receiver::new(lane(shared));
+    for number in 0..5 {
+        assert_eq!(send(&mut sender, b"message", number), Ok(true));
+    }
+    receive(&mut receiver, &mut []).unwrap();
+    receiver.next(&mut []).unwrap();
+    let mut unread = sender.unread().unwrap();
+    for number in 1..5 {
+        let mut out = [0; 7];
+        assert_eq!(unread.next(&mut out).unwrap().unwrap().note, note(number));
+        assert_eq!(&out, b"message");
+    }
+    assert_eq!(unread.next(&mut []), Ok(None));
+    shared.u64(AT_TAKEN).store(1 << 40, Ordering::Relaxed);
+    assert!(sender.unread().is_none());
+}
+
 /// Either the one sees the message, or the other that it is to be woken.
 #[test]
 fn nobody_sleeps_through_a_message() {

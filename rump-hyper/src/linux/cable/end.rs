@@ -3,9 +3,11 @@
 use super::incoming::Incoming;
 use super::memory::Memory;
 use super::{Broken, Shape, Side, futex};
+use crate::errno::Errno;
 use crate::vif::abi::FRAME_MAX;
+use crate::vif::backend::Piece;
 use crate::vif::lane::{offload, put};
-use crate::vif::{Batch, Transmit};
+use crate::vif::{Backend, Batch, Offloads, Statistics, Transmit};
 use core::fmt;
 use core::time::Duration;
 use rump_ring::lane::sleep::rouse;
@@ -13,6 +15,7 @@ use rump_ring::lane::{Lane, Receiver, Sender};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
+use std::vec;
 use std::vec::Vec;
 
 /// The longest that is slept at a time.
@@ -294,6 +297,27 @@ impl End {
         self.queues.iter().map(state).collect()
     }
 
+    /// Sends what the other side has not taken through another cable, whose other side takes its
+    /// place; returns how many frames there was room for. What it has looked at and not
+    /// released comes a second time.
+    ///
+    /// # Errors
+    /// The other side of the other cable is broken.
+    pub fn forward(&self, to: &End) -> Result<usize, Broken> {
+        let mut frame = vec![0; FRAME_MAX];
+        let mut sent = 0;
+        for (index, queue) in self.queues.iter().enumerate() {
+            let unread = queue.sender().unread();
+            let Some(mut unread) = unread else { continue };
+            while let Ok(Some(seen)) = unread.next(&mut frame) {
+                let pieces = [Piece::new(&frame[..seen.len])];
+                let frame = Transmit::new(&pieces, offload(seen.note));
+                sent += to.send(index % to.queues.len(), &[frame])?;
+            }
+        }
+        Ok(sent)
+    }
+
     /// What it has counted.
     pub fn counters(&self) -> Counters {
         let sum = |of: fn(&Queue) -> &AtomicU64| {
@@ -313,6 +337,59 @@ impl End {
 fn end_wait(word: &AtomicU32) {
     rouse(word);
     futex::unpark_shared(word);
+}
+
+/// Frames go as they are; where there is no room they are dropped, as with
+/// [`send`](End::send).
+impl Backend for End {
+    fn offers(&self) -> Offloads {
+        Offloads::ALL
+    }
+
+    fn queues(&self) -> usize {
+        self.queues.len()
+    }
+
+    fn link(&self) -> bool {
+        !self.is_closed()
+    }
+
+    /// # Errors
+    /// `ENXIO` if it was closed and nothing is left; `EBADMSG` if the other side is broken.
+    fn receive(&self, queue: usize, batch: &mut Batch) -> Result<(), Errno> {
+        if self.receive(queue, batch)? > 0 {
+            return Ok(());
+        }
+        if self.is_closed() {
+            return Err(Errno::NXIO);
+        }
+        self.wait(queue, LONGEST)?;
+        self.receive(queue, batch)?;
+        Ok(())
+    }
+
+    /// # Errors
+    /// `ENXIO` if it was closed; `EBADMSG` if the other side is broken.
+    fn send(&self, queue: usize, frames: &[Transmit<'_>]) -> Result<usize, Errno> {
+        if self.is_closed() {
+            return Err(Errno::NXIO);
+        }
+        Ok(self.send(queue, frames)?)
+    }
+
+    fn wake(&self) {
+        self.wake();
+    }
+
+    fn statistics(&self) -> Statistics {
+        let counters = self.counters();
+        Statistics {
+            received: counters.received,
+            sent: counters.sent,
+            send_drops: counters.dropped,
+            ..Statistics::default()
+        }
+    }
 }
 
 impl fmt::Debug for End {

@@ -25,12 +25,14 @@
 mod end;
 mod incoming;
 mod memory;
+mod socket;
 #[cfg(all(test, not(loom)))]
 mod tests;
 
 pub use end::{Counters, End, LONGEST, State};
 pub use incoming::{Frame, Incoming};
 pub use rump_ring::Broken;
+pub use socket::{Message, Socket};
 
 use super::futex;
 use crate::errno::Errno;

@@ -227,6 +227,52 @@ fn a_successor_goes_on_where_its_predecessor_was() {
 }
 
 #[test]
+fn what_was_not_taken_goes_through_another_cable() {
+    let (maker, guest) = ends(2);
+    for number in 0..10 {
+        assert_eq!(send(&guest, number % 2, b"frame", number), Ok(1));
+    }
+    let mut incoming = maker.incoming(0);
+    incoming.next(&mut []).unwrap();
+    incoming.release();
+    let (other, mine) = ends(1);
+    assert_eq!(guest.forward(&mine), Ok(9));
+    let mut batch = Batch::new(Pool::new(0));
+    assert_eq!(other.receive(0, &mut batch), Ok(9));
+    let came: Vec<_> = batch.frames().iter().map(|frame| frame.offload).collect();
+    assert_eq!(came, [2, 4, 6, 8, 1, 3, 5, 7, 9].map(offload));
+}
+
+#[test]
+fn messages_and_files_go_over_a_socket() {
+    let folder = std::env::temp_dir().join(std::format!("rump-cable-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let place = folder.join("sock");
+    let listener = Socket::listen(&place).unwrap();
+    let near = Socket::connect(&place).unwrap();
+    let far = listener.accept().unwrap().unwrap();
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert!(listener.accept().unwrap().is_none());
+    let mut bytes = [0; 64];
+    assert!(far.receive(&mut bytes).unwrap().is_none());
+    let (maker, _guest) = ends(1);
+    near.send(b"one", None).unwrap();
+    near.send(b"two", Some(maker.file())).unwrap();
+    let got = far.receive(&mut bytes).unwrap().unwrap();
+    assert_eq!((got.len, got.file.is_some()), (3, false));
+    let got = far.receive(&mut bytes).unwrap().unwrap();
+    assert_eq!(&bytes[..got.len], b"two");
+    End::map(got.file.unwrap(), maker.shape()).unwrap();
+    // More than there is room for is not taken for less.
+    near.send(&[7; 65], None).unwrap();
+    let error = far.receive(&mut bytes).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::InvalidData);
+    drop(near);
+    let error = far.receive(&mut bytes).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::UnexpectedEof);
+}
+
+#[test]
 fn memory_that_could_be_cut_off_is_not_taken() {
     let shape = Shape::new(1, DATA).unwrap();
     let make = |flags| {

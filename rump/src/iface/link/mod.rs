@@ -22,6 +22,7 @@
 //! | [`Tap`] | a TAP interface of Linux, also with several queues | all | CAP_NET_ADMIN |
 //! | [`Packet`] | an interface that Linux has, through a packet socket | all | CAP_NET_RAW |
 //! | [`Shm`] | a cable to another process, in shared memory | all | a Unix socket to it |
+//! | `server::Cable` | a cable to a network server, with the feature `server` | all | its Unix socket |
 //! | [`Shmif`] | a bus in a file, as NetBSD's shmif(4) has it | none | a file |
 //! | [`Pair`](super::Pair) | a cable inside the process | all | |
 //! | [`Splice`](super::Splice) | another interface of the kernel: a network card that it drives | what its driver can do | NetBSD |

@@ -1,13 +1,13 @@
 //! Telling connections apart.
 
-use crate::vif::Transmit;
+use super::backend::Transmit;
 
 /// Ethernet, the longest headers without options that ports stand behind, and the ports.
 const HEADERS: usize = 14 + 40 + 4;
 
 /// A number that all frames of a connection have in common: of addresses and ports where
 /// there are any, else of the Ethernet addresses.
-pub(super) fn hash(frame: &Transmit<'_>) -> u32 {
+pub fn hash(frame: &Transmit<'_>) -> u32 {
     let mut headers = [0; HEADERS];
     let len = frame.copy_to(&mut headers);
     of(&headers[..len])
