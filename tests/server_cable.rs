@@ -45,7 +45,7 @@ impl Server {
         let folder = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&folder)?;
         let listener = Socket::listen(&folder.join("sock"))?;
-        let (stop, kill) = (Arc::new(AtomicBool::new(false)), Arc::default());
+        let (stop, kill) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
         let served = Arc::new(AtomicU32::new(0));
         let thread = {
             let (stop, kill) = (Arc::clone(&stop), Arc::clone(&kill));
@@ -127,7 +127,7 @@ fn serve(socket: &Socket, tap: &Arc<Tap>, welcome: &Welcome, ends: impl Fn() -> 
             ToServer::Claim { id, .. } => ToApplication::Granted { id },
             ToServer::Lease { id } => {
                 leases += 1;
-                let first = *welcome.ports.start() + 1000 * leases;
+                let first = *welcome.ports.start() + 1000 * (leases - 1);
                 ToApplication::Leased {
                     id,
                     ports: first..=first + 99,
@@ -175,7 +175,7 @@ fn attach(net: u8) -> Result<(Server, Cable, Link), Box<dyn Error>> {
     };
     let server = Server::start(tap, welcome)?;
     let cable = rump::server::connect(server.place())?;
-    let link = cable.attach(&kernel)?;
+    let link = cable.attach(kernel)?;
     assert_eq!(link.hardware_address()?, Some(cable.mac()));
     Ok((server, cable, link))
 }
@@ -214,29 +214,27 @@ fn ports_are_the_servers() -> Outcome {
     let port = |socket: &UdpSocket| Ok::<_, Box<dyn Error>>(socket.local_addr()?.port());
     let socket = UdpSocket::bind("0.0.0.0:0")?;
     assert!((42_000..=42_099).contains(&port(&socket)?));
+    let socket = UdpSocket::bind("[::]:0")?;
+    assert!((42_000..=42_099).contains(&port(&socket)?));
     // When they run out there are others.
     let mut sockets = Vec::new();
-    for number in 0..60 {
-        let any = if number % 2 == 0 {
-            "0.0.0.0:0"
-        } else {
-            "[::]:0"
-        };
-        sockets.push(UdpSocket::bind(any)?);
+    for _ in 0..80 {
+        sockets.push(UdpSocket::bind("0.0.0.0:0")?);
     }
     wait("another lease is used", || {
+        std::thread::sleep(Duration::from_millis(100));
         let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
         let port = port(&socket).unwrap();
         sockets.push(socket);
-        port >= 43_000 || sockets.len() > 90
+        port >= 43_000
     });
-    for _ in 0..100 {
+    for _ in 0..60 {
         sockets.push(UdpSocket::bind("0.0.0.0:0")?);
     }
     // The kernel goes back to what it had.
     let before = sockets.len();
     drop((sockets, link, cable, server));
-    assert!(before > 150);
+    assert!(before > 140);
     let socket = UdpSocket::bind("0.0.0.0:0")?;
     let free = socket.local_addr()?.port();
     assert!(!(42_000..50_000).contains(&free), "{free}");

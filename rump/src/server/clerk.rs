@@ -4,6 +4,7 @@ use super::hail::{Joined, hail, is_permanent};
 use super::line::Line;
 use super::session::{News, Place, Session, concerns};
 use super::{Attached, Error};
+use crate::switch::Path;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use rump_ring::control::{Hello, MOST, ToApplication, Welcome};
@@ -28,7 +29,7 @@ const LAST_LOOK: Duration = Duration::from_secs(1);
 const COUNT: Duration = Duration::from_millis(500);
 
 /// Who is told to go where.
-type Ordered = Box<dyn Fn(bool) + Send>;
+type Ordered = Box<dyn Fn(Path) + Send>;
 
 /// All that belongs to a connection.
 pub(super) struct Shared {
@@ -170,6 +171,9 @@ impl Shared {
     fn talk(&self, socket: &Socket) -> Ended {
         let mut counted = Instant::now();
         loop {
+            if self.broken.load(Ordering::Acquire) == self.line.generation() {
+                return Ended::Lost("its rings are broken".into());
+            }
             if let Err(ended) = self.exchange(socket) {
                 return ended;
             }
@@ -188,9 +192,6 @@ impl Shared {
         let lost = |error: io::Error| Ended::Lost(error.to_string());
         if self.stop.load(Ordering::Acquire) {
             return Err(Ended::Stopped);
-        }
-        if self.broken.load(Ordering::Acquire) == self.line.generation() {
-            return Err(Ended::Lost("its rings are broken".into()));
         }
         while let Some(message) = self.session.outgoing() {
             match socket.send(&message, None) {
@@ -244,7 +245,7 @@ impl Shared {
             }
             News::Order { direct } => {
                 if let Some(ordered) = &*lock(&self.ordered) {
-                    ordered(direct);
+                    ordered(if direct { Path::Direct } else { Path::Shared });
                 }
             }
             News::Wrong(what) => return Err(Ended::Lost(what.into())),
@@ -343,11 +344,13 @@ impl Shared {
         let Some(best) = leases.iter().max_by_key(|ports| free(ports)) else {
             return;
         };
-        let now = attached.range.ports().clone();
-        if !leases.contains(&now) || free(&now) * 4 < now.len() && free(best) > free(&now) {
-            if let Err(error) = attached.range.change(best.clone()) {
-                tracing::error!(%error, "the ephemeral ports cannot be those of the network server");
-            }
+        let now = attached.range.ports();
+        // To change is to give up what is still free.
+        let is_short = free(now) * 4 < now.len() && free(best) > free(now);
+        let change = is_short || !leases.contains(now);
+        let changed = change.then(|| attached.range.change(best.clone()));
+        if let Some(Err(error)) = changed {
+            tracing::error!(%error, "the ephemeral ports cannot be those of the network server");
         }
         if free(best) * 2 < best.len() {
             self.session.lease(|| self.ring());

@@ -79,6 +79,13 @@ impl Line {
         self.changed.notify_all();
     }
 
+    /// The same for a cable whose other side has written what cannot be.
+    fn give_up(&self, generation: Generation) {
+        if self.state().generation == generation {
+            self.lose();
+        }
+    }
+
     /// There will be no other.
     pub(super) fn fail(&self) {
         self.state().failed = true;
@@ -118,11 +125,9 @@ impl Line {
         !state.failed && state.lost.is_none_or(|lost| lost.elapsed() < PATIENCE)
     }
 
-    /// Sends frames, which wait for room or for a server; returns how many were sent.
-    ///
-    /// # Errors
-    /// Which cable is broken.
-    pub(super) fn send(&self, frames: &[Transmit<'_>]) -> Result<usize, Generation> {
+    /// Sends frames, which wait for room or for a server; returns how many were sent. It is told
+    /// if the cable is broken.
+    pub(super) fn send(&self, frames: &[Transmit<'_>], broken: impl Fn(Generation)) -> usize {
         let mut sent = 0;
         let mut state = self.state();
         while sent < frames.len() {
@@ -140,22 +145,26 @@ impl Line {
             drop(state);
             let (run, queue) = run(&frames[sent..], end.shape().queues().into());
             let took = end.send_all(queue, run, PATIENCE);
-            sent += took.map_err(|Broken| generation)?;
             let all = took == Ok(run.len());
+            match took {
+                Ok(took) => sent += took,
+                Err(Broken) => {
+                    self.give_up(generation);
+                    broken(generation);
+                }
+            }
             state = self.state();
             if !all && state.generation == generation && state.lost.is_none() {
                 // There was no room, for too long.
                 break;
             }
         }
-        Ok(sent)
+        sent
     }
 
-    /// Waits for frames of a queue and takes them; there may be none.
-    ///
-    /// # Errors
-    /// Which cable is broken, if it is one that is still there.
-    pub(super) fn receive(&self, queue: usize, batch: &mut Batch) -> Result<(), Generation> {
+    /// Waits for frames of a queue and takes them; there may be none. It is told if the cable is
+    /// broken.
+    pub(super) fn receive(&self, queue: usize, batch: &mut Batch, broken: impl Fn(Generation)) {
         let state = self.state();
         let (end, generation) = (Arc::clone(&state.end), state.generation);
         let old = state
@@ -165,26 +174,27 @@ impl Line {
         drop(state);
         if let Some(old) = old {
             // Whatever was wrong with it is over.
-            if queue < usize::from(old.shape().queues()) && old.receive(queue, batch) != Ok(0) {
-                return Ok(());
+            let there = queue < usize::from(old.shape().queues());
+            if there && old.receive(queue, batch).is_ok_and(|took| took > 0) {
+                return;
             }
             self.is_drained(queue, generation);
         }
-        let there = queue < usize::from(end.shape().queues());
-        let broken = |Broken| generation;
-        if there && end.receive(queue, batch).map_err(broken)? > 0 {
-            return Ok(());
-        }
-        if there && !end.is_closed() {
-            end.wait(queue, LONGEST).map_err(broken)?;
-            end.receive(queue, batch).map_err(broken)?;
-            return Ok(());
+        if queue < usize::from(end.shape().queues()) {
+            match take(&end, queue, batch) {
+                Ok(()) if !batch.is_empty() || !end.is_closed() => return,
+                Err(Broken) if !end.is_closed() => {
+                    self.give_up(generation);
+                    return broken(generation);
+                }
+                // What is wrong with one that is given up is of no interest.
+                _ => {}
+            }
         }
         let state = self.state();
         if state.generation == generation && !state.failed {
             drop(self.changed.wait_timeout(state, LOOK));
         }
-        Ok(())
     }
 
     /// Nothing is left of the cable of before in a queue.
@@ -218,6 +228,15 @@ impl Line {
         statistics.send_drops = state.counted.dropped + now.dropped + state.dropped;
         statistics
     }
+}
+
+/// Takes what there is, or waits for it.
+fn take(end: &End, queue: usize, batch: &mut Batch) -> Result<(), Broken> {
+    if end.receive(queue, batch)? == 0 && !end.is_closed() {
+        end.wait(queue, LONGEST)?;
+        end.receive(queue, batch)?;
+    }
+    Ok(())
 }
 
 /// The first frames that go to the same queue: all of a connection do.

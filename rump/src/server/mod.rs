@@ -35,6 +35,11 @@
 //! A server that says that this program may not be there ends that: the interface fails with
 //! `ENXIO` then ([`Link::error`](crate::iface::Link::error)).
 //!
+//! # Paths of its own
+//! An interface can leave the server for a network card of its own, and come back, with its
+//! connections open: [`switch`](crate::switch) moves it, tells the server, and does as the server
+//! [wants](Cable::obey).
+//!
 //! # Trust
 //! What the server writes to the rings and says on the socket is checked, and what cannot be ends
 //! the connection as the server's end does. It can lose and make up frames at will, like any
@@ -58,6 +63,7 @@ use crate::iface::link::{Batch, HostErrno, Offloads, Statistics, Transmit};
 use crate::iface::{Backend, IpNet, Link, route};
 use crate::kernel::Kernel;
 use crate::net::claims::{self, Claims, Guard, Protocol};
+use crate::switch;
 use clerk::Shared;
 use ports::Range;
 use rump_ring::control::{Hello, VERSION};
@@ -349,7 +355,7 @@ impl Cable {
         let asked = Asked(Arc::downgrade(shared));
         let guard = claims::add(Arc::new(asked)).map_err(kernel_cannot("have ports claimed"))?;
         let range = Range::set(shared.welcome().ports)
-            .map_err(|error| io::Error::other(error))
+            .map_err(io::Error::other)
             .map_err(kernel_cannot("have ports leased"))?;
         let attached = Attached { guard, range };
         let place = &shared.attached;
@@ -363,17 +369,27 @@ impl Cable {
         Ok(())
     }
 
-    /// What is to be done when the server wants the interface to go to a network card of its
-    /// own (`true`), or back; it must not wait.
-    pub fn on_order(&self, order: impl Fn(bool) + Send + 'static) {
+    /// Has a switch do as the server wants: go to a path of its own, or come back. The switch
+    /// is to tell the server ([`switch::Builder::server`]), which is a clone of this.
+    pub fn obey(&self, orders: switch::Orders) {
+        self.on_order(move |path| {
+            orders.go(path);
+        });
+    }
+
+    fn on_order(&self, order: impl Fn(switch::Path) + Send + 'static) {
         let place = &self.0.shared.ordered;
         *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(order));
     }
+}
 
-    /// Tells the server that the interface has gone to a network card of its own, or is back.
-    pub fn moved(&self, direct: bool) {
+impl switch::Server for Cable {
+    /// The server neither answers for the host nor brings it frames while it is elsewhere.
+    fn moved(&self, path: switch::Path) -> io::Result<()> {
         let shared = &self.0.shared;
+        let direct = path == switch::Path::Direct;
         shared.session.moved(direct, || shared.ring());
+        Ok(())
     }
 }
 
@@ -421,11 +437,9 @@ impl Backend for Cable {
     /// `ENXIO` if the server has refused this program.
     fn receive(&self, queue: usize, batch: &mut Batch) -> Result<(), HostErrno> {
         let shared = &self.0.shared;
-        if let Err(generation) = shared.line.receive(queue, batch) {
-            shared.is_broken(generation);
-            // Until the thread has noticed there is nothing to be had.
-            std::thread::yield_now();
-        }
+        shared
+            .line
+            .receive(queue, batch, |cable| shared.is_broken(cable));
         if batch.is_empty() && shared.line.has_failed() {
             return Err(HostErrno::NXIO);
         }
@@ -439,13 +453,7 @@ impl Backend for Cable {
         if shared.line.has_failed() {
             return Err(HostErrno::NXIO);
         }
-        match shared.line.send(frames) {
-            Ok(sent) => Ok(sent),
-            Err(generation) => {
-                shared.is_broken(generation);
-                Ok(0)
-            }
-        }
+        Ok(shared.line.send(frames, |cable| shared.is_broken(cable)))
     }
 
     fn wake(&self) {

@@ -42,6 +42,8 @@ struct State {
     held: HashSet<Place>,
     /// What was leased.
     leases: Vec<RangeInclusive<u16>>,
+    /// The interface is at a network card of its own.
+    direct: bool,
     /// No server will come any more.
     over: bool,
 }
@@ -170,7 +172,9 @@ impl Session {
 
     /// Tells where the interface is.
     pub(super) fn moved(&self, direct: bool, tell: impl Fn()) {
-        self.state().outgoing.push_back(ToServer::Moved { direct });
+        let mut state = self.state();
+        state.direct = direct;
+        state.outgoing.push_back(ToServer::Moved { direct });
         tell();
     }
 
@@ -199,6 +203,9 @@ impl Session {
     pub(super) fn begin(&self, ports: RangeInclusive<u16>, places: Vec<Place>, known: bool) {
         let mut state = self.state();
         state.outgoing.clear();
+        if state.direct {
+            state.outgoing.push_back(ToServer::Moved { direct: true });
+        }
         let asked = std::mem::take(&mut state.asked);
         let mut places: HashSet<_> = places.into_iter().collect();
         places.extend(std::mem::take(&mut state.held));

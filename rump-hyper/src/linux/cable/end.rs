@@ -169,7 +169,8 @@ impl End {
 
     /// Sends frames, and waits for room up to so long; returns how many there was room for. After
     /// such a time in vain nobody waits any more until there is room again. It ends early when
-    /// the end is [closed](Self::close).
+    /// the end is [closed](Self::close), and takes nothing then: what it took before can be
+    /// [forwarded](Self::forward).
     ///
     /// # Errors
     /// The other side is broken: the cable is of no more use.
@@ -184,6 +185,10 @@ impl End {
     ) -> Result<usize, Broken> {
         let queue = &self.queues[queue];
         let mut sender = queue.sender();
+        // Whatever was put in before is forwarded, and nothing after that.
+        if self.is_closed() {
+            return Ok(0);
+        }
         let mut sent = queue.put(&mut sender, frames)?;
         let mut until = None;
         while let Some(next) = frames.get(sent) {
@@ -200,8 +205,10 @@ impl End {
             }
             sent += queue.put(&mut sender, &frames[sent..])?;
         }
-        queue.stuck.store(sent < frames.len(), Ordering::Relaxed);
-        queue.dropped(&frames[sent..]);
+        if !self.is_closed() {
+            queue.stuck.store(sent < frames.len(), Ordering::Relaxed);
+            queue.dropped(&frames[sent..]);
+        }
         Ok(sent)
     }
 

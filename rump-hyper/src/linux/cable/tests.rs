@@ -10,6 +10,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 use std::vec;
+use std::vec::Vec;
 
 const DATA: u32 = 256 << 10;
 /// Where a lane's counts and data are.
