@@ -8,6 +8,7 @@ mod killed;
 
 use guest::{Result, card, echo, has_driver, host_nic, interrupts, vfio};
 use rump::iface::Interface;
+use rump::pci::{Interrupts, Options};
 use rump::{Kernel, pci};
 use rump_testbed::{Guest, Outcome, Test, inside};
 use std::process::ExitCode;
@@ -18,11 +19,19 @@ const BYTES: usize = 4 << 20;
 
 /// The kernel, with a card of that model.
 fn boot(model: &str, cpus: usize) -> Result<(Kernel, pci::Attached, Interface)> {
+    boot_with(model, cpus, Options::new())
+}
+
+fn boot_with(
+    model: &str,
+    cpus: usize,
+    options: Options,
+) -> Result<(Kernel, pci::Attached, Interface)> {
     let address = vfio(&inside::device(model)?)?;
     let kernel = Kernel::builder()
         .cpus(cpus)
         .verbose(true)
-        .pci(address)
+        .pci_with(address, options)
         .boot()?;
     let [attached] = &pci::attached()[..] else {
         return Err("one device was to be attached".into());
@@ -65,6 +74,31 @@ fn a_card_has_several_vectors() -> Outcome {
     println!("{vectors:?}");
     assert!(vectors.len() > 1, "one for the link, and of the queues");
     assert!(vectors.iter().filter(|count| **count > 0).count() > 1);
+    Ok(())
+}
+
+/// An 82574L has messages and a line, too.
+fn a_card_interrupts_as_it_is_told_to() -> Outcome {
+    linux()?;
+    let address = vfio(&inside::device("e1000e")?)?;
+    let kernel = Kernel::builder().verbose(true).boot()?;
+    for (best, kind) in [
+        (Interrupts::Message, "vfio-msi["),
+        (Interrupts::Line, "vfio-intx"),
+        (Interrupts::Table, "vfio-msix["),
+    ] {
+        let options = Options::new().interrupts(best);
+        let attached = kernel.attach_pci_with(address, options)?;
+        card(&attached.name, "10.9.0.1/24")?;
+        echo("10.9.0.1", "10.9.0.2", 1 << 20)?;
+        let all = interrupts("vfio-", address)?;
+        let counts = interrupts(kind, address)?;
+        println!("{best:?}: {counts:?}");
+        assert_eq!(all.len(), counts.len(), "{kind}: {counts:?}");
+        assert_eq!(counts.len() > 1, best == Interrupts::Table);
+        assert!(counts.iter().sum::<u64>() > 10, "{kind}: {counts:?}");
+        kernel.detach_pci(&attached.name)?;
+    }
     Ok(())
 }
 
@@ -287,9 +321,16 @@ fn a_card_that_never_interrupts_is_an_error_and_no_standstill() -> Outcome {
 
 /// What is killed: sends and receives as much as it can.
 fn victim() -> Result<()> {
-    let (_kernel, ..) = boot("e1000e", 2)?;
+    let (_kernel, _, interface) = boot("e1000e", 2)?;
     // Once the cards have found each other.
-    echo("10.9.0.1", "10.9.0.2", 1 << 16)?;
+    echo("10.9.0.1", "10.9.0.2", 1 << 16).inspect_err(|_| {
+        eprintln!("{:?} {:?}", pci::stats(), interface.statistics());
+        eprintln!(
+            "{:?} {:?}",
+            interface.link_state(),
+            rump::metrics::Snapshot::take().map(|s| s.to_string())
+        );
+    })?;
     killed::ready();
     loop {
         echo("10.9.0.1", "10.9.0.2", BYTES)?;
@@ -340,6 +381,11 @@ fn main() -> ExitCode {
                 "qemu::a_card_has_several_vectors",
                 "wm",
                 a_card_has_several_vectors,
+            ),
+            test(
+                "qemu::a_card_interrupts_as_it_is_told_to",
+                "wm",
+                a_card_interrupts_as_it_is_told_to,
             ),
             test(
                 "qemu::a_card_with_a_line_carries_tcp",

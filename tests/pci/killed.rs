@@ -7,6 +7,7 @@
 use super::guest::{Random, Result, interrupts, wait_for};
 use rump::pci::Address;
 use std::error::Error;
+use std::fs::File;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,8 @@ use std::time::{Duration, Instant};
 const VICTIM: &str = "TEST_PCI_VICTIM";
 /// What it says when the device works.
 const READY: &str = "ready";
+/// Where its kernel writes.
+const SAID: &str = "/tmp/victim";
 /// How many are killed; the second number is that of RUMP_TEST_LONG.
 const VICTIMS: [u64; 2] = [10, 100];
 /// How long one works at most.
@@ -69,15 +72,17 @@ fn start_one() -> Result<Child> {
     let mut child = Command::new("/proc/self/exe")
         .env(VICTIM, "1")
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
+        .stderr(File::create(SAID)?)
         .spawn()?;
     let mut output = child.stdout.take().ok_or("no output")?;
     let heard = wait_for(&mut output, READY);
-    if heard.is_err() {
-        let _ = child.kill();
-        child.wait()?;
-    }
     // Who writes into a pipe that nobody reads is ended by a signal, so it is kept.
     child.stdout = Some(output);
-    heard.map(|()| child)
+    heard.map_err(|error| {
+        let _ = child.kill();
+        let _ = child.wait();
+        let said = std::fs::read_to_string(SAID).unwrap_or_default();
+        format!("{error}\n{said}")
+    })?;
+    Ok(child)
 }
