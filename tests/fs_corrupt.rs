@@ -3,7 +3,8 @@
 //!
 //! Each run of a child goes on until the kernel panics or stands still: NetBSD trusts a file
 //! system that it mounts. What it must not do is end the program without a word. The counts
-//! are printed. `RUMP_TEST_LONG` makes it ten times as many.
+//! are printed. `RUMP_TEST_LONG` makes it twenty times as many, `RUMP_TEST_SEEDS=FIRST..LAST`
+//! says which.
 
 mod common;
 #[cfg(feature = "fs")]

@@ -5,25 +5,30 @@
 mod disk;
 #[path = "pci/guest.rs"]
 mod guest;
+#[path = "pci/killed.rs"]
+mod killed;
 
 use disk::RawDisk;
 use guest::{Result, bytes, has_driver, interrupts, vfio};
+use rump::pci::{Interrupts, Options};
 use rump::{Kernel, pci};
 use rump_testbed::{Disk, Guest, Iommu, Outcome, Test, inside};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 /// What is on the disk at first.
 const SIZE: usize = 8 << 20;
-/// Says to this program that it is to be killed.
-const VICTIM: &str = "TEST_PCI_VICTIM";
 
 fn boot(cpus: usize) -> Result<(Kernel, pci::Attached)> {
+    boot_with(cpus, Options::new())
+}
+
+fn boot_with(cpus: usize, options: Options) -> Result<(Kernel, pci::Attached)> {
     let address = vfio(&inside::device("nvme")?)?;
     let kernel = Kernel::builder()
         .cpus(cpus)
         .verbose(true)
-        .pci(address)
+        .pci_with(address, options)
         .boot()?;
     let [attached] = &pci::attached()[..] else {
         return Err("one device was to be attached".into());
@@ -107,43 +112,136 @@ fn restore() -> Result<()> {
     Ok(())
 }
 
-/// What is killed: reads all the time, into memory that nobody has any more then.
-fn victim() -> Result<()> {
-    let (_kernel, _) = boot(2)?;
-    println!("ready");
-    let mut piece = vec![0; 1 << 20];
-    loop {
-        let mut disk = RawDisk::open("/dev/rld0d", false)?;
-        while disk.read(&mut piece)? > 0 {}
-    }
+/// Bits of the command register (PCI 3.0, 6.2.2): the device may read and write memory; it
+/// asserts no line.
+const BUS_MASTER: u32 = 1 << 2;
+const NO_LINE: u32 = 1 << 10;
+
+/// Changes the command register of the only device that the kernel has.
+fn command(set: u32, clear: u32) {
+    use rump_sys::hyper::pci::bus::{config_read, config_write};
+    const COMMAND: i32 = 4;
+    let word = config_read(0, 0, 0, COMMAND).expect("there is a device") & 0xffff;
+    config_write(0, 0, 0, COMMAND, word & !clear | set).expect("it has this register");
 }
 
-fn a_hundred_processes_are_killed_while_the_disk_writes_to_them() -> Outcome {
-    vfio(&inside::device("nvme")?)?;
-    for turn in 0..100_u64 {
-        let mut child = Command::new("/proc/self/exe")
-            .env(VICTIM, "1")
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()?;
-        let mut output = child.stdout.take().ok_or("no output")?;
-        guest::wait_for(&mut output, "ready").map_err(|error| format!("turn {turn}: {error}"))?;
-        std::thread::sleep(Duration::from_millis(turn * 37 % 200));
-        child.kill()?;
-        child.wait()?;
-    }
-    let (_kernel, _) = boot(2)?;
-    let mut disk = RawDisk::open("/dev/rld0d", false)?;
+/// Reads all of the disk and compares.
+fn read_all(disk: &mut RawDisk) -> Result<()> {
     let mut all = vec![0; SIZE];
     for piece in all.chunks_mut(1 << 20) {
         assert_eq!(disk.read(piece)?, piece.len());
     }
-    assert!(all == bytes(SIZE));
+    if all != bytes(SIZE) {
+        return Err("something else was read".into());
+    }
+    Ok(())
+}
+
+/// Something else that the kernel does.
+fn the_kernel_lives() -> Outcome {
+    let listener = rump::net::TcpListener::bind("127.0.0.1:0")?;
+    rump::net::TcpStream::connect(listener.local_addr()?)?;
+    Ok(())
+}
+
+fn a_disk_with_a_line_is_read() -> Outcome {
+    let (_kernel, attached) = boot_with(2, Options::new().interrupts(Interrupts::Line))?;
+    read_all(&mut RawDisk::open("/dev/rld0d", false)?)?;
+    let line = interrupts("vfio-intx", attached.address)?;
+    assert!(line.len() == 1 && line[0] > 0, "{line:?}");
+    Ok(())
+}
+
+/// The answers are there, and nobody says so.
+fn a_disk_that_never_interrupts_is_slow() -> Outcome {
+    let (_kernel, _) = boot_with(2, Options::new().interrupts(Interrupts::Line))?;
+    let mut disk = RawDisk::open("/dev/rld0d", false)?;
+    let mut piece = vec![0; 4096];
+    command(NO_LINE, 0);
+    let start = Instant::now();
+    assert_eq!(disk.read(&mut piece)?, piece.len());
+    assert!(piece == bytes(SIZE)[..4096]);
+    let took = start.elapsed();
+    println!("without an interrupt: {took:?}");
+    assert!(took > Duration::from_secs(1) && took < Duration::from_secs(10));
+    command(0, NO_LINE);
+    read_all(&mut RawDisk::open("/dev/rld0d", false)?).map_err(|error| error.to_string().into())
+}
+
+fn a_disk_that_never_answers_is_an_error_and_no_standstill() -> Outcome {
+    const LIMIT: Duration = Duration::from_secs(3);
+    pci::set_disk_timeout(Some(LIMIT))?;
+    let (kernel, attached) = boot(2)?;
+    let mut disk = RawDisk::open("/dev/rld0d", true)?;
+    let mut piece = vec![0; 1 << 20];
+    assert_eq!(disk.read(&mut piece)?, piece.len());
+    command(0, BUS_MASTER);
+    let late = |start: Instant, outcome: std::io::Result<usize>| {
+        let error = outcome.expect_err("nobody can have answered");
+        println!("{error} after {:?}", start.elapsed());
+        assert_eq!(error.kind(), std::io::ErrorKind::TimedOut, "{error}");
+        assert!(start.elapsed() < LIMIT * 4);
+    };
+    let start = Instant::now();
+    // Several at a time.
+    let readers: Vec<_> = (0..8)
+        .map(|_| {
+            std::thread::spawn(|| RawDisk::open("/dev/rld0d", false)?.read(&mut vec![0; 256 << 10]))
+        })
+        .collect();
+    late(start, disk.read(&mut piece));
+    assert!(start.elapsed() >= LIMIT);
+    for reader in readers {
+        late(start, reader.join().map_err(|_| "a reader panicked")?);
+    }
+    the_kernel_lives()?;
+    // It stays stopped, and says so soon.
+    let start = Instant::now();
+    late(start, disk.write(&piece[..4096]));
+    drop(disk);
+    let start = Instant::now();
+    kernel.remove_pci(&attached.name)?;
+    println!("removed after {:?}", start.elapsed());
+    the_kernel_lives()?;
+    let attached = kernel.attach_pci(attached.address)?;
+    read_all(&mut RawDisk::open("/dev/rld0d", false)?)?;
+    kernel.detach_pci(&attached.name)?;
+    Ok(())
+}
+
+/// What is killed: reads all the time, into memory that nobody has any more then.
+fn victim() -> Result<()> {
+    const READERS: usize = 4;
+    let (_kernel, _) = boot(2)?;
+    let reader = || {
+        let mut piece = vec![0; 1 << 20];
+        loop {
+            let mut disk = RawDisk::open("/dev/rld0d", false).expect("it is there");
+            while disk.read(&mut piece).expect("it reads") > 0 {}
+        }
+    };
+    for _ in 0..READERS {
+        std::thread::spawn(reader);
+    }
+    killed::ready();
+    loop {
+        std::thread::park();
+    }
+}
+
+fn processes_are_killed_while_the_disk_writes_to_them() -> Outcome {
+    let address = vfio(&inside::device("nvme")?)?;
+    killed::kill(address)?;
+    let (kernel, attached) = boot(2)?;
+    read_all(&mut RawDisk::open("/dev/rld0d", false)?)?;
+    kernel.detach_pci(&attached.name)?;
+    assert!(linux_reads(&address.to_string())? == bytes(SIZE));
+    inside::unbind(&address.to_string())?;
     Ok(())
 }
 
 fn main() -> ExitCode {
-    if std::env::var_os(VICTIM).is_some() {
+    if killed::is_victim() {
         let error = victim().err().map(|error| error.to_string());
         println!("{error:?}");
         return ExitCode::FAILURE;
@@ -181,10 +279,22 @@ fn main() -> ExitCode {
                 what_is_written_is_there_for_linux,
             ),
             test(
-                "qemu::a_hundred_processes_are_killed_while_the_disk_writes_to_them",
-                a_hundred_processes_are_killed_while_the_disk_writes_to_them,
+                "qemu::a_disk_with_a_line_is_read",
+                a_disk_with_a_line_is_read,
+            ),
+            test(
+                "qemu::a_disk_that_never_interrupts_is_slow",
+                a_disk_that_never_interrupts_is_slow,
+            ),
+            test(
+                "qemu::a_disk_that_never_answers_is_an_error_and_no_standstill",
+                a_disk_that_never_answers_is_an_error_and_no_standstill,
+            ),
+            test(
+                "qemu::processes_are_killed_while_the_disk_writes_to_them",
+                processes_are_killed_while_the_disk_writes_to_them,
             )
-            .limit(Duration::from_secs(1500)),
+            .limit(killed::LIMIT),
         ],
     )
 }

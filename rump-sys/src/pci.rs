@@ -49,4 +49,6 @@ functions! {
     fn rump_pci_detach(name: *const c_char, gone: c_int) -> c_int;
     /// Reads the counters.
     fn rump_pci_get_stats(stats: *mut Stats);
+    /// Sets how many seconds a disk may take to answer a command; 0: any time.
+    fn rump_pci_set_timeout(seconds: c_uint);
 }

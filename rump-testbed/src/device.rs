@@ -1,7 +1,8 @@
 //! The devices of a guest.
 //!
 //! Each has a place of its own on the guest's PCI bus, in the order in which they were
-//! added: the first is `0000:00:08.0`. A device behind a port is on a bus of its own.
+//! added: the first is `0000:00:08.0`. A device behind a port is on a bus of its own, and
+//! can be pulled out of it; one behind a bridge, on the bus behind that.
 
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -10,6 +11,8 @@ use std::sync::Arc;
 /// The number of the first slot that is for devices; QEMU's own have those before it and
 /// the last.
 const FIRST_SLOT: usize = 8;
+/// The slot behind a bridge; the first is the bridge's own.
+const BEHIND_BRIDGE: usize = 1;
 /// How many there can be.
 pub(crate) const MOST: usize = 22;
 
@@ -104,11 +107,19 @@ enum Kind {
     Edu,
 }
 
+/// What is between a device and the guest's first bus.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Behind {
+    Nothing,
+    Port,
+    Bridge,
+}
+
 /// A device of a guest's.
 #[derive(Debug, Clone)]
 pub struct Device {
     kind: Kind,
-    behind_port: bool,
+    behind: Behind,
 }
 
 impl Device {
@@ -132,14 +143,22 @@ impl Device {
     /// Behind a root port, on a bus of its own.
     #[must_use]
     pub fn behind_port(mut self) -> Self {
-        self.behind_port = true;
+        self.behind = Behind::Port;
+        self
+    }
+
+    /// Behind a bridge to conventional PCI that is behind a root port. The IOMMU cannot tell
+    /// it from the bridge, so both are in one group.
+    #[must_use]
+    pub fn behind_bridge(mut self) -> Self {
+        self.behind = Behind::Bridge;
         self
     }
 
     fn new(kind: Kind) -> Self {
         Self {
             kind,
-            behind_port: false,
+            behind: Behind::Nothing,
         }
     }
 
@@ -166,11 +185,16 @@ pub struct Place {
 pub(crate) fn places(devices: &[Device]) -> Vec<Place> {
     let mut bus = 0;
     let places = devices.iter().enumerate().map(|(index, device)| {
-        let address = if device.behind_port {
-            bus += 1;
-            format!("0000:{bus:02x}:00.0")
-        } else {
-            format!("0000:00:{:02x}.0", FIRST_SLOT + index)
+        let address = match device.behind {
+            Behind::Nothing => format!("0000:00:{:02x}.0", FIRST_SLOT + index),
+            Behind::Port => {
+                bus += 1;
+                format!("0000:{bus:02x}:00.0")
+            }
+            Behind::Bridge => {
+                bus += 2;
+                format!("0000:{bus:02x}:{BEHIND_BRIDGE:02x}.0")
+            }
         };
         Place {
             model: device.model().into(),
@@ -186,14 +210,18 @@ pub(crate) fn arguments(devices: &[Device]) -> Vec<String> {
     let mut add = |option: &str, value: String| arguments.extend([option.to_string(), value]);
     for (index, device) in devices.iter().enumerate() {
         let slot = FIRST_SLOT + index;
-        let place = if device.behind_port {
-            add(
-                "-device",
-                format!("pcie-root-port,id=port{index},chassis={slot},addr={slot:#x}"),
-            );
-            format!("bus=port{index}")
-        } else {
-            format!("addr={slot:#x}")
+        if device.behind != Behind::Nothing {
+            let port = format!("pcie-root-port,id=port{index},chassis={slot},addr={slot:#x}");
+            add("-device", port);
+        }
+        let place = match device.behind {
+            Behind::Nothing => format!("addr={slot:#x}"),
+            Behind::Port => format!("bus=port{index}"),
+            Behind::Bridge => {
+                let bridge = format!("pcie-pci-bridge,id=bridge{index},bus=port{index}");
+                add("-device", bridge);
+                format!("bus=bridge{index},addr={BEHIND_BRIDGE:#x}")
+            }
         };
         let model = device.model();
         match &device.kind {
@@ -234,6 +262,7 @@ mod tests {
             Device::nic(Nic::E1000e, 3),
             Device::edu().behind_port(),
             Device::nvme(&Disk::at("/a,b")).behind_port(),
+            Device::edu().behind_bridge(),
             Device::edu(),
         ];
         let places = places(&devices);
@@ -244,7 +273,8 @@ mod tests {
                 "0000:00:08.0",
                 "0000:01:00.0",
                 "0000:02:00.0",
-                "0000:00:0b.0"
+                "0000:04:01.0",
+                "0000:00:0c.0"
             ]
         );
         let all = arguments(&devices).join(" ");
@@ -252,6 +282,8 @@ mod tests {
             "hubport,id=net0,hubid=3",
             "e1000e,netdev=net0,mac=52:54:00:00:03:00,addr=0x8",
             "edu,bus=port1",
+            "pcie-pci-bridge,id=bridge3,bus=port3",
+            "edu,bus=bridge3,addr=0x1",
             "file=/a,,b,id=disk2",
         ] {
             assert!(all.contains(part), "{part} in {all}");

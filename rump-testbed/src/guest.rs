@@ -235,6 +235,11 @@ impl Guest {
             .args(["-m", &self.memory.to_string()])
             .args(["-nodefaults", "-no-user-config", "-no-reboot"])
             .args(["-display", "none"])
+            // Ports tell Linux themselves what is put in and pulled out.
+            .args([
+                "-global",
+                "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off",
+            ])
             .arg("-device")
             .arg(format!(
                 "intel-iommu,intremap=on,caching-mode=on,aw-bits={width}"

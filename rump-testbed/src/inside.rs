@@ -1,6 +1,8 @@
 //! What a test uses that runs in the guest: the guest's devices, the drivers that have
 //! them, and the IOMMU's faults as they happen.
 
+pub use crate::hotplug::{eject, pull_out};
+
 use crate::device::Place;
 use crate::report::{Fault, faults};
 use std::fs::{File, OpenOptions};
@@ -11,7 +13,7 @@ use std::path::{Path, PathBuf};
 /// How the guest is told what devices it has.
 pub(crate) const DEVICES: &str = "RUMP_TESTBED_DEVICES";
 /// Where the kernel shows its PCI devices and their drivers.
-const PCI: &str = "/sys/bus/pci";
+pub(crate) const PCI: &str = "/sys/bus/pci";
 
 /// The devices that the guest was given, in that order.
 ///
@@ -99,11 +101,11 @@ fn link(address: &str, name: &str) -> io::Result<Option<String>> {
     }
 }
 
-fn write(path: &Path, text: &str) -> io::Result<()> {
+pub(crate) fn write(path: &Path, text: &str) -> io::Result<()> {
     std::fs::write(path, text).map_err(|error| about(path, error))
 }
 
-fn about(path: &Path, error: io::Error) -> io::Error {
+pub(crate) fn about(path: &Path, error: io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 

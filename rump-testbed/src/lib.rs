@@ -49,6 +49,7 @@
 mod device;
 mod error;
 mod guest;
+mod hotplug;
 mod initramfs;
 pub mod inside;
 mod modules;

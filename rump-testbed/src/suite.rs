@@ -77,6 +77,8 @@ impl Test {
 }
 
 /// Runs a test file all of whose tests run in a guest, with the usual arguments.
+///
+/// What a test that passes has printed is shown with `--nocapture`.
 pub fn run(guest: Guest, tests: impl IntoIterator<Item = Test>) -> ExitCode {
     let trials = trials(guest, tests);
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
@@ -191,6 +193,9 @@ impl Fixture {
         // Without it, the guest is no more.
         let report = report?;
         *running = Some(guest);
+        if report.success() && std::env::args().any(|argument| argument == "--nocapture") {
+            println!("{}: {report}", test.name);
+        }
         judge(test, &report).map_err(Failed::from)
     }
 }

@@ -227,7 +227,7 @@ pub struct Builder {
     hostname: Option<String>,
     verbose: Option<bool>,
     buffers: Option<usize>,
-    devices: Vec<crate::pci::Address>,
+    devices: Vec<(crate::pci::Address, crate::pci::Options)>,
 }
 
 /// How many descriptors may be open at a time. NetBSD's default, 128 in a process, is
@@ -282,15 +282,21 @@ impl Builder {
     /// A PCI device of the host that the kernel is to have from the start, bound to
     /// `vfio-pci`; may be called several times. See [`pci`](crate::pci).
     #[must_use]
-    pub fn pci(mut self, address: crate::pci::Address) -> Self {
-        self.devices.push(address);
+    pub fn pci(self, address: crate::pci::Address) -> Self {
+        self.pci_with(address, crate::pci::Options::new())
+    }
+
+    /// The same, with options.
+    #[must_use]
+    pub fn pci_with(mut self, address: crate::pci::Address, options: crate::pci::Options) -> Self {
+        self.devices.push((address, options));
         self
     }
 
     /// Opens the devices, so that they reach all of the kernel's memory.
     fn open_devices(&self) -> Result<Vec<crate::pci::Opened>, BootError> {
-        let open = |&address| {
-            crate::pci::open(address).map_err(|error| BootError::Pci {
+        let open = |&(address, options)| {
+            crate::pci::open(address, options).map_err(|error| BootError::Pci {
                 address,
                 problem: error.to_string(),
             })
@@ -379,7 +385,7 @@ impl Builder {
             STATE.store(DOWN, Ordering::Release);
             BootError::Failed(errno.unwrap_or(Errno::EINVAL))
         })?;
-        for (&address, opened) in self.devices.iter().zip(opened) {
+        for (&(address, _), opened) in self.devices.iter().zip(opened) {
             crate::pci::attach(opened).map_err(|error| {
                 STATE.store(DOWN, Ordering::Release);
                 BootError::Pci {

@@ -13,8 +13,10 @@ use std::time::Duration;
 
 /// What a child is told: kind, image, and the first and the last seed.
 const CHILD: &str = "RUMP_FS_CORRUPT_CHILD";
-/// Images of each kind.
-const IMAGES: u64 = 150;
+/// Has other images be made: FIRST..LAST.
+const SEEDS: &str = "RUMP_TEST_SEEDS";
+/// Images of each kind; the second number is that of RUMP_TEST_LONG.
+const IMAGES: [u64; 2] = [150, 3000];
 /// How long one may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -178,7 +180,7 @@ struct Counts {
     /// The kernel panicked, and said so.
     panicked: u32,
     /// It stood still.
-    stuck: u32,
+    stuck: Vec<u64>,
     /// The process ended without a word.
     silent: Vec<u64>,
 }
@@ -242,7 +244,7 @@ fn batch(
         return Ok(last);
     }
     if stuck {
-        counts.stuck += 1;
+        counts.stuck.push(seed);
     } else if told.to_lowercase().contains("panic") || told.contains("rump:") {
         counts.panicked += 1;
     } else {
@@ -252,15 +254,24 @@ fn batch(
     Ok(seed + 1)
 }
 
-fn corrupt(kind: &str, image: &Path) -> Outcome {
-    let long = std::env::var_os("RUMP_TEST_LONG").is_some();
-    let images = if long { IMAGES * 10 } else { IMAGES };
-    let mut counts = Counts::default();
-    let mut seed = 0;
-    while seed < images {
-        seed = batch(kind, image, seed, images, &mut counts)?;
+/// Which images: from the first seed up to the last.
+fn seeds() -> Result<(u64, u64), Box<dyn std::error::Error>> {
+    if let Ok(range) = std::env::var(SEEDS) {
+        let (first, last) = range.split_once("..").ok_or("FIRST..LAST")?;
+        return Ok((first.parse()?, last.parse()?));
     }
-    println!("{kind}: {images} corrupt images: {counts:?}");
+    let long = std::env::var_os("RUMP_TEST_LONG").is_some();
+    Ok((0, IMAGES[usize::from(long)]))
+}
+
+fn corrupt(kind: &str, image: &Path) -> Outcome {
+    let (first, last) = seeds().map_err(|error| format!("{SEEDS}: {error}"))?;
+    let mut counts = Counts::default();
+    let mut seed = first;
+    while seed < last {
+        seed = batch(kind, image, seed, last, &mut counts)?;
+    }
+    println!("{kind}: corrupt images {first}..{last}: {counts:?}");
     assert!(counts.silent.is_empty(), "ended without a word: {counts:?}");
     // The damage is such that there is something to see.
     assert!(counts.refused + counts.errors > 0, "{counts:?}");

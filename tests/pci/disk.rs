@@ -1,5 +1,5 @@
 //! A disk of the kernel's, by its node and system calls alone.
-#![allow(unsafe_code)]
+#![allow(dead_code, unsafe_code)]
 
 use rump_sys::{hyper, syscalls};
 use std::ffi::{CString, c_int};

@@ -87,24 +87,6 @@ fn whole_segments(name: &str) -> std::io::Result<()> {
     Ok(())
 }
 
-/// How many frames Linux's card with that address has received.
-pub fn linux_received(net: &str) -> Result<u64> {
-    for place in inside::devices()? {
-        let Ok(name) = linux_name(&place.address) else {
-            continue;
-        };
-        let shown = Command::new("/bin/busybox")
-            .args(["ip", "addr", "show", &name])
-            .output()?;
-        if String::from_utf8_lossy(&shown.stdout).contains(net) {
-            let count =
-                std::fs::read_to_string(format!("/sys/class/net/{name}/statistics/rx_packets"))?;
-            return Ok(count.trim().parse()?);
-        }
-    }
-    Err(format!("nobody has {net}").into())
-}
-
 /// Whether frames go from one of Linux's cards to another.
 pub fn linux_carries(from: &str, to: &str) -> Result<()> {
     let name = linux_name(from)?;
@@ -198,6 +180,27 @@ pub fn echo(kernel: &str, linux: &str, len: usize) -> Result<[f64; 2]> {
         return Err("Linux received something else".into());
     }
     Ok([in_, rate(start)])
+}
+
+/// Numbers that are others at each run.
+pub struct Random(u64);
+
+impl Default for Random {
+    fn default() -> Self {
+        use std::hash::{BuildHasher, Hasher};
+        let state = std::hash::RandomState::new().build_hasher().finish();
+        Self(state | 1)
+    }
+}
+
+impl Random {
+    /// From 0 up to 1.
+    pub fn fraction(&mut self) -> f64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 32) as f64 / f64::from(u32::MAX)
+    }
 }
 
 /// Reads until that word has come.

@@ -54,5 +54,7 @@ int	rump_pci_attach(unsigned, unsigned, char *);
 /* Has the driver of a device let go of it; 1: in any case, it is gone. */
 int	rump_pci_detach(const char *, int);
 void	rump_pci_get_stats(struct rump_pci_stats *);
+/* How many seconds a disk may take to answer a command; 0: any time. */
+void	rump_pci_set_timeout(unsigned);
 
 #endif /* RUMP_PCI_H_ */

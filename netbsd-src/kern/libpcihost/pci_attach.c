@@ -81,6 +81,7 @@ rump_pci_attach(unsigned number, unsigned slot, char *name)
 	rump_schedule();
 	KERNEL_LOCK(1, NULL);
 	pcihost_attaching++;
+	pcihost_watch();
 	bus = bus_of(number);
 	if (bus != NULL) {
 		pcirescan(bus, "pci", locators);

@@ -21,7 +21,11 @@
 
 #include "rump_private.h"
 #include "pci_user.h"
+#include "pcihost.h"
 #include "rump_pci.h"
+
+/* When a map was loaded; 0 if it is not.  Buses may use that field as they like. */
+#define	LOADED(map)	((map)->_dm_bounce_thresh)
 
 /* The tag that the tree gives the bus for devices of 32 bits. */
 #define	NARROW		((bus_dma_tag_t)0x20)
@@ -133,6 +137,7 @@ begin(bus_dmamap_t map)
 
 	map->dm_mapsize = 0;
 	map->dm_nsegs = 0;
+	LOADED(map) = 0;
 	if (bounce != NULL)
 		bounce->b_kind = B_NONE;
 }
@@ -141,11 +146,20 @@ static int
 end(bus_dmamap_t map, bus_size_t len, int error)
 {
 
-	if (error == 0)
+	if (error == 0) {
 		map->dm_mapsize = len;
-	else
+		LOADED(map) = MAX(time_uptime, 1);
+	} else
 		map->dm_nsegs = 0;
 	return error;
+}
+
+/* In seconds since the kernel booted. */
+time_t
+pcihost_loaded(bus_dmamap_t map)
+{
+
+	return LOADED(map);
 }
 
 /* Has memory of the map's own stand in for what is to be loaded. */

@@ -3,13 +3,13 @@
 //! Drivers and the bus follow two lists through it, of capabilities (PCI 3.0, 6.7) and
 //! of extended ones (PCI Express 2.0, 7.9), and trust both: a loop would hold a virtual
 //! CPU for good. So the lists are followed once, when a function is added; the kernel
-//! sees them as far as they were sound then, whatever the device says later. The
-//! function stands alone in its slot, so it is never one of several (header type, PCI
+//! sees them as far as they were sound then, whatever the device says later, and without
+//! those of interrupts that the host does not give it. The function stands alone in its slot, so it is never one of several (header type, PCI
 //! 3.0, 6.2.1).
 
-use super::Function;
+use super::{Function, Kind};
 use crate::errno::Errno;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 
 /// Vendor and device (PCI 3.0, 6.2.1); these registers have the words' offsets.
 pub const ID: usize = 0x00;
@@ -23,6 +23,9 @@ const HEADER_TYPE: usize = 0x0c;
 const BARS: usize = 0x10;
 /// Where the list of capabilities begins.
 const CAPABILITIES: usize = 0x34;
+/// The capabilities of messages as interrupts (PCI 3.0, appendix H).
+const MSI: u32 = 0x05;
+const MSIX: u32 = 0x11;
 /// Where the extended ones do.
 const EXTENDED: usize = 0x100;
 
@@ -51,6 +54,15 @@ pub struct Bar {
     pub base: u64,
 }
 
+/// Whether the kernel sees a capability: one of interrupts only if the host gives such.
+fn is_shown(function: &dyn Function, id: u32) -> bool {
+    match id {
+        MSI => function.vectors(Kind::Msi) > 0,
+        MSIX => function.vectors(Kind::Msix) > 0,
+        _ => true,
+    }
+}
+
 impl Header {
     /// Follows the lists of a function.
     ///
@@ -75,21 +87,22 @@ impl Header {
     fn follow(&mut self, function: &dyn Function) -> Result<u32, Errno> {
         let sound = |at: u32| at >= 0x40 && at.is_multiple_of(4);
         let pointer = |word: u32, shift: u32| word >> shift & 0xff;
-        let first = pointer(function.config_read(CAPABILITIES)?, 0);
-        if !sound(first) {
-            return Ok(0);
-        }
-        let mut at = first;
-        loop {
-            let next = pointer(function.config_read(at as usize)?, 8);
-            let known = next == at || self.next.contains_key(&(next as usize));
-            let next = if sound(next) && !known { next } else { 0 };
-            self.next.insert(at as usize, next);
-            if next == 0 {
-                return Ok(first);
+        let mut known = BTreeSet::new();
+        let (mut first, mut last) = (0, None);
+        let mut at = pointer(function.config_read(CAPABILITIES)?, 0);
+        while sound(at) && known.insert(at) {
+            let word = function.config_read(at as usize)?;
+            if is_shown(function, word & 0xff) {
+                match last {
+                    None => first = at,
+                    Some(last) => _ = self.next.insert(last, at),
+                }
+                last = Some(at as usize);
+                self.next.insert(at as usize, 0);
             }
-            at = next;
+            at = pointer(word, 8);
         }
+        Ok(first)
     }
 
     fn follow_extended(&mut self, function: &dyn Function) -> Result<(), Errno> {

@@ -30,6 +30,7 @@ struct Fake {
     config: Mutex<Vec<u32>>,
     regions: [u64; 6],
     changes: Option<Mutex<Random>>,
+    vectors: [usize; 3],
 }
 
 impl Fake {
@@ -38,6 +39,7 @@ impl Fake {
             config: Mutex::new(config),
             regions,
             changes: None,
+            vectors: [1; 3],
         }
     }
 
@@ -82,8 +84,8 @@ impl Function for Fake {
     fn region_write(&self, _: Region, _: usize, _: u32) -> Result<(), Errno> {
         Ok(())
     }
-    fn vectors(&self, _: Kind) -> usize {
-        0
+    fn vectors(&self, kind: Kind) -> usize {
+        self.vectors[kind as usize]
     }
     fn enable(&self, _: Kind, _: usize) -> Result<(), Errno> {
         Err(Errno::INVAL)
@@ -166,6 +168,37 @@ fn follow(read: &dyn Fn(usize) -> u32, len: usize) -> usize {
         }
     }
     steps
+}
+
+#[test]
+fn interrupts_that_the_host_does_not_give_are_not_seen() {
+    let _alone = alone();
+    // The capabilities 0x40 to 0x70: MSI-X, of the vendor, MSI, MSI-X.
+    let listed = |vectors| {
+        let mut fake = Fake::device(0);
+        fake.vectors = vectors;
+        let mut config = fake.config.lock().unwrap();
+        config[1] = 1 << 20;
+        config[13] = 0x40;
+        for (at, id, next) in [(0x40, 0x11, 0x50), (0x50, 9, 0x60), (0x60, 5, 0x70)] {
+            config[at / 4] = next << 8 | id;
+        }
+        config[0x70 / 4] = 0x11;
+        drop(config);
+        let place = Place::take(Arc::new(fake)).unwrap();
+        let read = |at| config_read(place.bus(), place.device(), 0, at).unwrap();
+        let mut list = vec![];
+        let mut at = read(0x34) & 0xff;
+        while at != 0 {
+            list.push(at);
+            at = read(at as i32) >> 8 & 0xff;
+        }
+        list
+    };
+    assert_eq!(listed([1, 1, 1]), [0x40, 0x50, 0x60, 0x70]);
+    assert_eq!(listed([1, 1, 0]), [0x50, 0x60]);
+    assert_eq!(listed([1, 0, 0]), [0x50]);
+    assert_eq!(listed([1, 0, 1]), [0x40, 0x50, 0x70]);
 }
 
 #[test]

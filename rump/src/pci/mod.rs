@@ -26,7 +26,17 @@
 //!
 //! # When the host takes a device away
 //! Linux asks for a device that is pulled out, or that is taken from `vfio-pci`. It is
-//! detached then, even if it is in use: its interface or disk is gone.
+//! detached then, even if it is in use: its interface or disk is gone. What a disk was to do
+//! fails with `ENXIO`.
+//!
+//! # When a disk does not answer
+//! NetBSD's nvme(4) would wait for ever. Here a command that has had no answer for
+//! [30 seconds](set_disk_timeout) ends the controller's work: it is stopped, and all that it
+//! was to do, and is told afterwards, fails with `ETIMEDOUT`
+//! ([`TimedOut`](std::io::ErrorKind::TimedOut)), file systems on it included; the kernel's
+//! console says why. [`Kernel::remove_pci`] and
+//! [`attach_pci`](crate::Kernel::attach_pci) start it anew. An answer whose interrupt was
+//! lost is found after two seconds.
 //!
 //! # What it does not do
 //! Devices without an IOMMU are refused, and so are those of virtio, whose drivers here
@@ -35,10 +45,12 @@
 mod address;
 mod error;
 mod host;
+mod options;
 
 pub use address::{Address, AddressError};
 pub use error::Error;
 pub use host::{HostDevice, list};
+pub use options::{Interrupts, Options};
 
 use crate::kernel::{self, Kernel};
 use crate::sys::pci as raw;
@@ -46,6 +58,7 @@ use rump_sys::hyper::linux::vfio;
 use rump_sys::hyper::pci::bus::Place;
 use rump_sys::hyper::pci::{Function, Vector, interrupt};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// Who made virtio devices (virtio 1.1, 4.1.2).
 const VIRTIO: u16 = 0x1af4;
@@ -110,6 +123,20 @@ pub fn stats() -> Stats {
     }
 }
 
+/// How long a disk may take to answer a command, in whole seconds and one at least; `None`
+/// for as long as it wants. It is 30 seconds unless this says otherwise, and is the same for
+/// all disks of the kernel's that nvme(4) drives.
+///
+/// # Errors
+/// [`Error::Unsupported`] if this kernel has no PCI.
+#[doc(alias = "rump_pci_set_timeout")]
+pub fn set_disk_timeout(limit: Option<Duration>) -> Result<(), Error> {
+    supported()?;
+    let seconds = limit.map_or(0, |limit| limit.as_secs().clamp(1, u32::MAX.into()));
+    raw::set_timeout(seconds as u32);
+    Ok(())
+}
+
 /// A device that is open, and not yet attached.
 pub(crate) struct Opened {
     device: HostDevice,
@@ -136,7 +163,7 @@ fn supported() -> Result<(), Error> {
 }
 
 /// Takes a device from the host, and has it reach the kernel's memory.
-pub(crate) fn open(address: Address) -> Result<Opened, Error> {
+pub(crate) fn open(address: Address, options: Options) -> Result<Opened, Error> {
     supported()?;
     let device = host::find(address)?;
     if device.vendor == VIRTIO {
@@ -156,7 +183,9 @@ pub(crate) fn open(address: Address) -> Result<Opened, Error> {
         }
         .into());
     }
-    let function = Arc::new(vfio::open(&text, group)?);
+    let mut function = vfio::open(&text, group)?;
+    function.limit_interrupts(options.interrupts.kind());
+    let function = Arc::new(function);
     Ok(Opened { device, function })
 }
 
@@ -244,13 +273,21 @@ impl Kernel {
     /// [`pci::Error`](Error); [`NoDriver`](Error::NoDriver) if no driver took it, which
     /// leaves the device with the host.
     pub fn attach_pci(&self, address: Address) -> Result<Attached, Error> {
+        self.attach_pci_with(address, Options::new())
+    }
+
+    /// The same, with options.
+    ///
+    /// # Errors
+    /// As [`attach_pci`](Self::attach_pci).
+    pub fn attach_pci_with(&self, address: Address, options: Options) -> Result<Attached, Error> {
         supported()?;
         kernel::check_here()?;
         if let Some(held) = held().iter().find(|held| held.attached.address == address) {
             let name = held.attached.name.clone();
             return Err(Error::Attached { address, name });
         }
-        attach(open(address)?)
+        attach(open(address, options)?)
     }
 
     /// Has the driver let go of a device by its name in the kernel, and gives it back to

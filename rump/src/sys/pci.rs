@@ -44,3 +44,9 @@ pub(crate) fn bounced() -> (u64, u64) {
     unsafe { raw::rump_pci_get_stats(&raw mut stats) };
     (stats.bounced_loads, stats.bounced_bytes)
 }
+
+/// Sets how many seconds a disk may take to answer a command; 0: any time.
+pub(crate) fn set_timeout(seconds: u32) {
+    // SAFETY: a number that is stored; without PCI nothing is done.
+    unsafe { raw::rump_pci_set_timeout(seconds) };
+}

@@ -102,6 +102,13 @@ impl Device {
         Ok(device)
     }
 
+    /// Has it interrupt in that way at best.
+    pub fn limit_interrupts(&mut self, best: Kind) {
+        for count in &mut self.vectors[best as usize + 1..] {
+            *count = 0;
+        }
+    }
+
     /// Has the device do nothing.
     fn quiet(&self) -> io::Result<()> {
         if self.resets {

@@ -114,6 +114,16 @@ fn vectors_are_turned_on_all_at_once_and_off_again() {
 }
 
 #[test]
+fn interrupts_can_be_limited() {
+    use Kind::{Intx, Msi, Msix};
+    for (best, counts) in [(Msix, [1, 1, 5]), (Msi, [1, 1, 0]), (Intx, [1, 0, 0])] {
+        let (mut device, _) = open(machine()).unwrap();
+        device.limit_interrupts(best);
+        assert_eq!([Intx, Msi, Msix].map(|kind| device.vectors(kind)), counts);
+    }
+}
+
+#[test]
 fn interrupts_are_counted_and_a_stop_ends_the_wait() {
     let vector = super::vector::EventVector::new(None).unwrap();
     use crate::pci::Vector;
