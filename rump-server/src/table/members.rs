@@ -143,6 +143,26 @@ impl<E> Table<E> {
         Ok(slot)
     }
 
+    /// Whether this user's application of this ticket is waited for.
+    pub fn is_awaited(&self, id: HostId, user: u32, ticket: u128) -> bool {
+        self.applications.values().any(|known| {
+            known.end.is_none() && (known.ticket, known.user, known.host) == (ticket, user, id)
+        })
+    }
+
+    /// One that was expected goes on as if nothing had been: its claims are its own.
+    pub fn resume(&mut self, slot: Slot, end: E) {
+        let Some(application) = self.applications.get_mut(&slot) else {
+            return;
+        };
+        application.end = Some(end);
+        application.until = None;
+        let claims = self.hosts[application.host.0].claims.values_mut();
+        for owned in claims.filter(|owned| owned.slot == slot) {
+            owned.until = None;
+        }
+    }
+
     fn add(&mut self, id: HostId, label: String, user: u32, ticket: u128) -> Slot {
         let slot = Slot(self.next);
         self.next += 1;

@@ -1,0 +1,173 @@
+//! A worker hands over to the next.
+//!
+//! Its threads end after what they have in hand; then nothing is under way but in the rings
+//! and in the NICs' queues, which the next one goes on with. Cables keep their memory, and
+//! applications notice nothing. What claims and leases there are is in the ledger.
+//!
+//! Weak: which fragments belong together, and who has asked for echoes, is not handed over. Of
+//! a packet that is under way in parts, those that an application sends afterwards are refused.
+
+use super::control::Control;
+use super::{Cable, Limits};
+use crate::link::Link;
+use crate::messages::{CountersOf, FromWorker, Handover};
+use crate::table::Slot;
+use rump_hyper::linux::cable::{End, Shape, State};
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// How long the other worker may keep one waiting.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// All that another worker has handed over.
+pub(super) type Handed = Vec<(Handover, Vec<OwnedFd>)>;
+
+/// Waits for all that another worker hands over.
+pub(super) fn receive(from: &Link) -> io::Result<Handed> {
+    let mut handed = Handed::new();
+    loop {
+        let message = from.receive()?;
+        // The first comes when the other is told to; the rest at once.
+        from.set_patience(PATIENCE)?;
+        let last = matches!(message.0, Handover::End { .. });
+        handed.push(message);
+        if last {
+            return Ok(handed);
+        }
+    }
+}
+
+/// What this machine's clock says, which all processes share.
+fn clock() -> u64 {
+    let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC);
+    now.map_or(0, |now| {
+        now.tv_sec() as u64 * 1_000_000 + now.tv_nsec() as u64 / 1000
+    })
+}
+
+impl Control {
+    /// Hands all over. Afterwards this worker is of no more use.
+    pub(super) fn hand_over(&mut self, to: &Link) -> io::Result<()> {
+        let stopped = clock();
+        self.stop_threads();
+        let shared = self.shared.clone();
+        let table = shared.read();
+        for (_, application) in table.applications() {
+            let Some(cable) = &application.end else {
+                continue;
+            };
+            let shape = cable.end.shape();
+            let states = cable.end.state();
+            let message = Handover::Application {
+                ticket: application.ticket,
+                shape: (shape.queues(), shape.data()),
+                states: states
+                    .iter()
+                    .map(|state| (state.put, state.taken))
+                    .collect(),
+                away: table.host(application.host).is_away(),
+                counters: (&*application.counters).into(),
+            };
+            to.send(&message, &[cable.end.file(), cable.socket.as_fd()])?;
+        }
+        for stranger in self.strangers() {
+            to.send(&Handover::Stranger, &[stranger])?;
+        }
+        let nics = shared
+            .uplinks
+            .iter()
+            .map(|uplink| CountersOf::from(&uplink.counters));
+        let end = Handover::End {
+            nics: nics.collect(),
+            stopped,
+        };
+        to.send(&end, &[])
+    }
+
+    /// Goes on with what another has handed over.
+    pub(super) fn inherit(
+        &mut self,
+        handed: Handed,
+        slots: &HashMap<u128, Slot>,
+    ) -> io::Result<FromWorker> {
+        let (mut applications, mut gap) = (0, None);
+        for (message, files) in handed {
+            let mut files = files.into_iter();
+            match message {
+                Handover::Application {
+                    ticket,
+                    shape,
+                    states,
+                    away,
+                    counters,
+                } => {
+                    let (Some(memory), Some(socket)) = (files.next(), files.next()) else {
+                        return Err(io::ErrorKind::InvalidData.into());
+                    };
+                    let shape = Shape::new(shape.0, shape.1).ok_or(io::ErrorKind::InvalidData)?;
+                    let state = |(put, taken): &(u64, u64)| State {
+                        put: *put,
+                        taken: *taken,
+                    };
+                    let states: Vec<State> = states.iter().map(state).collect();
+                    let end = End::resume(memory, shape, &states)?;
+                    let Some(slot) = slots.get(&ticket) else {
+                        // What it had does not fit with what is to be now: it comes again.
+                        continue;
+                    };
+                    self.go_on(*slot, end, socket, away, &counters)?;
+                    applications += 1;
+                }
+                Handover::Stranger => {
+                    files.next().map(|socket| self.admit(socket)).transpose()?;
+                }
+                Handover::End { nics, stopped } => {
+                    for (uplink, counters) in self.shared.uplinks.iter().zip(nics) {
+                        counters.restore(&uplink.counters);
+                    }
+                    gap = Some(clock().saturating_sub(stopped));
+                }
+            }
+        }
+        Ok(FromWorker::Running { applications, gap })
+    }
+
+    fn go_on(
+        &mut self,
+        slot: Slot,
+        end: End,
+        socket: OwnedFd,
+        away: bool,
+        counters: &CountersOf,
+    ) -> io::Result<()> {
+        let shared = self.shared.clone();
+        let mut table = shared.write();
+        let Some((host, user)) = table
+            .application(slot)
+            .map(|known| (known.host, known.user))
+        else {
+            return Ok(());
+        };
+        let plan = &shared.plan.hosts[host.0];
+        let (frames, bytes) = (plan.frames_per_second, plan.bytes_per_second);
+        let cable = Arc::new(Cable {
+            end,
+            process: super::admission::process(&socket),
+            socket,
+            nic: plan.nic,
+            limits: Mutex::new(Limits::new(frames, bytes, Instant::now())),
+        });
+        table.resume(slot, cable.clone());
+        if away {
+            let _ = table.moved(slot, true);
+        }
+        if let Some(application) = table.application(slot) {
+            counters.restore(&application.counters);
+        }
+        drop(table);
+        self.serve(slot, cable, user)
+    }
+}

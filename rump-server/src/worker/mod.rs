@@ -1,0 +1,222 @@
+//! The worker: the process that frames go through.
+//!
+//! | module | is |
+//! |---|---|
+//! | [`application`] | a thread for each queue of an application: its ring, the checks, the uplink |
+//! | [`uplink`] | a thread for each queue of a NIC: whose frames are, their rings |
+//! | [`control`] | the thread for all sockets: who comes, claims, goes |
+//! | [`admission`] | who may come, and what it is told |
+//! | [`handover`] | a worker hands over to the next |
+//! | [`sandbox`] | what system calls it has left |
+//!
+//! It starts with nothing but a [link](Link) to the supervisor, and gets all descriptors by
+//! it. What it can open later is nothing.
+
+mod admission;
+mod application;
+mod control;
+mod handover;
+mod sandbox;
+mod uplink;
+
+use crate::config::{Kind, Plan};
+use crate::ledger::{Found, Item, Ledger};
+use crate::link::Link;
+use crate::messages::{FromWorker, ToWorker};
+use crate::table::limit::Limits;
+use crate::table::{Counters, Host, HostId, Nic, Right, Slot, Table};
+use crate::wire::Mac;
+use rump_hyper::linux::cable::End;
+use rump_hyper::linux::{Packet, Tap};
+use rump_hyper::vif::{Backend, Offloads};
+use std::collections::HashMap;
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::{Duration, Instant};
+
+/// How an application is reached.
+#[derive(Debug)]
+pub(crate) struct Cable {
+    end: End,
+    socket: OwnedFd,
+    process: Option<i32>,
+    nic: usize,
+    limits: Mutex<Limits>,
+}
+
+/// A NIC.
+#[derive(Debug)]
+struct Uplink {
+    name: String,
+    backend: Box<dyn Backend>,
+    counters: Counters,
+}
+
+/// What all threads have.
+#[derive(Debug)]
+struct Shared {
+    plan: Plan,
+    table: RwLock<Table<Arc<Cable>>>,
+    uplinks: Vec<Uplink>,
+    /// Threads that move frames are to end after what they have in hand.
+    stop: AtomicBool,
+}
+
+impl Shared {
+    fn read(&self) -> RwLockReadGuard<'_, Table<Arc<Cable>>> {
+        self.table.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Table<Arc<Cable>>> {
+        self.table.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn grace(&self) -> Duration {
+        Duration::from_secs(self.plan.grace)
+    }
+}
+
+/// Runs the worker over a link to its supervisor, until it is told to end.
+///
+/// # Errors
+/// It could not start, or the supervisor is gone.
+pub fn run(link: Link) -> io::Result<()> {
+    let (message, files) = link.receive()?;
+    let ToWorker::Setup {
+        plan,
+        files: counts,
+        heir,
+    } = message
+    else {
+        return Err(io::ErrorKind::InvalidData.into());
+    };
+    let mut files = files.into_iter();
+    let mut next = || files.next().ok_or(io::ErrorKind::InvalidData);
+    let (ledger, listener) = (File::from(next()?), next()?);
+    let mut uplinks = Vec::new();
+    for (nic, count) in plan.nics.iter().zip(counts) {
+        let files: Vec<OwnedFd> = (0..count).map(|_| next()).collect::<Result<_, _>>()?;
+        uplinks.push(Uplink {
+            name: nic.name.clone(),
+            backend: open(&nic.kind, files)?,
+            counters: Counters::default(),
+        });
+    }
+    let from = heir.then(next).transpose()?.map(Link::of);
+    let random = File::open("/dev/urandom")?;
+    let shared = Arc::new(Shared {
+        table: RwLock::new(Table::new(hosts(&plan))),
+        plan: *plan,
+        uplinks,
+        stop: AtomicBool::new(false),
+    });
+    sandbox::enter()?;
+    link.send(&FromWorker::Ready, &[])?;
+    // The one before writes into the ledger until it hands over.
+    let handed = from.map(|from| handover::receive(&from)).transpose()?;
+    let (ledger, found) = Ledger::open(ledger)?;
+    let mut control = control::Control::new(shared, link, listener, ledger, random);
+    let slots = control.recall(found);
+    let running = match handed {
+        Some(handed) => control.inherit(handed, &slots)?,
+        None => FromWorker::Running {
+            applications: 0,
+            gap: None,
+        },
+    };
+    control.start_uplinks()?;
+    control.tell(&running)?;
+    control.run()
+}
+
+fn open(kind: &Kind, mut files: Vec<OwnedFd>) -> io::Result<Box<dyn Backend>> {
+    let backend: Box<dyn Backend> = match kind {
+        Kind::Tap(_) => Box::new(Tap::from_files(files)?),
+        Kind::Packet(name) => {
+            let file = files.pop().ok_or(io::ErrorKind::InvalidData)?;
+            Box::new(Packet::from_file(name, file)?)
+        }
+    };
+    let taken = backend.offers() & Offloads::RX;
+    let refused =
+        |errno: rump_hyper::errno::Errno| io::Error::other(format!("offloads: {errno:?}"));
+    backend.set_receive_offloads(taken).map_err(refused)?;
+    Ok(backend)
+}
+
+fn hosts(plan: &Plan) -> Vec<Host> {
+    let host = |host: &crate::config::HostPlan| {
+        let (first, last) = host.ephemeral;
+        let nic = Nic(host.nic);
+        let mut made = Host::new(&host.name, nic, Mac(host.mac), first..=last, host.lease);
+        made.mtu = plan.nics[host.nic].mtu;
+        made.addresses.clone_from(&host.addresses);
+        made.users.clone_from(&host.users);
+        made.most = host.applications.unwrap_or(made.most).min(made.most);
+        made.rights = host
+            .rights
+            .iter()
+            .map(|right| Right {
+                protocol: Some(right.protocol()),
+                ports: right.ports.0..=right.ports.1,
+                users: right.users.clone(),
+            })
+            .collect();
+        made
+    };
+    plan.hosts.iter().map(host).collect()
+}
+
+/// What is known of applications that were there before.
+#[derive(Debug, Default)]
+struct Known {
+    application: Option<(HostId, String, u32)>,
+    claims: Vec<crate::table::Claim>,
+    leases: Vec<std::ops::RangeInclusive<u16>>,
+}
+
+impl control::Control {
+    /// Expects those who were there before, for a time; keeps what they had for them.
+    fn recall(&mut self, found: Vec<Found>) -> HashMap<u128, Slot> {
+        let shared = self.shared.clone();
+        let until = Instant::now() + shared.grace();
+        let mut table = shared.write();
+        let mut known: HashMap<u128, Known> = HashMap::new();
+        for (ticket, item, _) in &found {
+            let of = known.entry(*ticket).or_default();
+            match item {
+                Item::Application { host, label, user } => {
+                    let id = table.hosts().find(|(_, other)| other.name == *host);
+                    of.application = id.map(|(id, _)| (id, label.clone(), *user));
+                }
+                Item::Claim(claim) => of.claims.push(*claim),
+                Item::Lease(ports) => of.leases.push(ports.clone()),
+            }
+        }
+        let mut slots = HashMap::new();
+        for (ticket, known) in known {
+            let Some((host, label, user)) = known.application else {
+                continue;
+            };
+            let slot = table.expect(host, (label, user, ticket), until);
+            if table
+                .restore(slot, known.claims, known.leases, Some(until))
+                .is_ok()
+            {
+                slots.insert(ticket, slot);
+            } else {
+                table.leave(slot);
+            }
+        }
+        for (ticket, item, place) in found {
+            match slots.get(&ticket) {
+                Some(slot) => self.ledger.adopt(*slot, item, place),
+                None => self.note(|ledger| ledger.leave(place)),
+            }
+        }
+        slots
+    }
+}
