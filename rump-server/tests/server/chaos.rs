@@ -59,7 +59,7 @@ fn messages(socket: &OwnedFd, random: &mut Random) -> u64 {
     for _ in 0..MESSAGES {
         let mut bytes = vec![0; (random.next() % 80) as usize + 1];
         bytes.fill_with(|| random.next() as u8);
-        if random.next() % 4 > 0 && bytes.len() > 2 {
+        if !random.next().is_multiple_of(4) && bytes.len() > 2 {
             bytes[0] = (random.next() % 6) as u8;
             bytes[1] = 0;
         }

@@ -18,6 +18,7 @@ use rump_server::{link::Link, supervisor, worker};
 use std::os::fd::AsFd;
 
 type Outcome = Result<(), Failed>;
+type Test = (&'static str, fn() -> Outcome);
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
@@ -44,7 +45,7 @@ fn test() {
         true => netns::enter(),
         false => Err("not root".into()),
     };
-    let tests: [(&str, fn() -> Outcome); 12] = [
+    let tests: [Test; 12] = [
         (
             "root::ports_of_one_address_are_shared",
             traffic::shared_address,
@@ -72,7 +73,7 @@ fn test() {
     ];
     let required = std::env::var("RUMP_TEST_REQUIRE")
         .is_ok_and(|list| list.split(',').any(|word| word.trim() == "root"));
-    let trial = |(name, test): (&str, fn() -> Outcome)| {
+    let trial = |(name, test): Test| {
         let reason = possible.as_ref().err().cloned();
         match reason {
             None => Trial::test(name, test),
