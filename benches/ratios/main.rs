@@ -17,6 +17,7 @@ mod redis;
 mod remote;
 mod ring;
 mod sampler;
+mod served;
 mod shm;
 mod smp;
 mod splice;
@@ -57,6 +58,7 @@ const BENCHMARKS: &[Measurement] = &[
     ),
     (tap::NAMES, tap::tap),
     (ring::NAMES, ring::ring),
+    (served::NAMES, served::served),
     (shm::NAMES, shm::shm),
     (splice::NAMES, splice::splice),
     (switch::NAMES, switch::switch),
@@ -83,6 +85,8 @@ fn main() -> ExitCode {
             splice::child(part, rest)
         } else if what == "switch" {
             switch::child(rest)
+        } else if let Some(part) = what.strip_prefix("server") {
+            served::child(part, rest)
         } else if let ("smp", [cpus]) = (&what[..], rest) {
             smp::child(cpus)
         } else if what == "redis" {

@@ -38,8 +38,11 @@ const PORT: u16 = 7000;
 const TAKE: u8 = b't';
 const GIVE: u8 = b'g';
 const ASK: u8 = b'a';
+const ECHO: u8 = b'e';
+/// Bytes of what goes to and fro.
+const MESSAGE: usize = 64;
 /// Where HTTP is served.
-const HTTP: u16 = 8000;
+pub const HTTP: u16 = 8000;
 
 /// Runs the benchmarks in a child.
 pub fn tap(harness: &mut Harness) -> Outcome {
@@ -115,6 +118,14 @@ pub fn peer(address: &str, parent: &str) -> Outcome {
                 stream.write_all(&[TAKE])?;
             }
             GIVE => send(&mut stream, count, &pattern)?,
+            ECHO => {
+                stream.set_nodelay(true)?;
+                let mut message = [0; MESSAGE];
+                for _ in 0..count {
+                    stream.read_exact(&mut message)?;
+                    stream.write_all(&message)?;
+                }
+            }
             _ => {
                 http::request(server, count)?;
                 stream.write_all(&[ASK])?;
@@ -240,14 +251,37 @@ fn keepalive(harness: &mut Harness) -> Outcome {
     })
 }
 
-fn tell(served: io::Result<()>) {
+/// How long a message takes to a peer and back, in microseconds.
+pub fn echo(peer: &str, count: &mut u64) -> Result<f64, Box<dyn Error>> {
+    let mut order = [ECHO; 9];
+    order[1..].copy_from_slice(&count.to_be_bytes());
+    let mut stream = rump::net::TcpStream::connect(SocketAddr::new(peer.parse()?, PORT))?;
+    stream.set_nodelay(true)?;
+    stream.write_all(&order)?;
+    let start = Instant::now();
+    for number in 0..*count {
+        let mut message = [0; MESSAGE];
+        message[..8].copy_from_slice(&number.to_be_bytes());
+        stream.write_all(&message)?;
+        let mut answer = [0; MESSAGE];
+        stream.read_exact(&mut answer)?;
+        if answer != message {
+            return Err("another message comes back".into());
+        }
+    }
+    let each = seconds(start.elapsed()) / *count as f64;
+    *count = (seconds(RUN) / each) as u64;
+    Ok(each * 1e6)
+}
+
+pub fn tell(served: io::Result<()>) {
     if let Err(error) = served {
         eprintln!("the server ended: {error}");
     }
 }
 
 /// Has a peer send so many requests; returns how many it were in a second.
-fn ask(peer: &str, count: &mut u64) -> Result<f64, Box<dyn Error>> {
+pub fn ask(peer: &str, count: &mut u64) -> Result<f64, Box<dyn Error>> {
     let mut order = [ASK; 9];
     order[1..].copy_from_slice(&count.to_be_bytes());
     let mut stream = std::net::TcpStream::connect((peer, PORT))?;
