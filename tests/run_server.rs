@@ -4,6 +4,8 @@
 mod common;
 #[path = "common/patch.rs"]
 mod patch;
+#[path = "common/real_server.rs"]
+mod real_server;
 #[allow(dead_code)]
 #[path = "clients/runner.rs"]
 mod runner;
@@ -12,6 +14,7 @@ mod served;
 
 use common::{Outcome, Test, netns};
 use libtest_mimic::{Failed, Trial};
+use real_server::Real;
 use runner::Runner;
 use served::{Server, TAKEN};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -31,6 +34,7 @@ pub const OPTIONS: &[&str] = &["--verbose"];
 /// The name of each begins with the program's.
 const TESTS: &[Test] = &[
     ("redis-server::outlives_servers", redis),
+    ("redis-server::outlives_workers", redis_over_the_real_one),
     ("curl::gets_a_page", curl),
     ("python3::is_told_that_a_port_is_taken", taken),
 ];
@@ -96,12 +100,27 @@ fn ask(stream: &mut BufReader<TcpStream>, command: &[&str]) -> Result<String, Fa
 /// One connection, over which every answer is right while servers come and go.
 fn redis() -> Outcome {
     let server = Server::of(11)?;
-    let _redis = over(&server)
+    answers(over(&server), "10.8.11.2", || {
+        server.kill();
+        Ok(())
+    })
+}
+
+/// The same over `rump server`, whose worker is killed.
+fn redis_over_the_real_one() -> Outcome {
+    let mut server = Real::of(14)?;
+    let place = format!("unix:{}", server.place().display());
+    let runner = Runner::new().option("--server", &place);
+    answers(runner, "10.8.14.2", || Ok(server.kill()?))
+}
+
+fn answers(runner: Runner, address: &str, mut kill: impl FnMut() -> Outcome) -> Outcome {
+    let _redis = runner
         .arguments(["redis-server", "--protected-mode", "no", "--save", ""])
         .start()?;
     let start = Instant::now();
     let stream = loop {
-        match TcpStream::connect("10.8.11.2:6379") {
+        match TcpStream::connect((address, 6379)) {
             Ok(stream) => break stream,
             Err(error) if start.elapsed() > Duration::from_secs(30) => return Err(error.into()),
             Err(_) => std::thread::sleep(Duration::from_millis(50)),
@@ -115,7 +134,7 @@ fn redis() -> Outcome {
             assert_eq!(ask(&mut stream, &["set", "key", &value])?, "+OK");
             assert_eq!(ask(&mut stream, &["get", "key"])?, value);
         }
-        server.kill();
+        kill()?;
     }
     assert_eq!(ask(&mut stream, &["ping"])?, "+PONG");
     Ok(())

@@ -1,15 +1,18 @@
-//! A kernel's interface over a network server, which is a small one of the test's own, in a
-//! network namespace that this process makes for itself.
+//! A kernel's interface over a network server, which is a small one of the test's own or `rump
+//! server`, in a network namespace that this process makes for itself.
 
 mod common;
 #[path = "common/patch.rs"]
 mod patch;
+#[path = "common/real_server.rs"]
+mod real_server;
 #[path = "common/served.rs"]
 mod served;
 #[path = "common/stream.rs"]
 mod stream;
 
 use common::Outcome;
+use real_server::Real;
 use rump::Errno;
 use rump::iface::Link;
 use rump::net::{TcpListener, UdpSocket};
@@ -91,6 +94,64 @@ fn ports_are_the_servers() -> Outcome {
     Ok(())
 }
 
+/// The same over `rump server`, whose worker is killed, and replaced in an orderly way.
+fn connections_outlive_workers() -> Outcome {
+    let mut server = Real::of(3)?;
+    let cable = rump::server::connect(server.place())?;
+    let link = cable.attach(common::boot())?;
+    let streams = [
+        BothWays::start("10.8.3.2")?,
+        BothWays::start("fd00:8:3::2")?,
+    ];
+    let advance = || streams.iter().for_each(|stream| stream.advance(1 << 20));
+    advance();
+    for _ in 0..5 {
+        server.kill()?;
+        advance();
+    }
+    let before = cable.reconnections();
+    assert!(before >= 5, "{before}");
+    for _ in 0..5 {
+        server.upgrade()?;
+        advance();
+    }
+    assert_eq!(cable.reconnections(), before, "an upgrade is not noticed");
+    for stream in streams {
+        stream.finish()?;
+    }
+    assert!(link.has_link() && link.error().is_none());
+    Ok(())
+}
+
+/// Programs of one host do not have the same port, and each gets what is for it.
+fn programs_share_a_host() -> Outcome {
+    let server = Real::of(4)?;
+    let cable = rump::server::connect(server.place())?;
+    let link = cable.attach(common::boot())?;
+    let listener = TcpListener::bind("10.8.4.2:8080")?;
+    // Another program, with a connection of its own, as far as the server knows.
+    let other = Cable::builder(server.place()).label("other").connect()?;
+    assert_eq!(other.mac(), cable.mac());
+    let mut outside = std::net::TcpStream::connect("10.8.4.2:8080")?;
+    let (mut inside, _) = listener.accept()?;
+    use std::io::{Read, Write};
+    outside.write_all(b"hello")?;
+    let mut bytes = [0; 5];
+    inside.read_exact(&mut bytes)?;
+    assert_eq!(&bytes, b"hello");
+    // What the kernel chooses is leased, and so is answered.
+    let linux = std::net::UdpSocket::bind("10.8.4.1:0")?;
+    linux.set_read_timeout(Some(Duration::from_secs(10)))?;
+    let socket = UdpSocket::bind("0.0.0.0:0")?;
+    socket.send_to(b"ask", linux.local_addr()?)?;
+    let (_, from) = linux.recv_from(&mut bytes)?;
+    assert_eq!(from.ip(), "10.8.4.2".parse::<std::net::IpAddr>()?);
+    linux.send_to(b"said", from)?;
+    assert_eq!(socket.recv_from(&mut bytes)?.0, 4);
+    drop((other, link));
+    Ok(())
+}
+
 fn main() {
     common::run_with_interfaces_in_turn(
         [
@@ -99,7 +160,16 @@ fn main() {
                 connections_outlive_servers,
             ),
             ("root::ports_are_the_servers", ports_are_the_servers),
+            (
+                "root::connections_outlive_workers",
+                connections_outlive_workers,
+            ),
+            ("root::programs_share_a_host", programs_share_a_host),
         ],
-        |_| None,
+        |name| {
+            let needs = name.contains("workers") || name.contains("share");
+            (needs && !real_server::command().is_file())
+                .then_some("no rump: cargo build --workspace makes it")
+        },
     )
 }

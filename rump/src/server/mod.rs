@@ -17,7 +17,7 @@
 //!
 //! # Ports
 //! Programs of one host share its ports. From [`attach`](Cable::attach) on, every bind(2) to an
-//! address of the host, or to all, asks the server first ([`claims`](crate::net::claims)) and
+//! address of the host, or to all, asks the server first ([`claims`]) and
 //! fails with `EADDRINUSE` where another program has the port, with `EACCES` where the user may
 //! not; it waits for the answer, up to 5 s. Ports that the kernel chooses come from ranges that
 //! the server leases; the sysctl nodes `net.inet.ip.anonportmin` and its like are set to one of
@@ -37,7 +37,7 @@
 //!
 //! # Paths of its own
 //! An interface can leave the server for a network card of its own, and come back, with its
-//! connections open: [`switch`](crate::switch) moves it, tells the server, and does as the server
+//! connections open: [`switch`] moves it, tells the server, and does as the server
 //! [wants](Cable::obey).
 //!
 //! # Trust
