@@ -12,6 +12,7 @@
 #   suites [MODULE…]                          CPython's tests of sockets, beside Linux (Debian's
 #                                             libpython3.11-testsuite); as root
 #   faults                                    a minute of transfers over bad links
+#   switches                                  a thousand switches in a row under load; as root
 #   bench [PATTERN]                           benchmarks; adds to target/ratios.jsonl
 #   figures                                   table and plot of the README from that file
 #
@@ -110,6 +111,9 @@ step_fs() {
 }
 step_faults() {
     RUMP_TEST_LONG=1 cargo test --release --test iface_backends -- faults 2>&1 | tee -a "$log"
+}
+step_switches() {
+    RUMP_TEST_LONG=1 cargo test --release --test switch -- --nocapture 2>&1 | tee -a "$log"
 }
 step_random() {
     RUMP_TEST_LONG=1 cargo test --release --test linux_random -- --nocapture 2>&1 | tee -a "$log"

@@ -43,6 +43,7 @@ fn main() {
                 "root::the_server_is_asked_and_told",
                 the_server_is_asked_and_told,
             ),
+            ("root::nothing_comes_twice", nothing_comes_twice),
             ("root::what_cannot_be", what_cannot_be),
             (
                 "root::a_direct_path_that_is_lost",
@@ -103,7 +104,7 @@ fn tap_and_tap() -> Outcome {
     let switch = Switch::builder(Arc::new(net.upper()?))
         .direct(move || there.tap().map_err(text))
         .build()?;
-    back_and_forth(&net, &switch, rounds(10, 500))
+    back_and_forth(&net, &switch, rounds(4, 500))
 }
 
 fn tap_and_packet() -> Outcome {
@@ -114,7 +115,7 @@ fn tap_and_packet() -> Outcome {
     let switch = Switch::builder(Arc::new(net.upper()?))
         .direct(|| Packet::open("direct0"))
         .build()?;
-    back_and_forth(&net, &switch, rounds(10, 100))
+    back_and_forth(&net, &switch, rounds(4, 100))
 }
 
 fn tap_and_splice() -> Outcome {
@@ -124,7 +125,7 @@ fn tap_and_splice() -> Outcome {
     let switch = Switch::builder(Arc::new(net.upper()?))
         .direct(move || Ok(Splice::over(&name)?))
         .build()?;
-    back_and_forth(&net, &switch, rounds(10, 500))
+    back_and_forth(&net, &switch, rounds(4, 500))
 }
 
 /// What is shared is a cable to another program.
@@ -140,7 +141,7 @@ fn cable_and_tap() -> Outcome {
     let switch = Switch::builder(Arc::new(link))
         .direct(move || there.tap().map_err(text))
         .build()?;
-    back_and_forth(&net, &switch, rounds(10, 100))
+    back_and_forth(&net, &switch, rounds(4, 100))
 }
 
 fn a_thousand_connections() -> Outcome {
@@ -152,7 +153,7 @@ fn a_thousand_connections() -> Outcome {
     let crowd = Crowd::start(&[net.v4(), net.v6()], 1000)?;
     let stream = BothWays::start(&net.v4())?;
     let (without, ()) = crowd.during(Duration::from_secs(2), || ());
-    let rounds = rounds(25, 500);
+    let rounds = rounds(20, 500);
     let (with, ended) = crowd.during(Duration::from_secs(2), || {
         for _ in 0..rounds {
             switch.to(Path::Direct)?;
@@ -178,7 +179,7 @@ fn two_at_the_same_time() -> Outcome {
                 let switch = Switch::builder(Arc::new(net.upper().map_err(text)?))
                     .direct(move || there.tap().map_err(text))
                     .build()?;
-                back_and_forth(&net, &switch, rounds(5, 50)).map_err(|failed| {
+                back_and_forth(&net, &switch, rounds(3, 50)).map_err(|failed| {
                     io::Error::other(failed.message().unwrap_or("failed").to_owned())
                 })
             })
@@ -306,6 +307,35 @@ fn the_server_is_asked_and_told() -> Outcome {
     let stream = BothWays::start(&net.v4())?;
     stream.advance(64 << 10);
     stream.finish()?;
+    Ok(())
+}
+
+/// What is sent to all comes over both paths, and only the one that is used counts.
+fn nothing_comes_twice() -> Outcome {
+    const EACH: usize = 20;
+    let net = Net::new()?;
+    let direct = Arc::new(net.tap()?);
+    let switch = Switch::builder(Arc::new(net.upper()?))
+        .direct(move || Ok(Arc::clone(&direct)))
+        .build()?;
+    let inside = rump::net::UdpSocket::bind("0.0.0.0:5353")?;
+    inside.set_read_timeout(Some(Duration::from_millis(300)))?;
+    let outside = std::net::UdpSocket::bind("0.0.0.0:0")?;
+    outside.set_broadcast(true)?;
+    let all = format!("10.2.{}.255:5353", net.number);
+    let mut number = 0u32;
+    for path in [Path::Direct, Path::Shared, Path::Direct, Path::Shared] {
+        for _ in 0..EACH {
+            number += 1;
+            outside.send_to(&number.to_ne_bytes(), &all)?;
+            let mut told = [0; 4];
+            inside.recv(&mut told)?;
+            assert_eq!(u32::from_ne_bytes(told), number, "before {path}");
+        }
+        switch.to(path)?;
+        let late = inside.recv(&mut [0; 4]);
+        assert!(late.is_err(), "{path}: there was one more");
+    }
     Ok(())
 }
 

@@ -129,18 +129,23 @@ impl Inner {
             source,
         })?;
         self.await_link(&*backend)?;
+        // What is for all on the wire has come over the other path, and this is late.
+        Link::discard_late(&backend);
         self.replace(backend, Path::Direct)?;
         if let Some(server) = &self.server {
             if let Err(error) = server.moved(Path::Direct) {
                 tracing::warn!(interface = self.link.name(), %error, "the server was not told");
             }
-            // It answered for the addresses until now.
+            // It answered for the addresses until now, and took what came to them.
             self.link.announce();
+            self.link.take_late(&self.shared);
         }
         Ok(())
     }
 
     fn come_back(&self) -> Result<(), Error> {
+        // As in `leave`; what comes after the server was told counts.
+        Link::discard_late(&self.shared);
         if let Some(server) = &self.server {
             server
                 .moved(Path::Shared)

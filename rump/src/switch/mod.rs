@@ -37,15 +37,17 @@
 //! [`Link::replace`] has the interface send over it and announces the addresses there (a
 //! gratuitous ARP request, an unsolicited neighbour advertisement), and only after that
 //! lets the old one go, taking in what comes to either until then. On the way to the direct
-//! path the [`Server`] is told afterwards, and the addresses are announced once more, as it
-//! answered for them until then; on the way back it is told before.
+//! path the [`Server`] is told afterwards; then the addresses are announced once more, as it
+//! answered for them until then, and what it took is taken in. On the way back it is told
+//! before anything moves. What has come to either path while it was not used is thrown away
+//! before it is: it came over the other one as well, or was for nobody here.
 //!
 //! Each interface has a switch of its own, and they may move at the same time.
 //!
 //! # What is known to be weak
-//! Frames that wait in the server when it is told that the interface has left are lost, if
-//! it has no way to forward them; TCP sends them again. A program that itself replaces the
-//! back end of a link that has a switch confuses the two.
+//! Frames that the server hands on later than two milliseconds after it was told that the
+//! interface has left are lost; TCP sends them again. A program that itself replaces the back
+//! end of a link that has a switch confuses the two.
 
 mod inner;
 mod policy;

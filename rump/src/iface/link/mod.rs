@@ -194,6 +194,18 @@ impl Link {
         self.port.announce(&announce::frames(&self.interface));
     }
 
+    /// Takes in what has come to a back end since it was replaced.
+    pub(crate) fn take_late(&self, backend: &Arc<dyn Backend>) {
+        if backend.splice().is_none() {
+            self.port.take_late(backend);
+        }
+    }
+
+    /// Throws away what has come to a back end since it was replaced.
+    pub(crate) fn discard_late(backend: &Arc<dyn Backend>) {
+        port::discard(backend);
+    }
+
     /// Whether it has a link: what is behind it works, and is connected.
     pub fn has_link(&self) -> bool {
         if self.backend().splice().is_none() {

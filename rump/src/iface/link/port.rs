@@ -242,6 +242,29 @@ fn lower_of(backend: &Arc<dyn Backend>) -> Option<CString> {
     CString::new(backend.splice()?).ok()
 }
 
+/// Takes what has come to a back end that nobody serves. Whatever goes on coming, there is
+/// an end to it.
+fn drain(backend: &Arc<dyn Backend>, mut take: impl FnMut(&mut Batch)) {
+    if backend.splice().is_some() {
+        return;
+    }
+    let mut batch = Batch::new(Pool::new(DRAINED as u32));
+    for queue in 0..backend.queues() {
+        for _ in 0..DRAINED / abi::BATCH {
+            backend.wake();
+            if guarded(|| backend.receive(queue, &mut batch)).is_err() || batch.is_empty() {
+                break;
+            }
+            take(&mut batch);
+        }
+    }
+}
+
+/// Throws away what has come to a back end that nobody serves.
+pub(super) fn discard(backend: &Arc<dyn Backend>) {
+    drain(backend, |batch| drop(batch.take_all()));
+}
+
 impl Port {
     pub(crate) fn new(backend: Arc<dyn Backend>, config: &abi::Config) -> io::Result<Arc<Self>> {
         let lower = lower_of(&backend);
@@ -366,7 +389,7 @@ impl Port {
     }
 
     /// Takes in what a back end brings that nobody serves any more, for a moment.
-    fn take_late(&self, backend: &Arc<dyn Backend>) {
+    pub(crate) fn take_late(&self, backend: &Arc<dyn Backend>) {
         let (done, over) = mpsc::channel::<()>();
         std::thread::scope(|scope| {
             // Both may be over one device, whose new threads take wake-ups for theirs that
@@ -377,26 +400,12 @@ impl Port {
                 }
             });
             for _ in 0..LOOKS {
-                self.drain(backend);
+                drain(backend, |batch| self.deliver(batch));
                 std::thread::sleep(BETWEEN_LOOKS);
             }
-            self.drain(backend);
+            drain(backend, |batch| self.deliver(batch));
             drop(done);
         });
-    }
-
-    /// Takes in what has come. Whatever goes on coming, there is an end to it.
-    fn drain(&self, backend: &Arc<dyn Backend>) {
-        let mut batch = Batch::new(Pool::new(DRAINED as u32));
-        for queue in 0..backend.queues() {
-            for _ in 0..DRAINED / abi::BATCH {
-                backend.wake();
-                if guarded(|| backend.receive(queue, &mut batch)).is_err() || batch.is_empty() {
-                    break;
-                }
-                self.deliver(&mut batch);
-            }
-        }
     }
 
     /// Hands the kernel what has come.
