@@ -72,6 +72,7 @@ step_trees() {
 # Without a tree in the environment they run on rump-lite, and what needs drivers is skipped.
 step_qemu() {
     [ -z "${NETBSD_SRC:-}" ] || unset RUMP_KERNEL
+    cargo build --example http_on_nic
     RUMP_TEST_REQUIRE=${RUMP_TEST_REQUIRE:-qemu} \
         cargo test --workspace --features async -- qemu 2>&1 | tee -a "$log"
 }
@@ -127,7 +128,9 @@ step_suites() {
 
 step_bench() {
     unset RUMP_KERNEL
-    RUMP_BENCH_OUT=$target/ratios.jsonl cargo bench --bench ratios -- "$@"
+    # File systems and disks are NetBSD's.
+    RUMP_BENCH_OUT=$target/ratios.jsonl \
+        cargo bench ${NETBSD_SRC:+--features fs} --bench ratios -- "$@"
 }
 step_figures() { cargo run --release --example figures -- "$target/ratios.jsonl"; }
 

@@ -4,15 +4,12 @@
 //! `cargo run --release --example tcp_echo [MIB]`
 
 use rump::net::{Shutdown, TcpListener, TcpStream};
+use rump_examples::pattern::{self, BLOCK};
 use std::error::Error;
 use std::io::{self, Read, Write};
 use std::process::ExitCode;
 use std::thread;
 use std::time::Instant;
-
-const BLOCK: usize = 64 * 1024;
-/// Its length is prime: a block that is lost or out of place does not go unnoticed.
-const PERIOD: usize = 65_521;
 
 fn main() -> ExitCode {
     match run() {
@@ -25,7 +22,7 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), Box<dyn Error>> {
-    let mebibytes: usize = match std::env::args().nth(1) {
+    let mebibytes: u64 = match std::env::args().nth(1) {
         Some(text) => text
             .parse()
             .map_err(|error| format!("{text:?} is not a number of MiB: {error}"))?,
@@ -41,7 +38,7 @@ fn run() -> Result<(), Box<dyn Error>> {
         let bytes = echo(&TcpStream::connect(address)?, mebibytes << 20)?;
         let seconds = start.elapsed().as_secs_f64();
         let served = server.join().expect("the server does not panic")?;
-        if served != bytes as u64 {
+        if served != bytes {
             return Err(format!(
                 "{address}: the client got {bytes} bytes, the server saw {served}"
             )
@@ -71,22 +68,15 @@ fn serve(listener: &TcpListener) -> io::Result<u64> {
 }
 
 /// Sends so many bytes from one thread and compares what comes back in another.
-fn echo(stream: &TcpStream, bytes: usize) -> io::Result<usize> {
-    let pattern: Vec<u8> = (0..PERIOD)
-        .map(|byte| (byte * 31 % 251) as u8)
-        .cycle()
-        .take(PERIOD + BLOCK)
-        .collect();
-    let from = |position: usize, length: usize| &pattern[position % PERIOD..][..length];
+fn echo(stream: &TcpStream, bytes: u64) -> io::Result<u64> {
     thread::scope(|scope| {
         let sender = scope.spawn(move || -> io::Result<()> {
-            let mut to = stream;
-            for position in (0..bytes).step_by(BLOCK) {
-                to.write_all(from(position, BLOCK.min(bytes - position)))?;
-            }
-            to.shutdown(Shutdown::Write)
+            pattern::send(&mut (&*stream), |sent| {
+                usize::try_from(bytes - sent).unwrap_or(BLOCK)
+            })?;
+            stream.shutdown(Shutdown::Write)
         });
-        let received = compare(stream, from);
+        let received = pattern::receive(&mut (&*stream), |_| ());
         if received.is_err() {
             // The sender may be waiting for a server that nobody reads from any more.
             let _ = stream.shutdown(Shutdown::Both);
@@ -101,25 +91,4 @@ fn echo(stream: &TcpStream, bytes: usize) -> io::Result<usize> {
             ))),
         }
     })
-}
-
-/// Reads to the end and compares with what was sent; returns how much it was.
-fn compare<'a>(
-    mut stream: &TcpStream,
-    sent: impl Fn(usize, usize) -> &'a [u8],
-) -> io::Result<usize> {
-    let mut buffer = vec![0; BLOCK];
-    let mut received = 0;
-    loop {
-        let length = stream.read(&mut buffer)?;
-        if length == 0 {
-            return Ok(received);
-        }
-        if buffer[..length] != *sent(received, length) {
-            return Err(io::Error::other(format!(
-                "wrong data came back after {received} bytes"
-            )));
-        }
-        received += length;
-    }
 }

@@ -11,8 +11,19 @@ use rump::iface::Interface;
 use rump::pci::{Interrupts, Options};
 use rump::{Kernel, pci};
 use rump_testbed::{Guest, Outcome, Test, inside};
-use std::process::ExitCode;
+use std::io::{Read, Write};
+use std::path::PathBuf;
+use std::process::{Command, ExitCode, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+
+/// What `cargo build --example http_on_nic` makes, beside the folder that this is in.
+fn example() -> PathBuf {
+    let own = std::env::current_exe().unwrap_or_default();
+    let folder = own.parent().and_then(|deps| deps.parent());
+    folder.unwrap_or(&own).join("examples/http_on_nic")
+}
 
 /// What a card carries in each direction.
 const BYTES: usize = 4 << 20;
@@ -256,6 +267,68 @@ fn memory_that_may_not_be_locked_says_so() -> Outcome {
     Ok(())
 }
 
+/// Frames come while the driver starts the card, and it is not ready for their interrupts.
+fn a_card_is_turned_on_while_frames_come() -> Outcome {
+    const TURNS: usize = 20;
+    linux()?;
+    let (_kernel, _, interface) = boot("e1000e", 2)?;
+    echo("10.9.0.1", "10.9.0.2", 1 << 16)?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let flood = {
+        let (stop, socket) = (stop.clone(), std::net::UdpSocket::bind("10.9.0.2:0")?);
+        std::thread::spawn(move || {
+            while !stop.load(Ordering::Relaxed) {
+                let _ = socket.send_to(&[7; 200], "10.9.0.1:9");
+                std::thread::sleep(Duration::from_micros(200));
+            }
+        })
+    };
+    let mut outcome = Ok([0.0; 2]);
+    for turn in 0..TURNS {
+        interface.set_up(false)?;
+        card(interface.name(), "10.9.0.1/24")?;
+        outcome = echo("10.9.0.1", "10.9.0.2", 1 << 14);
+        if let Err(error) = &outcome {
+            println!("turn {turn}: {error}");
+            break;
+        }
+    }
+    stop.store(true, Ordering::Relaxed);
+    flood.join().map_err(|_| "the flood panicked")?;
+    outcome?;
+    Ok(())
+}
+
+/// The example, with a client that is Linux's.
+fn a_page_is_served_on_the_card() -> Outcome {
+    linux()?;
+    let address = vfio(&inside::device("e1000e")?)?.to_string();
+    let mut server = Command::new(example())
+        .args([&address, "10.9.0.1/24", "8000"])
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let mut output = server.stdout.take().ok_or("no output")?;
+    let served = guest::wait_for(&mut output, "serving http://10.9.0.1:8000/").and_then(|()| {
+        for _ in 0..20 {
+            let mut client = std::net::TcpStream::connect("10.9.0.1:8000")?;
+            client.set_read_timeout(Some(Duration::from_secs(20)))?;
+            client.write_all(b"GET / HTTP/1.1\r\nHost: card\r\nConnection: close\r\n\r\n")?;
+            let mut answer = String::new();
+            client.read_to_string(&mut answer)?;
+            let sound = answer.starts_with("HTTP/1.1 200 OK\r\n")
+                && answer.contains("Hello from NetBSD")
+                && answer.ends_with(" on wm0\n");
+            if !sound {
+                return Err(answer.into());
+            }
+        }
+        Ok(())
+    });
+    server.kill()?;
+    server.wait()?;
+    Ok(served?)
+}
+
 /// Linux wants the card back while it is in use.
 fn a_card_is_taken_away_while_it_is_used() -> Outcome {
     linux()?;
@@ -352,7 +425,12 @@ fn main() -> ExitCode {
         println!("{error:?}");
         return ExitCode::FAILURE;
     }
-    let guest = Guest::new()
+    let (example, mut guest) = (example(), Guest::new());
+    let built = example.is_file();
+    if built {
+        guest = guest.program(example);
+    }
+    let guest = guest
         .cpus(2)
         .memory(512)
         .module("e1000e")
@@ -421,6 +499,21 @@ fn main() -> ExitCode {
                 "qemu::a_card_that_never_interrupts_is_an_error_and_no_standstill",
                 "wm",
                 a_card_that_never_interrupts_is_an_error_and_no_standstill,
+            ),
+            test(
+                "qemu::a_card_is_turned_on_while_frames_come",
+                "wm",
+                a_card_is_turned_on_while_frames_come,
+            ),
+            test(
+                "qemu::a_page_is_served_on_the_card",
+                "wm",
+                a_page_is_served_on_the_card,
+            )
+            .needs(
+                built,
+                "examples",
+                "the example is not built: cargo build --example http_on_nic",
             ),
             test(
                 "qemu::a_card_is_taken_away_while_it_is_used",

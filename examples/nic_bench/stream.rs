@@ -4,14 +4,11 @@
 //! that is the server. The sender ends its direction when the time is over. If the client
 //! has sent, the server then tells in eight bytes how many it has received and checked.
 
+use rump_examples::pattern;
 use std::io::{self, Error, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
-/// A prime: what is lost, doubled or out of place shows.
-const PERIOD: usize = 65_521;
-/// What is written and read at a time.
-const BLOCK: usize = 64 * 1024;
 /// The longest that a client may ask for.
 const LONGEST: Duration = Duration::from_secs(600);
 
@@ -53,7 +50,7 @@ pub fn ask(
     stream.write_all(&request)?;
     let start = Instant::now();
     let bytes = match direction {
-        Direction::Receive => receive(&mut stream)?,
+        Direction::Receive => pattern::receive(&mut stream, |_| ())?,
         Direction::Send => {
             let sent = send(&mut stream, time)?;
             let received = number(&mut stream)?;
@@ -76,7 +73,7 @@ pub fn serve(mut stream: impl Stream) -> io::Result<()> {
         send(&mut stream, time.min(LONGEST))?;
         return Ok(());
     }
-    let received = receive(&mut stream)?;
+    let received = pattern::receive(&mut stream, |_| ())?;
     stream.write_all(&received.to_be_bytes())
 }
 
@@ -86,50 +83,15 @@ fn number(stream: &mut impl Read) -> io::Result<u64> {
     Ok(u64::from_be_bytes(bytes))
 }
 
-/// Two periods, so that a block can begin anywhere in the first.
-fn pattern() -> Vec<u8> {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let byte = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_le_bytes()[3]
-    };
-    let period: Vec<u8> = std::iter::repeat_with(byte).take(PERIOD).collect();
-    period.repeat(3)
-}
-
-fn place(bytes: u64) -> usize {
-    usize::try_from(bytes % PERIOD as u64).unwrap_or_default()
-}
-
 fn send(stream: &mut impl Stream, time: Duration) -> io::Result<u64> {
-    let pattern = pattern();
     let start = Instant::now();
-    let mut sent = 0;
-    while start.elapsed() < time {
-        let at = place(sent);
-        stream.write_all(&pattern[at..at + BLOCK])?;
-        sent += BLOCK as u64;
-    }
+    let sent = pattern::send(stream, |_| {
+        if start.elapsed() < time {
+            pattern::BLOCK
+        } else {
+            0
+        }
+    })?;
     stream.end()?;
     Ok(sent)
-}
-
-fn receive(stream: &mut impl Read) -> io::Result<u64> {
-    let pattern = pattern();
-    let mut buffer = vec![0; BLOCK];
-    let mut received = 0;
-    loop {
-        let length = stream.read(&mut buffer)?;
-        if length == 0 {
-            return Ok(received);
-        }
-        let at = place(received);
-        if buffer[..length] != pattern[at..at + length] {
-            let text = format!("wrong data within {length} bytes after {received}");
-            return Err(Error::new(ErrorKind::InvalidData, text));
-        }
-        received += length as u64;
-    }
 }

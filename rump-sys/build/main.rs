@@ -33,7 +33,7 @@ const FEATURES: &[(&str, &[&str])] = &[
 const OWN: &[&str] = &["evuser", "kqueue", "pool", "sleepq", "softint"];
 const OWN_NET: &[&str] = &["claims", "ifaref", "nd6dad", "timewait", "vif"];
 /// The same for those with file systems.
-const OWN_FS: &[&str] = &["blkio", "fssync", "vbd", "wedges"];
+const OWN_FS: &[&str] = &["blkio", "fssync", "ufssize", "vbd", "wedges"];
 
 /// The same for kernels with drivers: those of PCI devices get at the host's by it.
 const OWN_PCI: &[&str] = &["pcihost"];

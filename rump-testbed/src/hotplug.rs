@@ -2,13 +2,15 @@
 //!
 //! QEMU removes what is behind a port when the port is told to turn the power off (PCI
 //! Express 2.0, 7.8.10). Linux does that at the end, when it is asked to let a device go; who
-//! does it at once pulls the device out.
+//! does it at once, and turns it on again, has pulled the device out: that is what Linux then
+//! finds.
 
-use crate::inside::{PCI, about, write};
+use crate::inside::{PCI, about};
 use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// Where the list of capabilities begins, and that of PCI Express in it (PCI 3.0, 6.7).
 const CAPABILITIES: u64 = 0x34;
@@ -46,10 +48,11 @@ pub fn pull_out(address: &str) -> io::Result<()> {
             let place = u64::from(at) + SLOT_CONTROL;
             let mut word = [0; 2];
             config.read_exact_at(&mut word, place).map_err(failed)?;
-            let control = u16::from_le_bytes(word) & !POWER | POWER_OFF;
-            return config
-                .write_all_at(&control.to_le_bytes(), place)
-                .map_err(failed);
+            let off = u16::from_le_bytes(word) & !POWER | POWER_OFF;
+            for control in [off.to_le_bytes(), word] {
+                config.write_all_at(&control, place).map_err(failed)?;
+            }
+            return Ok(());
         }
         at = byte(u64::from(at) + 1).map_err(failed)?;
     }
@@ -57,7 +60,8 @@ pub fn pull_out(address: &str) -> io::Result<()> {
 }
 
 /// Has Linux let go of the device at a PCI address, which is behind a port, and turn it off:
-/// what happens when the button at its slot is pressed. Linux waits for whoever uses it.
+/// what happens when the button at its slot is pressed. Linux waits for whoever uses it, and
+/// this does not: a process that waits for itself could not even be killed.
 ///
 /// # Errors
 /// There is no such device, or it is behind no port.
@@ -68,7 +72,11 @@ pub fn eject(address: &str) -> io::Result<()> {
         let slot = slot?.path();
         let there = std::fs::read_to_string(slot.join("address"))?;
         if there.trim() == place {
-            return write(&slot.join("power"), "0");
+            let power = slot.join("power");
+            let line = format!("echo 0 >{}", power.display());
+            let mut shell = Command::new("/bin/busybox");
+            shell.args(["sh", "-c", &line]).spawn()?;
+            return Ok(());
         }
     }
     Err(io::Error::other(format!("{address} is in no slot")))

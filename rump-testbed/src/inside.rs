@@ -88,6 +88,21 @@ pub fn group(address: &str) -> io::Result<Option<String>> {
     link(address, "iommu_group")
 }
 
+/// The other devices of the IOMMU group of the device at a PCI address.
+///
+/// # Errors
+/// There is no such device, or it is in no group.
+pub fn neighbours(address: &str) -> io::Result<Vec<String>> {
+    let device = Path::new(PCI).join("devices").join(address);
+    let group = device.join("iommu_group/devices");
+    let mut all = Vec::new();
+    for entry in std::fs::read_dir(&group).map_err(|error| about(&group, error))? {
+        all.push(entry?.file_name().to_string_lossy().into_owned());
+    }
+    all.retain(|other| other != address);
+    Ok(all)
+}
+
 /// The name of what a link in a device's folder leads to.
 fn link(address: &str, name: &str) -> io::Result<Option<String>> {
     let device = Path::new(PCI).join("devices").join(address);
@@ -101,7 +116,7 @@ fn link(address: &str, name: &str) -> io::Result<Option<String>> {
     }
 }
 
-pub(crate) fn write(path: &Path, text: &str) -> io::Result<()> {
+fn write(path: &Path, text: &str) -> io::Result<()> {
     std::fs::write(path, text).map_err(|error| about(path, error))
 }
 

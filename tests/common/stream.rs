@@ -2,6 +2,7 @@
 
 #![allow(dead_code)]
 
+use rump_examples::pattern::{self, BLOCK};
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::sync::Arc;
@@ -30,40 +31,23 @@ pub fn data(len: usize) -> Vec<u8> {
     data
 }
 
-/// A prime: what is lost, doubled or out of place shows.
-const PERIOD: usize = 65_521;
-const BLOCK: usize = 32 * 1024;
-
 /// Sends until told to stop; returns how much it was.
 fn write(mut stream: impl Write, stop: &AtomicBool) -> io::Result<u64> {
-    let pattern = data(PERIOD).repeat(2);
-    let mut sent = 0;
-    while !stop.load(Ordering::Relaxed) {
-        let start = sent as usize % PERIOD;
-        stream.write_all(&pattern[start..start + BLOCK])?;
-        sent += BLOCK as u64;
-    }
-    Ok(sent)
+    let running = |_| {
+        if stop.load(Ordering::Relaxed) {
+            0
+        } else {
+            BLOCK
+        }
+    };
+    pattern::send(&mut stream, running)
 }
 
 /// Receives until the end; returns how much it was.
 fn read(mut stream: impl Read, progress: &AtomicU64) -> io::Result<u64> {
-    let pattern = data(PERIOD).repeat(2);
-    let mut buffer = vec![0; BLOCK];
-    let mut received = 0;
-    loop {
-        let length = stream.read(&mut buffer)?;
-        if length == 0 {
-            return Ok(received);
-        }
-        let start = received as usize % PERIOD;
-        if buffer[..length] != pattern[start..start + length] {
-            let text = format!("wrong data within {length} bytes after {received}");
-            return Err(io::Error::other(text));
-        }
-        received += length as u64;
-        progress.store(received, Ordering::Relaxed);
-    }
+    pattern::receive(&mut stream, |received| {
+        progress.store(received, Ordering::Relaxed)
+    })
 }
 
 /// A connection over which both sides send.

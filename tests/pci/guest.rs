@@ -30,13 +30,13 @@ pub fn vfio(address: &str) -> Result<Address> {
     Ok(address.parse()?)
 }
 
-fn ip(arguments: &[&str]) -> Result<()> {
-    let mut command = Command::new("/bin/busybox");
-    let status = command.arg("ip").args(arguments).status()?;
+/// A program of busybox's.
+pub fn busybox(arguments: &[&str]) -> Result<()> {
+    let status = Command::new("/bin/busybox").args(arguments).status()?;
     if status.success() {
         return Ok(());
     }
-    Err(format!("ip {arguments:?}: {status}").into())
+    Err(format!("{arguments:?}: {status}").into())
 }
 
 /// What Linux calls a card that it has.
@@ -49,16 +49,22 @@ fn linux_name(address: &str) -> Result<String> {
     Ok(name.to_str().ok_or("a name that is no text")?.to_string())
 }
 
-/// Gives a card to Linux, with this address.
-pub fn host_nic(address: &str, net: &str) -> Result<()> {
+/// Gives a card to Linux; what that calls it.
+pub fn linux_card(address: &str) -> Result<String> {
     if inside::driver(address)?.as_deref() != Some("e1000e") {
         inside::bind(address, "e1000e")?;
     }
     let name = linux_name(address)?;
-    ip(&["addr", "flush", "dev", &name])?;
-    ip(&["addr", "add", net, "dev", &name])?;
-    ip(&["link", "set", &name, "up"])?;
-    Ok(whole_segments(&name)?)
+    whole_segments(&name)?;
+    Ok(name)
+}
+
+/// Gives a card to Linux, with this address.
+pub fn host_nic(address: &str, net: &str) -> Result<()> {
+    let name = linux_card(address)?;
+    busybox(&["ip", "addr", "flush", "dev", &name])?;
+    busybox(&["ip", "addr", "add", net, "dev", &name])?;
+    busybox(&["ip", "link", "set", &name, "up"])
 }
 
 /// Has Linux cut up what it sends. QEMU does not do it for a card whose neighbours on a hub

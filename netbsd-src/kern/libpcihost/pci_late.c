@@ -6,10 +6,11 @@
  *
  * - An answer may be there whose interrupt was lost.  The driver is told to look.
  * - A command that has had no answer for as long as is allowed (rump_pci_set_timeout), or
- *   a controller whose registers read as ones because it is gone: the controller is
+ *   a controller that is gone, whose registers read as ones or zeros: the controller is
  *   stopped, so that it writes nowhere any more, and its commands are answered in its
  *   place, with an error, in the queue that the driver reads.  The driver gives back what
  *   it holds of each, as it always does.  Who waited gets ETIMEDOUT, or ENXIO.
+ * - What a disk is told while it is detached fails, too (dk_drain).
  * - What a stopped controller is told afterwards is answered in the same way, within two
  *   seconds, until the device is detached.
  *
@@ -56,6 +57,9 @@ struct queue {
 	uint32_t	q_head;		/* of the answers, when last seen */
 	uint16_t	q_phase;
 	unsigned	q_idle;		/* seconds without an answer */
+	bool		q_told;		/* answers up to here were put there */
+	uint32_t	q_last;
+	uint16_t	q_lastphase;
 	unsigned	q_nccbs;
 	bool		*q_used;	/* the commands that are under way */
 	bool		*q_seen;	/* and those that were a second ago */
@@ -77,6 +81,7 @@ int	nvme_mq_msix_intr(void *) __weak;
 int	nvme_detach_tree(struct nvme_softc *, int) __weak;
 void	nvme_childdet_tree(device_t, device_t) __weak;
 void	lddone_tree(struct ld_softc *, struct buf *) __weak;
+void	dk_drain_tree(struct dk_softc *) __weak;
 
 static LIST_HEAD(, controller) controllers = LIST_HEAD_INITIALIZER(controllers);
 static kmutex_t lock;
@@ -200,12 +205,12 @@ answer(struct queue *known, struct nvme_queue *q, bool polled)
 	head = q->q_cq_head;
 	phase = q->q_cq_phase;
 	/* Not before the answers of the last time were taken. */
-	if (head != known->q_head || phase != known->q_phase) {
+	if (known->q_told && (head != known->q_last || phase != known->q_lastphase)) {
 		mutex_exit(&q->q_cq_mtx);
 		return;
 	}
 	for (i = 0; i < known->q_nccbs && answers + 1 < q->q_entries; i++) {
-		if (!known->q_used[i] || (!known->q_seen[i] && !polled))
+		if (!known->q_used[i] || !known->q_seen[i])
 			continue;
 		known->q_used[i] = false;
 		answers++;
@@ -220,8 +225,9 @@ answer(struct queue *known, struct nvme_queue *q, bool polled)
 			phase ^= NVME_CQE_PHASE;
 		}
 	}
-	known->q_head = head;
-	known->q_phase = phase;
+	known->q_told = true;
+	known->q_last = head;
+	known->q_lastphase = phase;
 	mutex_exit(&q->q_cq_mtx);
 	memcpy(known->q_seen, known->q_used, known->q_nccbs);
 	if (answers > 0 && !polled)
@@ -247,6 +253,8 @@ stop(struct controller *c, uint32_t why)
 		    " was to do fails until it is detached and attached"
 		    " again\n", allowed, status);
 	atomic_or_32(&sc->sc_flags, why);
+	for (i = 0; i < c->c_nq; i++)
+		memset(c->c_q[i].q_seen, false, c->c_q[i].q_nccbs);
 	tag = pci_make_tag(NULL, device_unit(device_parent(sc->sc_dev)),
 	    device_locator(sc->sc_dev, 0), 0);
 	word = pci_conf_read(NULL, tag, PCI_COMMAND_STATUS_REG);
@@ -270,14 +278,17 @@ look(struct nvme_softc *sc)
 {
 	struct controller *c = find(sc);
 	unsigned i, oldest, first;
+	uint32_t version;
 
 	if (c == NULL) {
 		if (!has_disks(sc))
 			return;
 		c = remember(sc);
 	}
-	if ((sc->sc_flags & STOPPED) == 0 && bus_space_read_4(sc->sc_iot,
-	    sc->sc_ioh, NVME_CSTS) == 0xffffffff)
+	/* There is no version of either number. */
+	version = bus_space_read_4(sc->sc_iot, sc->sc_ioh, NVME_VS);
+	if ((sc->sc_flags & STOPPED) == 0 &&
+	    (version == 0 || version == 0xffffffff))
 		stop(c, GONE);
 	/* While devices come and go, the driver polls this queue. */
 	first = pcihost_attaching > 0 && !c->c_polled ? 1 : 0;
@@ -329,6 +340,20 @@ watch(void *arg)
 		mutex_exit(&lock);
 		kpause("pcilate", false, soon ? MAX(hz / 10, 1) : hz, NULL);
 	}
+}
+
+/*
+ * A disk that is detached empties the queue of what it was to do, and what it is told
+ * then would wait in there for ever.  From here on it is told that there is no disk.
+ */
+void
+dk_drain(struct dk_softc *dksc)
+{
+
+	dksc->sc_flags &= ~DKF_INITED;
+	/* For who has just looked at that. */
+	kpause("dkdrain", false, 2, NULL);
+	dk_drain_tree(dksc);
 }
 
 /* With the kernel locked. */

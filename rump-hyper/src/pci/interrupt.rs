@@ -4,6 +4,12 @@
 //! until there have been interrupts, takes a virtual CPU, calls the handler once however
 //! many there were, and gives the virtual CPU up. Drivers know the vector by a number
 //! that the kernel's side gave it, the cookie.
+//!
+//! A handler that says that the interrupt was not its device's may only not be ready yet.
+//! wm(4) turns interrupts on some time before it takes any; on a machine's own CPU hardly
+//! any comes in between, but here one does, is told to go away with its queue's interrupts
+//! turned off, and no other comes for ever. So such a handler is called again, at ever
+//! longer intervals ([`Again`]).
 
 use super::{Function, Kind, Vector};
 use crate::cold::Cold;
@@ -16,6 +22,7 @@ use alloc::sync::{Arc, Weak};
 use core::ffi::{c_int, c_void};
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicU64, Ordering};
+use core::time::Duration;
 
 /// A driver's handler; it returns nonzero if the interrupt was its device's.
 pub type Handler = unsafe extern "C" fn(*mut c_void) -> c_int;
@@ -121,6 +128,41 @@ pub fn disestablish<H: Host>(established: Established) {
     let _ = upcall::wrap::<H, _>(|| unsafe { H::join(established.thread) });
 }
 
+/// When a handler is called without an interrupt.
+#[derive(Debug)]
+struct Again {
+    /// What it said the last time.
+    handled: bool,
+    calls: u32,
+}
+
+impl Default for Again {
+    fn default() -> Self {
+        Self {
+            handled: true,
+            calls: 0,
+        }
+    }
+}
+
+impl Again {
+    /// How often; that is some 15 s.
+    const MOST: u32 = 20;
+    const FIRST: Duration = Duration::from_millis(10);
+    const LONGEST: Duration = Duration::from_secs(1);
+
+    /// In how much time it is called again, if there is no interrupt earlier.
+    fn within(&mut self) -> Option<Duration> {
+        if self.handled {
+            self.calls = 0;
+            return None;
+        }
+        self.calls += 1;
+        let delay = Self::FIRST * (1 << (self.calls - 1).min(7));
+        (self.calls <= Self::MOST).then(|| delay.min(Self::LONGEST))
+    }
+}
+
 #[allow(unsafe_code)]
 unsafe extern "C-unwind" fn serve<H: Host>(start: *mut c_void) -> *mut c_void {
     // SAFETY: `establish` made it for this thread.
@@ -131,13 +173,14 @@ unsafe extern "C-unwind" fn serve<H: Host>(start: *mut c_void) -> *mut c_void {
         arg,
     } = *start;
     upcall::adopt_thread();
-    while let Some(count) = vector.wait() {
+    let mut again = Again::default();
+    while let Some(count) = vector.wait(again.within()) {
         INTERRUPTS.fetch_add(count, Ordering::Relaxed);
-        CALLS.fetch_add(1, Ordering::Relaxed);
+        CALLS.fetch_add(u64::from(count > 0), Ordering::Relaxed);
         upcall::backend_schedule(0, None);
         // SAFETY: the driver's function and argument, on a virtual CPU; they are there
         // until `disestablish` has returned.
-        unsafe { handler(arg) };
+        again.handled = unsafe { handler(arg) } != 0;
         let (_, signalled) = upcall::backend_unschedule::<H>(None);
         signalled.wake::<H>();
         vector.handled();
@@ -150,4 +193,28 @@ unsafe extern "C-unwind" fn serve<H: Host>(start: *mut c_void) -> *mut c_void {
         }
     });
     null_mut()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_not_ready_is_called_again() {
+        let mut again = Again::default();
+        assert_eq!(again.within(), None);
+        again.handled = false;
+        let delays: std::vec::Vec<_> = core::iter::from_fn(|| again.within()).collect();
+        assert_eq!(delays.len(), 20);
+        assert_eq!(delays[0], Duration::from_millis(10));
+        assert_eq!(delays[19], Duration::from_secs(1));
+        let all: Duration = delays.iter().sum();
+        assert!(all > Duration::from_secs(10) && all < Duration::from_secs(20));
+        // It waits for an interrupt then, and begins anew when there was one.
+        assert_eq!(again.within(), None);
+        again.handled = true;
+        assert_eq!(again.within(), None);
+        again.handled = false;
+        assert_eq!(again.within(), Some(Duration::from_millis(10)));
+    }
 }

@@ -30,6 +30,7 @@ use crate::errno::Errno;
 use crate::host::Host;
 use alloc::sync::Arc;
 use core::ptr::NonNull;
+use core::time::Duration;
 
 /// The kinds of interrupt, as `pci_intr_type_t` numbers them (`pcivar.h`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,9 +106,9 @@ pub trait Function: Send + Sync {
 
 /// One source of interrupts.
 pub trait Vector: Send + Sync {
-    /// Sleeps until there have been interrupts, and tells how many; `None` when
-    /// [`stop`](Vector::stop) was called.
-    fn wait(&self) -> Option<u64>;
+    /// Sleeps until there have been interrupts, and tells how many; 0 if there were none
+    /// in so much time; `None` when [`stop`](Vector::stop) was called.
+    fn wait(&self, at_most: Option<Duration>) -> Option<u64>;
 
     /// The interrupt has been handled: a line may be asserted again.
     fn handled(&self);

@@ -222,7 +222,7 @@ pub(crate) fn attach(opened: Opened) -> Result<Attached, Error> {
 /// Whoever took it waits for that.
 fn watch(removal: Arc<dyn Vector>, name: String) {
     let watcher = move || {
-        if removal.wait().is_none() {
+        if removal.wait(None).is_none() {
             return;
         }
         tracing::warn!(name, "the host takes the device away");

@@ -130,14 +130,16 @@ fn interrupts_are_counted_and_a_stop_ends_the_wait() {
     let signal = |count: u64| nix::unistd::write(vector.event(), &count.to_ne_bytes()).unwrap();
     signal(1);
     signal(4);
-    assert_eq!(vector.wait(), Some(5));
+    let soon = Some(core::time::Duration::from_millis(5));
+    assert_eq!(vector.wait(soon), Some(5));
+    assert_eq!(vector.wait(soon), Some(0));
     std::thread::scope(|scope| {
-        let waiter = scope.spawn(|| vector.wait());
+        let waiter = scope.spawn(|| vector.wait(None));
         vector.stop();
         assert_eq!(waiter.join().unwrap(), None);
     });
     signal(1);
-    assert_eq!(vector.wait(), Some(1));
+    assert_eq!(vector.wait(None), Some(1));
 }
 
 #[test]

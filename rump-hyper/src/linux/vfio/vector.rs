@@ -3,7 +3,9 @@
 use super::ioctl;
 use crate::pci::Vector;
 use core::sync::atomic::{AtomicBool, Ordering};
+use core::time::Duration;
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use std::fs::File;
 use std::io::Result;
@@ -29,6 +31,13 @@ impl EventVector {
         })
     }
 
+    /// Whether it is, within that time; a signal of the process's ends the wait earlier.
+    fn is_signalled(&self, limit: Duration) -> bool {
+        let mut one = [PollFd::new(self.event.as_fd(), PollFlags::POLLIN)];
+        let limit = PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX);
+        poll(&mut one, limit).is_ok_and(|count| count > 0)
+    }
+
     #[cfg(test)]
     pub(super) fn event(&self) -> &EventFd {
         &self.event
@@ -41,7 +50,10 @@ impl EventVector {
 }
 
 impl Vector for EventVector {
-    fn wait(&self) -> Option<u64> {
+    fn wait(&self, at_most: Option<Duration>) -> Option<u64> {
+        if at_most.is_some_and(|limit| !self.is_signalled(limit)) {
+            return Some(0);
+        }
         let count = loop {
             match self.event.read() {
                 Err(Errno::EINTR) => {}
