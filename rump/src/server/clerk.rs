@@ -25,6 +25,8 @@ const SETTLED: Duration = Duration::from_secs(1);
 /// The first and the longest time between looks for a server.
 const FIRST_LOOK: Duration = Duration::from_millis(2);
 const LAST_LOOK: Duration = Duration::from_secs(1);
+/// Whoever is left sooner is looked for again as if nobody had been there.
+const PROVEN: Duration = Duration::from_millis(50);
 /// How often the ephemeral ports in use are counted.
 const COUNT: Duration = Duration::from_millis(500);
 
@@ -123,7 +125,9 @@ impl Shared {
     /// Serves connections until it is to stop.
     pub(super) fn serve(&self, socket: Socket) {
         let mut socket = socket;
+        let mut pause = Duration::ZERO;
         loop {
+            let since = Instant::now();
             let why = match self.talk(&socket) {
                 Ended::Stopped => break,
                 Ended::Refused(text) => {
@@ -136,8 +140,11 @@ impl Shared {
             // The server hears of it, if it is there.
             drop(socket);
             let lost = Instant::now();
+            if lost - since >= PROVEN {
+                pause = Duration::ZERO;
+            }
             tracing::warn!(server = ?self.place, why, "the network server is gone");
-            match self.find_another() {
+            match self.find_another(&mut pause) {
                 Some(found) => socket = found,
                 None => break,
             }
@@ -253,18 +260,17 @@ impl Shared {
         Ok(())
     }
 
-    /// Looks for a server, again and again.
-    fn find_another(&self) -> Option<Socket> {
-        let mut pause = Duration::ZERO;
+    /// Looks for a server, again and again, with longer and longer pauses.
+    fn find_another(&self, pause: &mut Duration) -> Option<Socket> {
         loop {
-            let until = Instant::now() + pause;
+            let until = Instant::now() + *pause;
             while Instant::now() < until && !self.stop.load(Ordering::Acquire) {
                 self.wait(None, until.saturating_duration_since(Instant::now()));
             }
             if self.stop.load(Ordering::Acquire) {
                 return None;
             }
-            pause = (2 * pause).clamp(FIRST_LOOK, LAST_LOOK);
+            *pause = (2 * *pause).clamp(FIRST_LOOK, LAST_LOOK);
             let hello = Hello {
                 ticket: lock(&self.welcome).ticket,
                 queues: self.line.queues() as u16,

@@ -467,6 +467,8 @@ fn hostile_servers() {
         ToApplication::Order { direct: false }.encode(),
     ];
     for _ in 0..rounds {
+        // Else it is looked for with longer and longer pauses.
+        std::thread::sleep(Duration::from_millis(60));
         let memory = std::fs::File::from(peer.end.file().try_clone_to_owned().unwrap());
         for _ in 0..40 {
             let mut message = good[next() as usize % good.len()].clone();
