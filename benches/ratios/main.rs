@@ -13,6 +13,7 @@ mod http;
 mod idle;
 mod layer;
 mod loopback;
+mod recovery;
 mod redis;
 mod remote;
 mod ring;
@@ -62,6 +63,7 @@ const BENCHMARKS: &[Measurement] = &[
     (shm::NAMES, shm::shm),
     (splice::NAMES, splice::splice),
     (switch::NAMES, switch::switch),
+    (recovery::NAMES, recovery::recovery),
     (redis::NAMES, redis::redis),
     (&[remote::NAME], remote::remote),
     (&["smp/streams4"], smp::streams4),
@@ -73,6 +75,9 @@ const BENCHMARKS: &[Measurement] = &[
 ];
 
 fn main() -> ExitCode {
+    if let Some(code) = recovery::run_if_asked() {
+        return code;
+    }
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if let [flag, what, rest @ ..] = &arguments[..]
         && flag == boot::CHILD
@@ -83,6 +88,8 @@ fn main() -> ExitCode {
             shm::child(part, rest)
         } else if let Some(part) = what.strip_prefix("splice") {
             splice::child(part, rest)
+        } else if what == "recovery" {
+            recovery::child(rest)
         } else if what == "switch" {
             switch::child(rest)
         } else if let Some(part) = what.strip_prefix("server") {

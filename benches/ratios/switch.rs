@@ -8,7 +8,7 @@
 //! interface of its own. Linux has the other ends of the connections.
 
 #[path = "../../tests/common/crowd.rs"]
-mod crowd;
+pub mod crowd;
 #[path = "../../tests/common/patch.rs"]
 mod patch;
 

@@ -36,16 +36,31 @@ pub struct Server {
 impl Server {
     /// Two hosts, 10.9.0.2 and 10.9.0.3; `more` is of the second.
     pub fn start(more: &str) -> Self {
+        Self::over("tap", more)
+    }
+
+    /// The same over a packet socket on an interface that is joined to another of Linux's.
+    pub fn over_packets() -> Self {
+        Self::over("packet", "")
+    }
+
+    fn over(kind: &str, more: &str) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let folder =
             std::env::temp_dir().join(format!("rump-server-{}-{number}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         let tap = format!("srv{number}");
+        let mut nic = tap.clone();
+        if kind == "packet" {
+            nic = format!("pkt{number}");
+            ip(&format!("link add {nic} type veth peer name {tap}")).unwrap();
+            ip(&format!("link set {nic} up")).unwrap();
+        }
         let place = folder.display();
         let text = format!(
             "socket = \"{place}/s\"\ncontrol = \"{place}/c\"\nuser = \"nobody\"\ngrace = 3\n\
-             [[nic]]\nname = \"wan\"\ntap = \"{tap}\"\n\
+             [[nic]]\nname = \"wan\"\n{kind} = \"{nic}\"\n\
              [[host]]\nname = \"one\"\naddresses = [\"10.9.0.2/24\", \"fd09::2/64\"]\n\
              [[host]]\nname = \"two\"\naddresses = [\"10.9.0.3/24\", \"fd09::3/64\"]\n{more}\n"
         );

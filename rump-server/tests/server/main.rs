@@ -45,7 +45,7 @@ fn test() {
         true => netns::enter(),
         false => Err("not root".into()),
     };
-    let tests: [Test; 12] = [
+    let tests: [Test; 13] = [
         (
             "root::ports_of_one_address_are_shared",
             traffic::shared_address,
@@ -67,6 +67,7 @@ fn test() {
             process::worker_killed,
         ),
         ("root::an_upgrade_loses_nothing", process::upgrade),
+        ("root::a_packet_socket_goes_on", process::packets),
         ("root::a_server_has_no_privileges", process::privileges),
         ("root::farewell_is_said", process::stop),
         ("root::chaos_harms_nobody_else", chaos::chaos),

@@ -94,6 +94,39 @@ pub fn worker_killed() -> Outcome {
     Ok(())
 }
 
+/// A packet socket goes on, in whichever slot of its ring the next frame comes.
+pub fn packets() -> Outcome {
+    let server = Server::over_packets();
+    let mut a = server.bare("one", "a");
+    assert_eq!(a.claim(Udp, "0.0.0.0", 9), 0);
+    let socket = linux(LINUX);
+    for turn in 0..10 {
+        // Not always the same slot.
+        for _ in 0..1 + turn * 7 {
+            round(&socket, &a, 9)?;
+        }
+        if turn % 2 == 0 {
+            let reply = server.request(&Request::Upgrade { program: None });
+            assert!(matches!(reply, Reply::Done(_)), "{reply:?}");
+            continue;
+        }
+        let worker = server.status().worker;
+        // What comes while there is none is there for the next.
+        for number in 0..20_u8 {
+            socket.send_to(&[number], ("10.9.0.2", 9))?;
+        }
+        kill(Pid::from_raw(worker as i32), Signal::SIGKILL)?;
+        assert!(
+            told(&a.socket).is_err(),
+            "the connection ends with the worker"
+        );
+        a = reconnect(&server, "a", a.welcome.ticket);
+        assert_eq!(a.claim(Udp, "0.0.0.0", 9), 0);
+        a.receive(Duration::from_millis(100), |_| false);
+    }
+    round(&socket, &a, 9)
+}
+
 fn reconnect(server: &Server, label: &str, ticket: u128) -> Bare {
     let since = Instant::now();
     loop {
