@@ -364,10 +364,11 @@ impl Control {
                 }
                 answer(id, result.map(|ports| ToApplication::Leased { id, ports }))
             }
-            ToServer::Moved { direct } => {
-                let moved = shared.write().moved(slot, direct);
-                return moved.map_err(|refusal| farewell(Code::Misbehaved, &refusal.to_string()));
-            }
+            ToServer::Moved { direct } => match shared.write().moved(slot, direct) {
+                Ok(()) => return Ok(()),
+                // Others are of its host: it is to come back.
+                Err(_) => ToApplication::Order { direct: false },
+            },
         };
         let told = tell(&self.connections[index].socket, &answer);
         told.map_err(|_| farewell(Code::Misbehaved, "it does not read what it is told"))
