@@ -145,6 +145,8 @@ impl Drop for Server {
         let pid = nix::unistd::Pid::from_raw(self.process.id() as i32);
         let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM);
         let _ = self.process.wait();
+        // A TAP interface has ended with its server; no other does.
+        let _ = ip(&format!("link del {}", self.tap));
         let _ = std::fs::remove_dir_all(&self.folder);
     }
 }

@@ -97,7 +97,10 @@ pub fn chaos() -> Outcome {
                 let data = rounds.to_le_bytes();
                 again(|| socket.send_to(&data, ("10.9.0.2", 9)));
                 let came = good.receive(PATIENCE, |datagram| datagram.data == data);
-                let datagram = came.last().expect("it comes in spite of all");
+                let Some(datagram) = came.last() else {
+                    let status = server.status();
+                    panic!("round {rounds}: nothing comes; {status:?}");
+                };
                 let to = (LINUX, port(&socket));
                 good.send(&good.datagram(("10.9.0.2", 9), to, &datagram.data));
                 let mut bytes = [0; 100];
