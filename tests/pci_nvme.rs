@@ -163,7 +163,8 @@ fn a_disk_that_never_interrupts_is_slow() -> Outcome {
     assert!(piece == bytes(SIZE)[..4096]);
     let took = start.elapsed();
     println!("without an interrupt: {took:?}");
-    assert!(took > Duration::from_secs(1) && took < Duration::from_secs(10));
+    // On a busy machine the second before it is looked at is a long one.
+    assert!(took > Duration::from_secs(1) && took < Duration::from_secs(60));
     command(0, NO_LINE);
     read_all(&mut RawDisk::open("/dev/rld0d", false)?).map_err(|error| error.to_string().into())
 }
