@@ -157,6 +157,13 @@ fn plot(results: &[(&Benchmark, Option<&Row>)]) -> String {
     for (number, (benchmark, row)) in bars.iter().enumerate() {
         let times = match benchmark.goal {
             Goal::Ratio(least) => row.ratio.unwrap_or(0.0) / least,
+            Goal::AtMost(most) if row.ours <= 0.0 || most <= 0.0 => {
+                if row.ours <= most {
+                    1.0
+                } else {
+                    0.0
+                }
+            }
             Goal::AtMost(most) => most / row.ours.max(most / 1000.0),
         };
         let (top, length) = (

@@ -169,6 +169,72 @@ pub const BENCHMARKS: &[Benchmark] = &[
         Goal::AtMost(1.0),
     ),
     row(
+        "ring/pairs",
+        "indexes put into the ring of many and taken out, 2 threads, beside two additions each",
+        Goal::Ratio(0.8),
+    ),
+    row("ring/pairs-32", "the same, 32 at a time", Goal::Ratio(0.8)),
+    row(
+        "ring/vs-crossbeam",
+        "the ring of many beside crossbeam's ArrayQueue",
+        Goal::Ratio(1.0),
+    ),
+    row(
+        "ring/vs-rtrb",
+        "the ring for one thread at each end beside rtrb",
+        Goal::Ratio(1.0),
+    ),
+    row(
+        "server/stream",
+        "one TCP stream to Linux through a network server, beside the same TAP interface by itself",
+        Goal::Ratio(0.8),
+    ),
+    row(
+        "server/stream-from",
+        "the same from Linux",
+        Goal::Ratio(0.8),
+    ),
+    row(
+        "server/rps",
+        "requests and answers through a network server, beside the TAP interface by itself",
+        Goal::Ratio(0.85),
+    ),
+    row(
+        "server/added-rtt",
+        "what a network server adds to a round trip",
+        Goal::AtMost(15.0),
+    ),
+    row(
+        "server/fairness-64",
+        "how far the share of one of 64 applications is from the mean",
+        Goal::AtMost(20.0),
+    ),
+    row(
+        "switch/gap",
+        "longest time without data of 1,000 connections while interfaces move, beside none that move",
+        Goal::AtMost(5.0),
+    ),
+    row(
+        "switch/resets",
+        "connections that were reset meanwhile",
+        Goal::AtMost(0.0),
+    ),
+    row(
+        "recovery/median",
+        "from a server's SIGKILL until frames pass again",
+        Goal::AtMost(100.0),
+    ),
+    row(
+        "recovery/resets",
+        "connections that were reset meanwhile",
+        Goal::AtMost(0.0),
+    ),
+    row(
+        "upgrade/gap",
+        "longest time without a frame in an orderly upgrade",
+        Goal::AtMost(5.0),
+    ),
+    row(
         "fs/ffs-tree",
         "10,000 files written to and read from an image with ffs and its log (feature `fs`)",
         Goal::Ratio(0.5),

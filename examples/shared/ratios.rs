@@ -65,14 +65,18 @@ pub fn median(values: &[f64]) -> f64 {
     }
 }
 
-/// (max - min) / |median|.
+/// (max - min) / |median|; 0 where all are the same.
 ///
 /// # Panics
 /// If there are none.
 pub fn spread(values: &[f64]) -> f64 {
     let max = values.iter().copied().fold(f64::MIN, f64::max);
     let min = values.iter().copied().fold(f64::MAX, f64::min);
-    (max - min) / median(values).abs()
+    if max > min {
+        (max - min) / median(values).abs()
+    } else {
+        0.0
+    }
 }
 
 /// Adds a row to a file of rows.
@@ -136,6 +140,7 @@ mod tests {
         assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
         assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), 2.5);
         assert_eq!(spread(&[2.0, 1.0, 3.0]), 1.0);
+        assert_eq!(spread(&[0.0, 0.0]), 0.0);
     }
 
     #[test]
