@@ -6,9 +6,9 @@
 //!
 //! | module | is |
 //! |---|---|
-//! | [`open`] | NICs, sockets, privileges |
-//! | [`children`] | starting workers, and talking to them |
-//! | [`ctl`] | what `rump ctl` asks for |
+//! | `open` | NICs, sockets, privileges |
+//! | `children` | starting workers, and talking to them |
+//! | `ctl` | what `rump ctl` asks for |
 
 mod children;
 mod ctl;

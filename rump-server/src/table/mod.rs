@@ -6,11 +6,11 @@
 //!
 //! | module | is |
 //! |---|---|
-//! | [`host`] | a host, and who owns its ports |
-//! | [`members`] | applications come, go, come back, claim |
-//! | [`arrive`] | what comes from the wire: for whom it is |
-//! | [`depart`] | what an application sends: whether it may, and where it goes |
-//! | [`fragments`], [`limit`], [`counters`] | as they are called |
+//! | `host` | a host, and who owns its ports |
+//! | `members` | applications come, go, come back, claim |
+//! | `arrive` | what comes from the wire: for whom it is |
+//! | `depart` | what an application sends: whether it may, and where it goes |
+//! | `fragments`, `limit`, `counters` | as they are called |
 //!
 //! The table is read for every frame and written only when somebody comes, goes or claims: it
 //! stands behind a readers-writer lock, taken once for a batch. What frames themselves change

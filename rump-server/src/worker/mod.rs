@@ -2,12 +2,12 @@
 //!
 //! | module | is |
 //! |---|---|
-//! | [`application`] | a thread for each queue of an application: its ring, the checks, the uplink |
-//! | [`uplink`] | a thread for each queue of a NIC: whose frames are, their rings |
-//! | [`control`] | the thread for all sockets: who comes, claims, goes |
-//! | [`admission`] | who may come, and what it is told |
-//! | [`handover`] | a worker hands over to the next |
-//! | [`sandbox`] | what system calls it has left |
+//! | `application` | a thread for each queue of an application: its ring, the checks, the uplink |
+//! | `uplink` | a thread for each queue of a NIC: whose frames are, their rings |
+//! | `control` | the thread for all sockets: who comes, claims, goes |
+//! | `admission` | who may come, and what it is told |
+//! | `handover` | a worker hands over to the next |
+//! | `sandbox` | what system calls it has left |
 //!
 //! It starts with nothing but a [link](Link) to the supervisor, and gets all descriptors by
 //! it. What it can open later is nothing.
