@@ -9,7 +9,7 @@
 //! wm(4) turns interrupts on some time before it takes any; on a machine's own CPU hardly
 //! any comes in between, but here one does, is told to go away with its queue's interrupts
 //! turned off, and no other comes for ever. So such a handler is called again, at ever
-//! longer intervals ([`Again`]).
+//! longer intervals (`Again`).
 
 use super::{Function, Kind, Vector};
 use crate::cold::Cold;
