@@ -118,6 +118,29 @@ pub struct Welcome {
     pub addresses: Vec<(IpAddr, u8)>,
 }
 
+/// The link-local address of an interface with this Ethernet address (RFC 4291, 2.5.6 and
+/// appendix A), which is its host's, too.
+pub fn link_local([a, b, c, d, e, f]: [u8; 6]) -> Ipv6Addr {
+    Ipv6Addr::from([
+        0xfe,
+        0x80,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        a ^ 2,
+        b,
+        c,
+        0xff,
+        0xfe,
+        d,
+        e,
+        f,
+    ])
+}
+
 /// That the connection ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Farewell {

@@ -5,6 +5,7 @@ use super::members::Slot;
 use super::{Nic, Targets};
 use crate::wire::{Mac, Protocol};
 use hashbrown::HashMap;
+use rump_ring::control::link_local;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
 use std::sync::{Mutex, PoisonError};
@@ -104,7 +105,7 @@ impl Host {
             users: None,
             rights: Vec::new(),
             most: blocks,
-            link_local: link_local(mac),
+            link_local: link_local(mac.0),
             ephemeral,
             block: block.max(1),
             members: Vec::new(),
@@ -243,27 +244,4 @@ impl Host {
         let known = echoes.iter().find(|known| (known.0, known.1) == (v6, id))?;
         Some(known.2)
     }
-}
-
-/// The link-local address of an interface (RFC 4291, 2.5.6 and appendix A).
-pub fn link_local(mac: Mac) -> Ipv6Addr {
-    let [a, b, c, d, e, f] = mac.0;
-    Ipv6Addr::from([
-        0xfe,
-        0x80,
-        0,
-        0,
-        0,
-        0,
-        0,
-        0,
-        a ^ 2,
-        b,
-        c,
-        0xff,
-        0xfe,
-        d,
-        e,
-        f,
-    ])
 }

@@ -3,9 +3,9 @@
 //! Nothing here calls the kernel or waits for it: `release` comes from within it.
 
 use crate::error::Errno;
-use rump_ring::control::{Protocol, ToApplication, ToServer, Welcome};
+use rump_ring::control::{Protocol, ToApplication, ToServer, Welcome, link_local};
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -75,28 +75,6 @@ pub(super) fn concerns(welcome: &Welcome, address: IpAddr) -> bool {
     address.is_unspecified()
         || welcome.addresses.iter().any(|(own, _)| *own == address)
         || address == link_local(welcome.mac)
-}
-
-/// The link-local address that an interface has by itself (RFC 4291, 2.5.6 and appendix A).
-fn link_local([a, b, c, d, e, f]: [u8; 6]) -> Ipv6Addr {
-    Ipv6Addr::from([
-        0xfe,
-        0x80,
-        0,
-        0,
-        0,
-        0,
-        0,
-        0,
-        a ^ 2,
-        b,
-        c,
-        0xff,
-        0xfe,
-        d,
-        e,
-        f,
-    ])
 }
 
 impl Session {
