@@ -98,15 +98,6 @@ impl Drop for Server {
     }
 }
 
-/// Gives Linux's side of an interface an address, and a peer.
-fn far(interface: &str, address: &str, part: &str) -> Result<Peer, Box<dyn Error>> {
-    netns::ip(&format!("address add {address}/24 dev {interface}"))?;
-    netns::ip(&format!("link set {interface} up"))?;
-    let mut peer = Peer::start(part)?;
-    peer.serve("near")?;
-    Ok(peer)
-}
-
 fn run(names: &[String]) -> Outcome {
     netns::enter()?;
     let wanted = |name: &str| names.iter().any(|other| other == name);
@@ -118,8 +109,8 @@ fn run(names: &[String]) -> Outcome {
     let cable = server.connect()?;
     let link = cable.attach(&kernel)?;
     let _peers = [
-        far("direct0", DIRECT[0], "server-direct-peer")?,
-        far("served0", SERVED[0], "server-peer")?,
+        Peer::at("direct0", DIRECT[0], "server-direct-peer")?,
+        Peer::at("served0", SERVED[0], "server-peer")?,
     ];
     measure(&mut harness, &wanted, &kernel)?;
     if std::env::var_os("RUMP_BENCH_STATS").is_some() {

@@ -35,12 +35,8 @@ pub fn child(part: &str, arguments: &[String]) -> ExitCode {
 
 /// Gives both ends of a TAP interface their addresses, and starts the peer.
 fn join(tap: &str, addresses: [&str; 2], link: &Link, part: &str) -> Result<Peer, Box<dyn Error>> {
-    netns::ip(&format!("address add {}/24 dev {tap}", addresses[0]))?;
-    netns::ip(&format!("link set {tap} up"))?;
     link.add_address(IpNet::new(addresses[1].parse()?, 24)?)?;
-    let mut peer = Peer::start(part)?;
-    peer.serve("near")?;
-    Ok(peer)
+    Peer::at(tap, addresses[0], part)
 }
 
 fn run(names: &[String]) -> Outcome {

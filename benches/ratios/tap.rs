@@ -151,6 +151,15 @@ impl Peer {
         Ok(peer)
     }
 
+    /// One in this namespace, at an interface that is given an address.
+    pub fn at(interface: &str, address: &str, part: &str) -> Result<Self, Box<dyn Error>> {
+        netns::ip(&format!("address add {address}/24 dev {interface}"))?;
+        netns::ip(&format!("link set {interface} up"))?;
+        let mut near = Self::start(part)?;
+        near.serve("near")?;
+        Ok(near)
+    }
+
     /// One in a namespace of its own, at the other end of a veth pair.
     pub fn beyond_veth() -> Result<Self, Box<dyn Error>> {
         let mut far = Self::start("tap-far-peer")?;
@@ -200,11 +209,8 @@ fn run(names: &[String]) -> Outcome {
     let mut harness = Harness::new(&wanted);
     let kernel = harness.boot()?;
     let link = kernel.attach(Tap::open("rump0")?)?;
-    netns::ip(&format!("address add {TAP_LINUX}/24 dev rump0"))?;
-    netns::ip("link set rump0 up")?;
     link.add_address(IpNet::new(TAP_RUMP.parse()?, 24)?)?;
-    let mut near = Peer::start("tap-peer")?;
-    near.serve("near")?;
+    let _near = Peer::at("rump0", TAP_LINUX, "tap-peer")?;
     let _far = Peer::beyond_veth()?;
 
     for (name, give) in [("tap/to-host", false), ("tap/from-host", true)] {
