@@ -9,10 +9,10 @@ mod guest;
 mod killed;
 
 use disk::RawDisk;
-use guest::{Result, bytes, has_driver, interrupts, vfio};
+use guest::{Result, bytes, interrupts, vfio};
 use rump::pci::{Interrupts, Options};
 use rump::{Kernel, pci};
-use rump_testbed::{Disk, Guest, Iommu, Outcome, Test, inside};
+use rump_testbed::{Disk, Guest, Iommu, Outcome, inside};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -261,13 +261,7 @@ fn main() -> ExitCode {
         .iommu(Iommu::Bits48)
         .module("nvme")
         .nvme(&disk);
-    let test = |name, body| {
-        Test::new(name, body).limit(Duration::from_secs(120)).needs(
-            has_driver("nvme"),
-            "netbsd",
-            guest::NO_DRIVER,
-        )
-    };
+    let test = |name, body| guest::test(name, "nvme", Duration::from_secs(120), body);
     rump_testbed::run(
         guest,
         [

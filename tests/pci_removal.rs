@@ -7,10 +7,10 @@ mod disk;
 mod guest;
 
 use disk::RawDisk;
-use guest::{Result, bytes, card, echo, has_driver, host_nic, vfio};
+use guest::{Result, bytes, card, echo, host_nic, vfio};
 use rump::iface::Interface;
 use rump::{Kernel, pci};
-use rump_testbed::{Device, Disk, Guest, Nic, Outcome, Test, inside};
+use rump_testbed::{Device, Disk, Guest, Nic, Outcome, inside};
 use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::process::ExitCode;
@@ -198,13 +198,7 @@ fn main() -> ExitCode {
         .device(card())
         .device(Device::nvme(&one).behind_port())
         .device(Device::nvme(&other).behind_port());
-    let test = |name, driver, body| {
-        Test::new(name, body).limit(Duration::from_secs(120)).needs(
-            has_driver(driver),
-            "netbsd",
-            guest::NO_DRIVER,
-        )
-    };
+    let test = |name, driver, body| guest::test(name, driver, Duration::from_secs(120), body);
     rump_testbed::run(
         guest,
         [

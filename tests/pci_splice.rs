@@ -7,10 +7,10 @@ mod guest;
 #[path = "common/stream.rs"]
 mod stream;
 
-use guest::{NO_DRIVER, Result, busybox, has_driver, vfio};
+use guest::{Result, busybox, vfio};
 use rump::iface::{Backend, IpNet, Link, Splice, Tap};
 use rump::{Kernel, pci};
-use rump_testbed::{Guest, Outcome, Test, inside};
+use rump_testbed::{Guest, Outcome, inside};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -120,13 +120,7 @@ fn main() -> ExitCode {
         .module("bridge")
         .e1000e(0)
         .e1000e(0);
-    let test = |name, body| {
-        Test::new(name, body).limit(Duration::from_secs(240)).needs(
-            has_driver("wm"),
-            "netbsd",
-            NO_DRIVER,
-        )
-    };
+    let test = |name, body| guest::test(name, "wm", Duration::from_secs(240), body);
     rump_testbed::run(
         guest,
         [

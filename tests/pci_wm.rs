@@ -6,11 +6,11 @@ mod guest;
 #[path = "pci/killed.rs"]
 mod killed;
 
-use guest::{Result, card, echo, has_driver, host_nic, interrupts, vfio};
+use guest::{Result, card, echo, host_nic, interrupts, vfio};
 use rump::iface::Interface;
 use rump::pci::{Interrupts, Options};
 use rump::{Kernel, pci};
-use rump_testbed::{Guest, Outcome, Test, inside};
+use rump_testbed::{Guest, Outcome, inside};
 use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
@@ -440,13 +440,7 @@ fn main() -> ExitCode {
         .pcnet(0)
         .device(rump_testbed::Device::edu())
         .device(rump_testbed::Device::nic(rump_testbed::Nic::Virtio, 1));
-    let test = |name, driver, body| {
-        Test::new(name, body).limit(Duration::from_secs(120)).needs(
-            has_driver(driver),
-            "netbsd",
-            guest::NO_DRIVER,
-        )
-    };
+    let test = |name, driver, body| guest::test(name, driver, Duration::from_secs(120), body);
     rump_testbed::run(
         guest,
         [

@@ -4,7 +4,7 @@
 use rump::iface::{Interface, LinkState};
 use rump::net::{TcpListener, TcpStream};
 use rump::pci::Address;
-use rump_testbed::inside;
+use rump_testbed::{Outcome, Test, inside};
 use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::path::Path;
@@ -13,13 +13,13 @@ use std::time::{Duration, Instant};
 
 pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
-/// Why a test is skipped.
-pub const NO_DRIVER: &str =
-    "its driver is not in the kernel: build with NETBSD_SRC and RUMP_DRIVERS=wm,pcn,nvme";
-
-/// Whether a driver was built.
-pub fn has_driver(name: &str) -> bool {
-    rump::pci::drivers().contains(&name)
+/// A test that is skipped where its driver was not built.
+pub fn test(name: &'static str, driver: &str, limit: Duration, body: fn() -> Outcome) -> Test {
+    Test::new(name, body).limit(limit).needs(
+        rump::pci::drivers().contains(&driver),
+        "netbsd",
+        "its driver is not in the kernel: build with NETBSD_SRC and RUMP_DRIVERS=wm,pcn,nvme",
+    )
 }
 
 /// Gives a device to `vfio-pci`.
