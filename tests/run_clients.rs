@@ -48,7 +48,7 @@ fn main() {
     trials.push(static_program("cc", "a static C library"));
     trials.push(static_program("musl-gcc", "musl-tools"));
     for (name, test) in programs::TESTS {
-        trials.push(programs::trial(namespace, name, *test));
+        trials.push(runner::program(namespace, name, *test));
     }
     runner::run(trials)
 }

@@ -13,13 +13,12 @@ mod runner;
 mod served;
 
 use common::{Outcome, Test, netns};
-use libtest_mimic::{Failed, Trial};
+use libtest_mimic::Failed;
 use real_server::Real;
 use runner::Runner;
 use served::{Server, TAKEN};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// What has to be built beside this test.
@@ -43,24 +42,12 @@ fn main() {
     // Before there are threads.
     let namespace = netns::enter().map_err(|reason| &*reason.leak());
     let mut trials = vec![runner::trial("served::by_nobody", nobody)];
-    trials.extend(TESTS.iter().map(|test| trial(namespace, *test)));
+    trials.extend(
+        TESTS
+            .iter()
+            .map(|(name, test)| runner::program(namespace, name, *test)),
+    );
     runner::run(trials)
-}
-
-fn trial(namespace: Result<(), &'static str>, (name, test): Test) -> Trial {
-    let (program, _) = name.split_once("::").unwrap_or((name, ""));
-    let reason = match namespace {
-        _ if !rump::kernel::available() => Some("no rump kernel in this build"),
-        _ if runner::missing().is_some() => runner::missing(),
-        Err(reason) => Some(reason),
-        Ok(()) if Command::new(program).arg("-h").output().is_err() => {
-            Some(&*format!("no {program}").leak())
-        }
-        Ok(()) => None,
-    };
-    let possible = reason.is_none();
-    let name = format!("root::{name}");
-    common::trial_if(possible, "root", reason.unwrap_or_default(), name, test)
 }
 
 /// A runner whose kernel is behind the server.

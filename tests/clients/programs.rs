@@ -1,8 +1,8 @@
 //! Programs of Debian's, each over a TAP interface to Linux in a namespace of this test's.
 
-use super::common::{self, Outcome, Test};
-use super::runner::{self, Net, Runner};
-use libtest_mimic::{Failed, Trial};
+use super::common::{Outcome, Test};
+use super::runner::{Net, Runner};
+use libtest_mimic::Failed;
 use nix::sys::signal::Signal;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream, UdpSocket};
@@ -25,32 +25,6 @@ pub const TESTS: &[Test] = &[
     ("nginx::as_a_daemon", || nginx(true)),
     ("iperf3::client_and_server", iperf),
 ];
-
-/// A trial with a program of Debian's, which its name begins with.
-pub fn trial(
-    namespace: Result<(), &'static str>,
-    name: &'static str,
-    test: fn() -> Outcome,
-) -> Trial {
-    let (program, _) = name.split_once("::").unwrap_or((name, ""));
-    let reason = match namespace {
-        _ if !rump::kernel::available() => Some("no rump kernel in this build"),
-        _ if runner::missing().is_some() => runner::missing(),
-        Err(reason) => Some(reason),
-        Ok(()) if Command::new(program).arg("-h").output().is_err() => {
-            Some(&*format!("no {program}").leak())
-        }
-        Ok(()) => None,
-    };
-    let name = format!("root::{name}");
-    common::trial_if(
-        reason.is_none(),
-        "root",
-        reason.unwrap_or_default(),
-        name,
-        test,
-    )
-}
 
 const PAGE: &str = "a page of Linux's";
 

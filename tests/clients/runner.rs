@@ -26,6 +26,33 @@ pub fn trial(name: impl Into<String>, test: impl FnOnce() -> Outcome + Send + 's
     }
 }
 
+/// A trial with a program of Debian's, which its name begins with, over interfaces of a
+/// namespace of this test's.
+pub fn program(
+    namespace: Result<(), &'static str>,
+    name: &'static str,
+    test: fn() -> Outcome,
+) -> Trial {
+    let (program, _) = name.split_once("::").unwrap_or((name, ""));
+    let reason = match namespace {
+        _ if !rump::kernel::available() => Some("no rump kernel in this build"),
+        _ if missing().is_some() => missing(),
+        Err(reason) => Some(reason),
+        Ok(()) if Command::new(program).arg("-h").output().is_err() => {
+            Some(&*format!("no {program}").leak())
+        }
+        Ok(()) => None,
+    };
+    let name = format!("root::{name}");
+    common::trial_if(
+        reason.is_none(),
+        "root",
+        reason.unwrap_or_default(),
+        name,
+        test,
+    )
+}
+
 /// Runs them: each has a runner or two of its own; more of them only wait for each other.
 pub fn run(trials: Vec<Trial>) -> ! {
     let mut arguments = Arguments::from_args();

@@ -68,7 +68,7 @@ pub fn main(mode: &str, without: &str, more: impl FnOnce() -> Vec<Trial>) {
         // Of several processes, which must share the kernel.
         let shared = super::ELSEWHERE && name.starts_with("nginx");
         if shared || PROGRAMS.contains(name) {
-            trials.push(programs::trial(namespace, name, *test));
+            trials.push(runner::program(namespace, name, *test));
         }
     }
     runner::run(trials)
