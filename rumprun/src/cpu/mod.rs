@@ -1,0 +1,131 @@
+//! A CPU: its tables, its registers, and the data that is its own.
+
+pub mod data;
+pub mod features;
+pub mod msr;
+pub mod port;
+pub mod tables;
+
+pub use data::{Cpu, current};
+
+use core::arch::asm;
+
+/// Interrupts are off while it lives, and afterwards as they were before.
+#[derive(Debug)]
+pub struct Interrupts {
+    were_on: bool,
+}
+
+impl Interrupts {
+    /// Turns them off.
+    pub fn off() -> Self {
+        let were_on = Self::on();
+        disable();
+        Self { were_on }
+    }
+
+    /// Turns them off until somebody turns them on.
+    pub fn off_for_good() {
+        disable();
+    }
+
+    /// Turns them on.
+    pub fn enable() {
+        #[cfg(feature = "image")]
+        // SAFETY: every vector has a handler once `trap` is set up, which is before this.
+        unsafe {
+            asm!("sti", options(nomem, nostack));
+        }
+    }
+
+    /// Whether they are on.
+    pub fn on() -> bool {
+        #[cfg(feature = "image")]
+        {
+            let flags: u64;
+            // SAFETY: reads the flags.
+            unsafe { asm!("pushfq", "pop {}", out(reg) flags, options(preserves_flags)) };
+            flags & 1 << 9 != 0
+        }
+        #[cfg(not(feature = "image"))]
+        false
+    }
+}
+
+impl Drop for Interrupts {
+    fn drop(&mut self) {
+        if self.were_on {
+            Self::enable();
+        }
+    }
+}
+
+/// Not `nomem`: memory accesses of the section that follows stay behind it.
+fn disable() {
+    #[cfg(feature = "image")]
+    // SAFETY: nothing relies on interrupts for memory safety.
+    unsafe {
+        asm!("cli", options(nostack));
+    }
+}
+
+/// Waits for an interrupt. Interrupts are turned on for that in the same step, so that one
+/// that comes between a check and the wait is not lost.
+pub fn wait_for_interrupt() {
+    #[cfg(feature = "image")]
+    // SAFETY: `sti` takes effect after the instruction that follows it.
+    unsafe {
+        asm!("sti", "hlt", options(nostack));
+    }
+}
+
+/// Stops this CPU for good.
+pub fn halt() -> ! {
+    loop {
+        // SAFETY: with interrupts off only an NMI gets it out of here, and back.
+        unsafe { asm!("cli", "hlt", options(nomem, nostack)) };
+    }
+}
+
+/// Does what other CPUs wait for this one to do. For loops that wait with interrupts off.
+pub fn answer() {}
+
+/// The address that the last page fault was about.
+pub(crate) fn fault_address() -> u64 {
+    let address: u64;
+    // SAFETY: reads a register.
+    unsafe { asm!("mov {}, cr2", out(reg) address, options(nomem, nostack, preserves_flags)) };
+    address
+}
+
+/// Forgets what is known of a page's mapping on this CPU.
+pub(crate) fn forget_page(address: u64) {
+    #[cfg(feature = "image")]
+    // SAFETY: the page tables say what holds now.
+    unsafe {
+        asm!("invlpg [{}]", in(reg) address, options(nostack, preserves_flags));
+    }
+    #[cfg(not(feature = "image"))]
+    let _ = address;
+}
+
+/// Has all CPUs forget what they know of the mappings in a range, and waits until they have.
+pub(crate) fn forget_everywhere(start: u64, end: u64) {
+    const FEW: u64 = 32;
+    if (end - start) / crate::memory::PAGE64 > FEW {
+        forget_pages();
+    } else {
+        (start..end)
+            .step_by(crate::memory::PAGE)
+            .for_each(forget_page);
+    }
+}
+
+/// Forgets all mappings on this CPU; none is global.
+pub(crate) fn forget_pages() {
+    #[cfg(feature = "image")]
+    // SAFETY: loads the same page table again.
+    unsafe {
+        asm!("mov {0}, cr3", "mov cr3, {0}", out(reg) _, options(nostack, preserves_flags));
+    }
+}
