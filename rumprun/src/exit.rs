@@ -4,7 +4,11 @@
 //! QEMU then ends with twice the status plus one. Elsewhere the machine is powered off, or
 //! reset, and the status is only in the last line of the console.
 
+use crate::acpi::Sleep;
+use crate::boot::machine;
+use crate::console;
 use crate::cpu::{self, port};
+use crate::memory::tables::map_device;
 
 /// Where `-device isa-debug-exit,iobase=0xf4` listens.
 const DEBUG_EXIT: u16 = 0xf4;
@@ -15,13 +19,38 @@ pub const FAILED: u8 = 134;
 /// Ends the machine with a status.
 pub fn exit(status: u8) -> ! {
     cpu::Interrupts::off_for_good();
+    cpu::stop_others();
     // The device reads as 0, an empty bus as ones.
     // SAFETY: nothing else listens there.
     unsafe {
         if port::read_u8(DEBUG_EXIT) == 0 {
             port::write_u32(DEBUG_EXIT, u32::from(status));
         }
-        // The keyboard controller's reset line, and then a triple fault.
+    }
+    console::last_words(format_args!("rumprun: exit status {status}"));
+    let fixed = machine::get_at_last().and_then(|machine| machine.fixed);
+    match fixed.and_then(|fixed| fixed.off) {
+        // SAFETY: registers that ACPI names for this.
+        Some(Sleep::Ports(ports)) => unsafe {
+            for (port, value) in ports {
+                if port != 0 {
+                    port::write_u16(port, value);
+                }
+            }
+        },
+        Some(Sleep::Memory(address, value)) => {
+            if let Ok(register) = map_device(address, 1) {
+                // SAFETY: as above.
+                unsafe { register.write_volatile(value) };
+            }
+        }
+        None => {}
+    }
+    // SAFETY: ACPI's reset register; then the keyboard controller's reset line.
+    unsafe {
+        if let Some((port, value)) = fixed.and_then(|fixed| fixed.reset) {
+            port::write_u8(port, value);
+        }
         port::write_u8(0x64, 0xfe);
     }
     cpu::halt()

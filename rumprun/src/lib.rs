@@ -11,6 +11,8 @@
 //! | [`trap`] | exceptions, interrupts, system calls |
 //! | [`memory`] | physical memory, the kernel's heap, the program's address space |
 //! | [`sched`] | threads: switching, sleeping, priorities |
+//! | [`time`], [`random`] | clocks and timers; random bytes |
+//! | [`acpi`] | what the firmware says of the machine |
 //! | [`sync`] | the lock below all others |
 //! | [`console`], [`exit`] | the way out: text, and the end |
 //! | [`process`] | the program's view: Linux's system calls |
@@ -47,6 +49,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod acpi;
 pub mod boot;
 pub mod console;
 pub mod cpu;
@@ -55,6 +58,8 @@ pub mod exit;
 mod image;
 pub mod memory;
 pub mod process;
+pub mod random;
 pub mod sched;
 pub mod sync;
+pub mod time;
 pub mod trap;

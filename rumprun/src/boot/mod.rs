@@ -6,6 +6,7 @@
 //! on the first thread.
 
 pub mod info;
+pub mod machine;
 #[cfg(feature = "image")]
 mod pvh;
 
@@ -73,16 +74,22 @@ pub(crate) struct Segment {
 /// The first Rust: on the boot stack of the first CPU, interrupts off.
 #[cfg(feature = "image")]
 extern "C" fn start(info: u64) -> ! {
-    use crate::{cpu, memory, process, sched, trap};
+    use crate::{cpu, memory, process, sched, time, trap};
     // SAFETY: the loader's structure, at an address that is mapped; nothing has been
     // allocated yet, so that nothing of it was written over.
     let info = unsafe { info::Info::read(info) };
     memory::set_up(&info);
-    let start = info.start();
+    let mut start = info.start();
     cpu::features::enable();
+    cpu::apic::set_up();
     sched::set_up(0, pvh::boot_stack());
     trap::set_up_calls();
     trap::interrupt::silence_legacy();
+    let machine = machine::read(&mut start);
+    time::set_up(machine);
+    if let Some(madt) = &machine.madt {
+        cpu::start::others(&madt.cpus);
+    }
     sched::spawn(
         alloc::boxed::Box::new(move || process::start(start)),
         "main",

@@ -96,6 +96,8 @@ pvh_start:
     # Turns on paging and 64-bit mode; the caller jumps to the code segment 8 then. EFER.NXE
     # is set where cpuid has it. Clobbers eax, ecx, edx.
     .code32
+    .global rumprun_long_mode
+    .hidden rumprun_long_mode
 rumprun_long_mode:
     movl $0x620, %eax               # PAE, OSFXSR, OSXMMEXCPT
     movl %eax, %cr4

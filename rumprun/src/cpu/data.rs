@@ -1,14 +1,16 @@
 //! What each CPU has for itself, reached through GS.
 
-use super::msr;
 use super::tables::Tables;
-use crate::sched::{Queue, Thread, ThreadRef};
-use crate::sync::Lock;
+use super::{apic, msr};
+use crate::sched::{PerCpu, ThreadRef};
 use alloc::boxed::Box;
 use core::arch::asm;
 use core::mem::offset_of;
 use core::ptr::null_mut;
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64};
+use core::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+
+/// The most CPUs that are used.
+pub const MANY: usize = 64;
 
 /// A CPU's own data. The assembly of [`trap`](crate::trap) knows the first three.
 #[repr(C)]
@@ -22,20 +24,15 @@ pub struct Cpu {
     pub(crate) kernel_stack: AtomicU64,
     /// How many CPUs came before it.
     pub index: usize,
-    /// The thread that it runs, with a count of it.
-    pub(crate) thread: AtomicPtr<Thread>,
-    /// While threads are switched: the one before, with the CPU's count of it.
-    pub(crate) before: AtomicPtr<Thread>,
-    /// Runs when there is no other, with a count of it for good.
-    pub(crate) idle: *const Thread,
-    /// Threads that could run here.
-    pub(crate) queue: Lock<Queue>,
-    /// Another thread should run here soon.
-    pub(crate) wants_switch: AtomicBool,
+    /// Number of its local APIC.
+    pub apic: u32,
+    /// Up to which request it has forgotten mappings.
+    pub(super) forgotten: AtomicU64,
+    /// Its threads.
+    pub(crate) sched: PerCpu,
 }
 
-// SAFETY: the pointers that are not atomic are never written after it was made; what they
-// point to can be shared.
+// SAFETY: the pointer to itself is never written after it was made.
 unsafe impl Sync for Cpu {}
 // SAFETY: as above.
 unsafe impl Send for Cpu {}
@@ -45,32 +42,35 @@ pub(crate) const PROGRAM_STACK: usize = offset_of!(Cpu, program_stack);
 /// Offset of [`Cpu::kernel_stack`].
 pub(crate) const KERNEL_STACK: usize = offset_of!(Cpu, kernel_stack);
 
+static ALL: [AtomicPtr<Cpu>; MANY] = [const { AtomicPtr::new(null_mut()) }; MANY];
+static COUNT: AtomicUsize = AtomicUsize::new(0);
+
 /// Makes the calling CPU's data and tables and loads them. What runs becomes `idle`.
 ///
-/// The caller has interrupts off, and calls it once on each CPU.
+/// The caller has interrupts off, and calls it once on each CPU, one after the other.
 pub(crate) fn set_up(index: usize, idle: ThreadRef) {
-    let top = idle.stack_top();
-    let thread = ThreadRef::into_raw(idle.clone()).cast_mut();
     let cpu = Box::leak(Box::new(Cpu {
         this: core::ptr::null(),
         program_stack: AtomicU64::new(0),
-        kernel_stack: AtomicU64::new(top),
+        kernel_stack: AtomicU64::new(idle.stack_top()),
         index,
-        thread: AtomicPtr::new(thread),
-        before: AtomicPtr::new(null_mut()),
-        idle: ThreadRef::into_raw(idle),
-        queue: Lock::new(Queue::new()),
-        wants_switch: AtomicBool::new(false),
+        apic: apic::id(),
+        forgotten: AtomicU64::new(0),
+        sched: PerCpu::new(idle),
     }));
     cpu.this = cpu;
     let tables: &'static Tables = Box::leak(Tables::new());
     tables.load();
+    let cpu: *mut Cpu = cpu;
     // SAFETY: GS is this crate's; after the segments were loaded, which clears it.
-    unsafe { msr::write(msr::GS_BASE, core::ptr::from_ref(cpu).addr() as u64) };
+    unsafe { msr::write(msr::GS_BASE, cpu.addr() as u64) };
+    ALL[index].store(cpu, Ordering::Release);
+    COUNT.store(index + 1, Ordering::Release);
 }
 
 /// The data of the CPU that runs this. Unless interrupts are off, the thread may be on
 /// another the next moment.
+#[inline]
 pub fn current() -> &'static Cpu {
     let cpu: *const Cpu;
     // SAFETY: GS holds the address of a leaked box since `set_up`, whose first word is it.
@@ -78,4 +78,18 @@ pub fn current() -> &'static Cpu {
         asm!("mov {}, gs:[0]", out(reg) cpu, options(nostack, preserves_flags, readonly));
         &*cpu
     }
+}
+
+/// How many CPUs run.
+#[inline]
+pub fn count() -> usize {
+    COUNT.load(Ordering::Acquire)
+}
+
+/// All CPUs that run.
+pub fn all() -> impl Iterator<Item = &'static Cpu> {
+    ALL[..count()]
+        .iter()
+        // SAFETY: null, or a box that was leaked.
+        .filter_map(|cpu| unsafe { cpu.load(Ordering::Acquire).as_ref() })
 }

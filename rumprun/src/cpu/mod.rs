@@ -1,14 +1,18 @@
 //! A CPU: its tables, its registers, and the data that is its own.
 
+pub mod apic;
 pub mod data;
 pub mod features;
 pub mod msr;
 pub mod port;
+#[cfg(feature = "image")]
+pub mod start;
 pub mod tables;
 
 pub use data::{Cpu, current};
 
 use core::arch::asm;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 /// Interrupts are off while it lives, and afterwards as they were before.
 #[derive(Debug)]
@@ -87,8 +91,24 @@ pub fn halt() -> ! {
     }
 }
 
+/// Requests to forget mappings, counted.
+static REQUESTED: AtomicU64 = AtomicU64::new(0);
+
 /// Does what other CPUs wait for this one to do. For loops that wait with interrupts off.
-pub fn answer() {}
+pub fn answer() {
+    // Before there are others there is nothing to answer, nor data of the CPU.
+    if data::count() < 2 {
+        return;
+    }
+    let _off = Interrupts::off();
+    let cpu = current();
+    let requested = REQUESTED.load(Ordering::Acquire);
+    if cpu.forgotten.load(Ordering::Relaxed) < requested {
+        // The number first, then the mappings: what is requested in between is done twice.
+        forget_pages();
+        cpu.forgotten.store(requested, Ordering::Release);
+    }
+}
 
 /// The address that the last page fault was about.
 pub(crate) fn fault_address() -> u64 {
@@ -110,14 +130,45 @@ pub(crate) fn forget_page(address: u64) {
 }
 
 /// Has all CPUs forget what they know of the mappings in a range, and waits until they have.
+/// The tables have changed before.
 pub(crate) fn forget_everywhere(start: u64, end: u64) {
     const FEW: u64 = 32;
+    let _off = Interrupts::off();
     if (end - start) / crate::memory::PAGE64 > FEW {
         forget_pages();
     } else {
         (start..end)
             .step_by(crate::memory::PAGE)
             .for_each(forget_page);
+    }
+    if data::count() < 2 {
+        return;
+    }
+    // A barrier: whoever sees the number sees the tables.
+    let number = REQUESTED.fetch_add(1, Ordering::SeqCst) + 1;
+    // One that comes up from here on knows nothing yet.
+    let (this, count) = (current().index, data::count());
+    let others = || data::all().take(count).filter(|cpu| cpu.index != this);
+    for cpu in others() {
+        apic::send(cpu.apic, apic::FORGET);
+    }
+    for cpu in others() {
+        while cpu.forgotten.load(Ordering::Acquire) < number {
+            // Two that wait for each other.
+            answer();
+            core::hint::spin_loop();
+        }
+    }
+}
+
+/// Stops all other CPUs for good.
+pub(crate) fn stop_others() {
+    if data::count() < 2 {
+        return;
+    }
+    let this = current().index;
+    for cpu in data::all().filter(|cpu| cpu.index != this) {
+        apic::send_nmi(cpu.apic);
     }
 }
 

@@ -10,10 +10,17 @@
 //! saves its registers on its stack, and then says that it has ([`Thread::on_cpu`]). A CPU
 //! that takes a thread waits for that, for the thread may have been woken while it was still
 //! on its way to sleep. What was left to do for the thread before (it may have ended) is
-//! done by the one that runs next ([`arrived`]).
+//! done by the one that runs next (`switch::arrived`).
 //!
 //! What the kernel does not use of the register state is the program's, and is saved and
 //! restored for threads that have a program only.
+//!
+//! # Which thread runs where
+//!
+//! A thread that is woken goes to the CPU that it ran on, or to one that has nothing to do.
+//! A CPU whose queue is empty takes a thread of another's. Threads of one priority take
+//! turns ([`SLICE_NS`]); one of a higher priority interrupts those of lower ones at once. A
+//! CPU that has nothing to do halts, until a timer or another CPU interrupts it.
 //!
 //! # Sleeping
 //!
@@ -21,27 +28,30 @@
 //! The word is compared under the lock of the bucket, so that a wake-up that follows a
 //! change of the word is not lost.
 //!
-//! Locks: a bucket before a queue.
+//! Locks: a bucket before timers, both before nothing else; queues by themselves.
 
 mod park;
 mod program;
 mod queue;
 mod switch;
 mod thread;
+mod timer;
 
-pub use park::{park, park_at, unpark};
+pub use park::{park, park_at, sleep_until, unpark, unpark_thread};
 pub use program::{enter_program, fs_base, set_fs_base};
 pub(crate) use program::{fault_address, note_fault};
 pub use thread::{Thread, ThreadRef};
 
-use crate::cpu::{self, Interrupts};
+use crate::cpu::{self, Cpu, Interrupts, apic};
 use crate::memory::stack::Stack;
 use crate::memory::tables::NoMemory;
+use crate::sync::Lock;
+use crate::time;
 use alloc::boxed::Box;
-use core::ptr;
-use core::sync::atomic::Ordering;
-
-pub(crate) use queue::Queue;
+use core::ptr::{self, null_mut};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU64, Ordering, fence};
+use queue::Queue;
+use timer::Timers;
 
 /// Of a thread: more is sooner. Handlers of interrupts.
 pub const INTERRUPT: u8 = 3;
@@ -51,6 +61,72 @@ pub const KERNEL: u8 = 2;
 pub const NORMAL: u8 = 1;
 /// When a CPU has nothing else.
 pub(crate) const IDLE: u8 = 0;
+
+/// How long a thread runs while others of its priority wait.
+const SLICE_NS: u64 = 10_000_000;
+
+/// What a CPU knows of threads.
+#[derive(Debug)]
+pub(crate) struct PerCpu {
+    /// The thread that it runs, with a count of it.
+    thread: AtomicPtr<Thread>,
+    /// The priority of that thread, for others to see.
+    priority: AtomicU8,
+    /// While threads are switched: the one before, with the CPU's count of it.
+    before: AtomicPtr<Thread>,
+    /// Runs when there is no other, with a count of it for good.
+    idle: *const Thread,
+    /// Threads that could run here.
+    queue: Lock<Queue>,
+    /// How many there are, for others to see.
+    waiting: AtomicU64,
+    /// It halts, or is about to: who gives it something to do interrupts it.
+    halted: AtomicBool,
+    /// Another thread should run here soon.
+    wants_switch: AtomicBool,
+    /// When the thread's turn ends, 0 if nobody else waits. Of this CPU.
+    slice_end: AtomicU64,
+    /// Threads that sleep until some time, and for when the timer is set.
+    timers: Lock<Timers>,
+}
+
+// SAFETY: `idle` is never written after it was made, and threads can be shared.
+unsafe impl Sync for PerCpu {}
+// SAFETY: as above.
+unsafe impl Send for PerCpu {}
+
+impl PerCpu {
+    pub(crate) fn new(idle: ThreadRef) -> Self {
+        Self {
+            thread: AtomicPtr::new(ThreadRef::into_raw(idle.clone()).cast_mut()),
+            priority: AtomicU8::new(IDLE),
+            before: AtomicPtr::new(null_mut()),
+            idle: ThreadRef::into_raw(idle),
+            queue: Lock::new(Queue::new()),
+            waiting: AtomicU64::new(0),
+            halted: AtomicBool::new(false),
+            wants_switch: AtomicBool::new(false),
+            slice_end: AtomicU64::new(0),
+            timers: Lock::new(Timers::new()),
+        }
+    }
+
+    fn push(&self, thread: ThreadRef) {
+        let mut queue = self.queue.lock();
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        queue.push(thread);
+    }
+
+    fn pop(&self) -> Option<ThreadRef> {
+        if self.waiting.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        let mut queue = self.queue.lock();
+        let thread = queue.pop()?;
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        Some(thread)
+    }
+}
 
 /// Makes the calling CPU one that runs threads. What runs now becomes its idle thread, with
 /// the stack that ends at `top`.
@@ -70,6 +146,9 @@ pub fn try_spawn(
     priority: u8,
 ) -> Result<ThreadRef, NoMemory> {
     let thread = Thread::new(Stack::new()?, name, priority, Some(main));
+    thread
+        .last_cpu
+        .store(cpu::current().index, Ordering::Relaxed);
     switch::prepare(&thread);
     wake(thread.clone());
     Ok(thread)
@@ -85,8 +164,7 @@ pub fn spawn(main: Box<dyn FnOnce() + Send>, name: &str, priority: u8) -> Thread
 
 /// The thread that runs this.
 pub fn current() -> ThreadRef {
-    let _off = Interrupts::off();
-    let thread = cpu::current().thread.load(Ordering::Relaxed);
+    let thread = running();
     // SAFETY: the CPU holds a count of the thread that it runs, which is this one.
     unsafe {
         ThreadRef::increment_strong_count(thread);
@@ -95,68 +173,158 @@ pub fn current() -> ThreadRef {
 }
 
 /// Runs `f` with the thread that runs this, without a count of its own.
+#[inline]
 pub fn with_current<R>(f: impl FnOnce(&Thread) -> R) -> R {
-    let thread = {
-        let _off = Interrupts::off();
-        cpu::current().thread.load(Ordering::Relaxed)
-    };
     // SAFETY: the thread exists for as long as it runs, and this runs on it.
-    f(unsafe { &*thread })
+    f(unsafe { &*running() })
+}
+
+/// The thread that runs this: what the CPU says is right for the thread that asks, wherever
+/// it is a moment later.
+#[inline]
+fn running() -> *const Thread {
+    let _off = Interrupts::off();
+    cpu::current().sched.thread.load(Ordering::Relaxed)
 }
 
 /// Lets another thread of the same or a higher priority run, if there is one.
 pub fn yield_now() {
     let _off = Interrupts::off();
     let cpu = cpu::current();
-    cpu.wants_switch.store(false, Ordering::Relaxed);
-    let this = current();
-    if this.priority == IDLE {
+    cpu.sched.wants_switch.store(false, Ordering::Relaxed);
+    if cpu.sched.priority.load(Ordering::Relaxed) == IDLE
+        || cpu.sched.waiting.load(Ordering::Relaxed) == 0
+    {
         return;
     }
     // Behind the others, so that what is taken next may be this one again.
-    cpu.queue.lock().push(this);
-    next();
+    cpu.sched.push(current());
+    next(cpu);
 }
 
 /// Ends the thread that runs this.
 pub fn exit() -> ! {
     Interrupts::off_for_good();
-    next();
+    next(cpu::current());
     unreachable!("a thread that has ended runs")
 }
 
-/// Gives the CPU to whoever is first, or to the idle thread. Interrupts are off. The caller
-/// has put the thread that runs where somebody will find it, or it never runs again.
-fn next() {
-    let cpu = cpu::current();
-    let next = cpu.queue.lock().pop();
+/// Gives the CPU to whoever is first here, or waits elsewhere, or to the idle thread.
+/// Interrupts are off. The caller has put the thread that runs where somebody will find it,
+/// or it never runs again.
+fn next(cpu: &Cpu) {
+    let thread = cpu.sched.pop().or_else(|| steal(cpu));
     // SAFETY: the CPU holds a count of its idle thread for good.
-    let next = next.unwrap_or_else(|| unsafe {
-        ThreadRef::increment_strong_count(cpu.idle);
-        ThreadRef::from_raw(cpu.idle)
+    let thread = thread.unwrap_or_else(|| unsafe {
+        ThreadRef::increment_strong_count(cpu.sched.idle);
+        ThreadRef::from_raw(cpu.sched.idle)
     });
-    if ptr::eq(&*next, cpu.thread.load(Ordering::Relaxed)) {
+    cpu.sched.wants_switch.store(false, Ordering::Relaxed);
+    cpu.sched.slice_end.store(0, Ordering::Relaxed);
+    if cpu.sched.waiting.load(Ordering::Relaxed) > 0 {
+        begin_slice(cpu);
+    }
+    if ptr::eq(&*thread, cpu.sched.thread.load(Ordering::Relaxed)) {
         return;
     }
-    switch::to(next);
+    switch::to(cpu, thread);
+}
+
+/// A thread of another CPU's queue.
+fn steal(cpu: &Cpu) -> Option<ThreadRef> {
+    cpu::data::all()
+        .filter(|other| other.index != cpu.index)
+        .find_map(|other| other.sched.pop())
+}
+
+/// Somebody else waits for this CPU: the thread that runs has its turn, and no more.
+fn begin_slice(cpu: &Cpu) {
+    if cpu.sched.slice_end.load(Ordering::Relaxed) == 0 {
+        let end = time::monotonic_ns() + SLICE_NS;
+        cpu.sched.slice_end.store(end, Ordering::Relaxed);
+        cpu.sched.timers.lock().set(end);
+    }
 }
 
 /// Makes a thread run as soon as it can. It is on no queue and in no bucket.
 pub(crate) fn wake(thread: ThreadRef) {
     let _off = Interrupts::off();
-    let cpu = cpu::current();
+    let this = cpu::current();
     let priority = thread.priority;
-    cpu.queue.lock().push(thread);
-    if with_current(|this| this.priority < priority) {
-        cpu.wants_switch.store(true, Ordering::Relaxed);
+    let cpu = place(this, &thread);
+    cpu.sched.push(thread);
+    // What is in the queue is there before it is asked who halts: see `idle`.
+    fence(Ordering::SeqCst);
+    let running = cpu.sched.priority.load(Ordering::Relaxed);
+    if running < priority {
+        cpu.sched.wants_switch.store(true, Ordering::Relaxed);
     }
+    if cpu.index == this.index {
+        if running == priority {
+            begin_slice(cpu);
+        }
+    } else if running <= priority || cpu.sched.halted.load(Ordering::Relaxed) {
+        apic::send(cpu.apic, apic::LOOK);
+    }
+}
+
+/// The CPU that a thread goes to.
+fn place(this: &'static Cpu, thread: &Thread) -> &'static Cpu {
+    let idle = |cpu: &&Cpu| {
+        cpu.sched.priority.load(Ordering::Relaxed) == IDLE
+            && cpu.sched.waiting.load(Ordering::Relaxed) == 0
+    };
+    let last = thread.last_cpu.load(Ordering::Relaxed);
+    let last = cpu::data::all().nth(last).unwrap_or(this);
+    if idle(&last) {
+        return last;
+    }
+    cpu::data::all().find(idle).unwrap_or(last)
+}
+
+/// A CPU was told that there is something in its queue. Interrupts are off.
+pub(crate) fn look() {
+    let cpu = cpu::current();
+    if cpu.sched.waiting.load(Ordering::Relaxed) > 0 {
+        begin_slice(cpu);
+    }
+}
+
+/// The timer of this CPU. Interrupts are off.
+pub(crate) fn tick() {
+    let cpu = cpu::current();
+    let now = time::monotonic_ns();
+    let slice_end = cpu.sched.slice_end.load(Ordering::Relaxed);
+    if slice_end != 0 && slice_end <= now {
+        cpu.sched.slice_end.store(0, Ordering::Relaxed);
+        cpu.sched.wants_switch.store(true, Ordering::Relaxed);
+    }
+    // The lock is given back for each: that of a bucket comes before it.
+    let expired = || cpu.sched.timers.lock().expired(now);
+    while let Some(sleeper) = expired() {
+        park::time_out(&sleeper);
+    }
+    let slice_end = cpu.sched.slice_end.load(Ordering::Relaxed);
+    cpu.sched.timers.lock().set_next(slice_end);
 }
 
 /// Whether an interrupt should not return before another thread has run. Not on the idle
 /// thread, which looks for itself.
 pub(crate) fn wants_switch() -> bool {
-    cpu::current().wants_switch.load(Ordering::Relaxed)
-        && with_current(|this| this.priority != IDLE)
+    let sched = &cpu::current().sched;
+    sched.wants_switch.load(Ordering::Relaxed) && sched.priority.load(Ordering::Relaxed) != IDLE
+}
+
+/// Runs what was woken and comes first, where interrupts are on. Called at the end of what
+/// wakes others.
+fn give_way() {
+    let wants = {
+        let _off = Interrupts::off();
+        wants_switch()
+    };
+    if wants && Interrupts::on() {
+        yield_now();
+    }
 }
 
 /// What a CPU does when it has nothing else. Never returns.
@@ -164,12 +332,17 @@ pub(crate) fn idle() -> ! {
     loop {
         Interrupts::off_for_good();
         let cpu = cpu::current();
-        cpu.wants_switch.store(false, Ordering::Relaxed);
-        if cpu.queue.lock().is_empty() {
+        cpu.sched.halted.store(true, Ordering::Relaxed);
+        // It says that it halts before it looks for the last time; who pushes looks after it
+        // has pushed. One of the two sees the other.
+        fence(Ordering::SeqCst);
+        let something = cpu::data::all().any(|cpu| cpu.sched.waiting.load(Ordering::Relaxed) > 0);
+        if !something {
             cpu::wait_for_interrupt();
-        } else {
-            next();
+            Interrupts::off_for_good();
         }
+        cpu.sched.halted.store(false, Ordering::Relaxed);
+        next(cpu);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::thread::{ON_CPU, SP, Thread};
 use super::{ThreadRef, program};
-use crate::cpu::{self, Interrupts};
+use crate::cpu::{self, Cpu, Interrupts};
 use core::arch::{asm, global_asm};
 use core::ptr::null_mut;
 use core::sync::atomic::Ordering;
@@ -78,15 +78,17 @@ extern "C" fn begin() -> ! {
 
 /// Switches to a thread that is on no list. Interrupts are off. Returns when somebody
 /// switches back, perhaps on another CPU.
-pub(super) fn to(next: ThreadRef) {
-    let cpu = cpu::current();
-    let this = cpu.thread.load(Ordering::Relaxed);
+pub(super) fn to(cpu: &Cpu, next: ThreadRef) {
+    let sched = &cpu.sched;
+    let this = sched.thread.load(Ordering::Relaxed);
     // SAFETY: the CPU holds a count of the thread that runs.
     program::save(unsafe { &*this });
     cpu.kernel_stack.store(next.stack_top(), Ordering::Relaxed);
+    sched.priority.store(next.priority, Ordering::Relaxed);
+    next.last_cpu.store(cpu.index, Ordering::Relaxed);
     let next = ThreadRef::into_raw(next).cast_mut();
-    cpu.thread.store(next, Ordering::Relaxed);
-    cpu.before.store(this, Ordering::Relaxed);
+    sched.thread.store(next, Ordering::Relaxed);
+    sched.before.store(this, Ordering::Relaxed);
     // SAFETY: both exist: the one by the count that is in `before`, the other by that in
     // `thread`. `next` was prepared, or has switched away, or is about to have.
     unsafe {
@@ -95,10 +97,13 @@ pub(super) fn to(next: ThreadRef) {
     arrived();
 }
 
-/// What is to be done on the stack of the thread that runs now for the one before it.
+/// What is to be done on the stack of the thread that runs now for the one before it. The
+/// CPU is asked for anew: it may be another than the one that the thread left.
 fn arrived() {
-    let cpu = cpu::current();
-    let before = cpu.before.swap(null_mut(), Ordering::Relaxed);
+    let before = cpu::current()
+        .sched
+        .before
+        .swap(null_mut(), Ordering::Relaxed);
     // SAFETY: `to` put the CPU's count of it there. If it has ended this was the last, and its
     // stack is not used any more.
     drop(unsafe { ThreadRef::from_raw(before) });

@@ -9,7 +9,7 @@ use core::cell::{Cell, UnsafeCell};
 use core::fmt;
 use core::mem::offset_of;
 use core::ptr::null_mut;
-use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 /// A thread, for as long as somebody knows it.
 pub type ThreadRef = Arc<Thread>;
@@ -33,8 +33,17 @@ pub struct Thread {
     pub(super) state: UnsafeCell<Option<Box<State>>>,
     /// The next on the same list. Of whoever holds the lock of that list.
     pub(super) link: Cell<Option<ThreadRef>>,
-    /// The address that it sleeps on. Of whoever holds the lock of the bucket.
-    pub(super) parked_on: Cell<u64>,
+    /// The address that it sleeps on, or slept on last.
+    pub(super) parked_on: AtomicU64,
+    /// How often it went to sleep. Of whoever holds the lock of the bucket.
+    pub(super) sleeps: Cell<u64>,
+    /// It was woken because its time had come. Written by who takes it off the list.
+    pub(super) timed_out: Cell<bool>,
+    /// The CPU and the deadline of its timer. Of the thread, and while it sleeps of who takes
+    /// it off the list.
+    pub(super) timer: Cell<Option<(usize, u64)>>,
+    /// The CPU that it ran on last.
+    pub(super) last_cpu: AtomicUsize,
     /// Address of the last page fault of its program.
     pub(crate) fault_address: AtomicU64,
     /// For the program's side: whatever it keeps of a thread.
@@ -64,7 +73,11 @@ impl Thread {
             main: Cell::new(main),
             state: UnsafeCell::new(None),
             link: Cell::new(None),
-            parked_on: Cell::new(0),
+            parked_on: AtomicU64::new(0),
+            sleeps: Cell::new(0),
+            timed_out: Cell::new(false),
+            timer: Cell::new(None),
+            last_cpu: AtomicUsize::new(0),
             fault_address: AtomicU64::new(0),
             slot: AtomicPtr::new(null_mut()),
             id: NEXT.fetch_add(1, Ordering::Relaxed),

@@ -1,14 +1,14 @@
 //! Interrupts: which vector is whose.
 
 use super::{Frame, Next};
-use crate::cpu::port;
+use crate::cpu::{self, apic, port};
 use crate::sched;
 
 /// Silences the two 8259 controllers, which firmware leaves alive, and moves what they may
 /// still bring away from the exceptions' vectors.
 pub(crate) fn silence_legacy() {
     /// Where they bring what is no interrupt.
-    const BASE: u8 = 0xf0;
+    const BASE: u8 = 0x20;
     // SAFETY: the controllers' ports: initialisation words 1 to 4, then all lines masked.
     unsafe {
         for (controller, base, wiring) in [(0x20, BASE, 4), (0xa0, BASE + 8, 2)] {
@@ -23,7 +23,23 @@ pub(crate) fn silence_legacy() {
 
 /// On the stack of interrupts.
 pub(super) fn handle(vector: u8) -> Next {
-    let _ = vector;
+    match vector {
+        apic::TIMER => {
+            apic::end();
+            sched::tick();
+        }
+        apic::LOOK => {
+            apic::end();
+            sched::look();
+        }
+        apic::FORGET => {
+            apic::end();
+            cpu::answer();
+        }
+        // By the manual it must not be ended.
+        apic::SPURIOUS => {}
+        _ => apic::end(),
+    }
     if sched::wants_switch() {
         return Next::OnThread(preempt);
     }
