@@ -65,17 +65,28 @@ impl Device {
     }
 }
 
+impl Device {
+    /// Writes lines: a terminal wants a carriage return.
+    fn write_text(&mut self, text: &[u8]) {
+        for (at, line) in text.split(|byte| *byte == b'\n').enumerate() {
+            if at > 0 {
+                self.write(b"\r\n");
+            }
+            self.write(line);
+        }
+    }
+}
+
 impl Write for Device {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        // A terminal wants a carriage return.
-        for (at, line) in text.split('\n').enumerate() {
-            if at > 0 {
-                Device::write(self, b"\r\n");
-            }
-            Device::write(self, line.as_bytes());
-        }
+        self.write_text(text.as_bytes());
         Ok(())
     }
+}
+
+/// Writes text: a new line begins at its start.
+pub fn text(text: &[u8]) {
+    DEVICE.lock().write_text(text);
 }
 
 /// Writes bytes as they are.

@@ -15,6 +15,7 @@
 //! | [`acpi`] | what the firmware says of the machine |
 //! | [`sync`] | the lock below all others |
 //! | [`console`], [`exit`] | the way out: text, and the end |
+//! | [`host`] | the hypercalls of a rump kernel on all of this |
 //! | [`process`] | the program's view: Linux's system calls |
 //!
 //! # One address space, one ring
@@ -54,6 +55,7 @@ pub mod boot;
 pub mod console;
 pub mod cpu;
 pub mod exit;
+pub mod host;
 #[cfg(feature = "image")]
 mod image;
 pub mod memory;

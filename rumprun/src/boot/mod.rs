@@ -90,10 +90,6 @@ extern "C" fn start(info: u64) -> ! {
     if let Some(madt) = &machine.madt {
         cpu::start::others(&madt.cpus);
     }
-    sched::spawn(
-        alloc::boxed::Box::new(move || process::start(start)),
-        "main",
-        sched::NORMAL,
-    );
+    sched::spawn(move || process::start(start), "main", sched::NORMAL);
     sched::idle()
 }

@@ -1,9 +1,9 @@
 //! The kernel's heap.
 //!
 //! Small pieces are of a few sizes, cut from *slabs*: 16 KiB, aligned to their size, with a
-//! header that counts what is in use. A slab that is empty goes back to [`frames`]. All else
-//! is whole pages. Who frees says the size, as Rust and rumpuser(3) do, so that pieces have no
-//! header.
+//! header that says the size of the pieces and counts those in use. A slab that is empty goes
+//! back to [`frames`]. All else is whole pages. No piece of a slab begins at a page, so that
+//! an address tells what it is of.
 //!
 //! All of it lies at its physical address and a piece is contiguous: a device can be given
 //! it.
@@ -33,6 +33,8 @@ struct Slab {
     used: usize,
     /// Where the part begins that was never given out.
     fresh: usize,
+    /// Which class it is of.
+    class: &'static Class,
 }
 
 /// Slabs of one size that have room.
@@ -71,7 +73,7 @@ fn class(size: usize, align: usize) -> Option<&'static Class> {
 }
 
 impl Class {
-    fn take(&self) -> *mut u8 {
+    fn take(&'static self) -> *mut u8 {
         let mut first = self.slabs.lock();
         if first.is_null() {
             let Some(slab) = frames::take(SLAB / PAGE, SLAB / PAGE) else {
@@ -86,6 +88,7 @@ impl Class {
                     free: null_mut(),
                     used: 0,
                     fresh: HEADER,
+                    class: self,
                 });
             }
             *first = slab;
@@ -94,7 +97,7 @@ impl Class {
         let slab = unsafe { &mut **first };
         let piece = if slab.free.is_null() {
             let piece = (&raw mut *slab).cast::<u8>().wrapping_add(slab.fresh);
-            slab.fresh += self.size;
+            slab.fresh = next_place(slab.fresh + self.size, self.size);
             piece
         } else {
             let piece = slab.free;
@@ -111,13 +114,21 @@ impl Class {
     }
 
     /// # Safety
-    /// The piece came from `take`, and is not used any more.
-    unsafe fn release(&self, piece: *mut u8) {
+    /// The piece came from `take` of any class, and is not used any more.
+    unsafe fn release(piece: *mut u8) {
         let start = piece
             .map_addr(|address| address & !(SLAB - 1))
             .cast::<Slab>();
+        // SAFETY: pieces lie in a slab, which is aligned to its size; the class is written
+        // before the first piece is given out.
+        unsafe { (&raw const (*start).class).read().put_back(piece, start) };
+    }
+
+    /// # Safety
+    /// As for `release`; the slab is of this class, and the piece in it.
+    unsafe fn put_back(&self, piece: *mut u8, start: *mut Slab) {
         let mut first = self.slabs.lock();
-        // SAFETY: pieces lie in a slab, which is aligned to its size.
+        // SAFETY: a slab of this class, under its lock.
         let slab = unsafe { &mut *start };
         let was_full = slab.is_full(self.size);
         let piece = piece.cast::<*mut u8>();
@@ -143,6 +154,15 @@ impl Class {
                 frames::release(start.addr() as u64, SLAB / PAGE);
             }
         }
+    }
+}
+
+/// The first place from `at` on in a slab for a piece: not at a page.
+fn next_place(at: usize, size: usize) -> usize {
+    if at.is_multiple_of(PAGE) {
+        at + size
+    } else {
+        at
     }
 }
 
@@ -181,13 +201,14 @@ pub fn allocate(size: usize, align: usize) -> *mut u8 {
 /// Gives memory back.
 ///
 /// # Safety
-/// It came from [`allocate`] with this size and alignment, and is not used again.
-pub unsafe fn release(memory: *mut u8, size: usize, align: usize) {
-    // SAFETY: by contract.
+/// It came from [`allocate`] with this size, and is not used again.
+pub unsafe fn release(memory: *mut u8, size: usize) {
+    // SAFETY: by contract: what begins at a page is pages, all else pieces.
     unsafe {
-        match class(size, align) {
-            Some(class) => class.release(memory),
-            None => frames::release(memory.addr() as u64, size.div_ceil(PAGE).max(1)),
+        if memory.addr().is_multiple_of(PAGE) {
+            frames::release(memory.addr() as u64, size.div_ceil(PAGE).max(1));
+        } else {
+            Class::release(memory);
         }
     }
 }
@@ -216,7 +237,7 @@ unsafe impl GlobalAlloc for Heap {
 
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
         // SAFETY: by contract.
-        unsafe { release(memory, layout.size(), layout.align()) };
+        unsafe { release(memory, layout.size()) };
     }
 
     unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
@@ -237,9 +258,51 @@ unsafe impl GlobalAlloc for Heap {
             // SAFETY: both are at least that long; the old one is given back once.
             unsafe {
                 new.copy_from_nonoverlapping(memory, layout.size().min(size));
-                release(memory, layout.size(), layout.align());
+                release(memory, layout.size());
             }
         }
         new
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_are_apart_and_aligned() {
+        frames::set_up_for_tests(8192);
+        let free = frames::count().free;
+        let mut random = 3_u64;
+        let mut held: std::vec::Vec<(*mut u8, usize, u8)> = std::vec::Vec::new();
+        for turn in 0..200_000_u32 {
+            random = random
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            let dice = (random >> 33) as usize;
+            if dice.is_multiple_of(2) && held.len() > 1000 || held.len() > 2000 {
+                let (piece, size, mark) = held.swap_remove(dice / 2 % held.len());
+                // SAFETY: allocated below with this size.
+                unsafe {
+                    assert!((0..size).all(|at| *piece.add(at) == mark));
+                    release(piece, size);
+                }
+                continue;
+            }
+            let size = [dice / 2 % 300, dice / 2 % 2100, dice / 2 % 9000][turn as usize % 3] + 1;
+            let align = 1 << (dice / 7 % 9);
+            let piece = allocate(size, align);
+            assert!(!piece.is_null() && piece.addr().is_multiple_of(align));
+            let mark = turn as u8;
+            // SAFETY: of that size.
+            unsafe { piece.write_bytes(mark, size) };
+            held.push((piece, size, mark));
+        }
+        for (piece, size, _) in held {
+            // SAFETY: as above.
+            unsafe { release(piece, size) };
+        }
+        // One slab of each class may stay.
+        assert!(frames::count().free + SIZES.len() * SLAB / PAGE >= free);
     }
 }

@@ -266,3 +266,25 @@ pub fn map_device(start: u64, len: u64) -> Result<*mut u8, NoMemory> {
     }
     Ok(start as *mut u8)
 }
+
+/// Allows, or forbids, to execute pages of the kernel's memory.
+///
+/// # Errors
+/// There is no memory for tables; some pages may have changed.
+pub(crate) fn set_executable(start: u64, end: u64, executable: bool) -> Result<(), NoMemory> {
+    {
+        let mut tables = TABLES.lock();
+        for at in (start..end).step_by(PAGE64 as usize) {
+            let rights = if executable { 0 } else { NO_EXECUTE };
+            tables.set(at, at | PRESENT | WRITE | rights)?;
+        }
+    }
+    cpu::forget_everywhere(start, end);
+    Ok(())
+}
+
+/// Whether a page of the kernel's memory was made executable.
+pub(crate) fn is_executable(address: u64) -> bool {
+    let entry = TABLES.lock().look(address).unwrap_or(0);
+    FLAGS.load(Ordering::Relaxed) & NO_EXECUTE != 0 && entry & NO_EXECUTE == 0
+}

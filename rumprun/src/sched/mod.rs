@@ -19,8 +19,9 @@
 //!
 //! A thread that is woken goes to the CPU that it ran on, or to one that has nothing to do.
 //! A CPU whose queue is empty takes a thread of another's. Threads of one priority take
-//! turns ([`SLICE_NS`]); one of a higher priority interrupts those of lower ones at once. A
-//! CPU that has nothing to do halts, until a timer or another CPU interrupts it.
+//! turns ([`SLICE_NS`]); one of a higher priority interrupts those of lower ones at once, but
+//! has to let one of them run when its turn is over: it may wait for a spin lock of theirs.
+//! A CPU that has nothing to do halts, until a timer or another CPU interrupts it.
 //!
 //! # Sleeping
 //!
@@ -48,6 +49,8 @@ use crate::memory::tables::NoMemory;
 use crate::sync::Lock;
 use crate::time;
 use alloc::boxed::Box;
+use core::arch::asm;
+use core::mem::offset_of;
 use core::ptr::{self, null_mut};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU64, Ordering, fence};
 use queue::Queue;
@@ -86,6 +89,8 @@ pub(crate) struct PerCpu {
     wants_switch: AtomicBool,
     /// When the thread's turn ends, 0 if nobody else waits. Of this CPU.
     slice_end: AtomicU64,
+    /// The turn has ended: whoever comes last is next. Of this CPU.
+    turn_over: AtomicBool,
     /// Threads that sleep until some time, and for when the timer is set.
     timers: Lock<Timers>,
 }
@@ -107,6 +112,7 @@ impl PerCpu {
             halted: AtomicBool::new(false),
             wants_switch: AtomicBool::new(false),
             slice_end: AtomicU64::new(0),
+            turn_over: AtomicBool::new(false),
             timers: Lock::new(Timers::new()),
         }
     }
@@ -117,12 +123,16 @@ impl PerCpu {
         queue.push(thread);
     }
 
-    fn pop(&self) -> Option<ThreadRef> {
+    fn pop(&self, lowest: bool) -> Option<ThreadRef> {
         if self.waiting.load(Ordering::Relaxed) == 0 {
             return None;
         }
         let mut queue = self.queue.lock();
-        let thread = queue.pop()?;
+        let thread = if lowest {
+            queue.pop_lowest()?
+        } else {
+            queue.pop()?
+        };
         self.waiting.fetch_sub(1, Ordering::Relaxed);
         Some(thread)
     }
@@ -138,17 +148,24 @@ pub(crate) fn set_up(index: usize, top: u64) {
 
 /// Starts a thread.
 ///
+/// What `main` owns is dropped where `main` drops it: a thread that ends by [`exit`], or goes
+/// to a program for good, leaves it.
+///
 /// # Errors
 /// There is no memory for its stack.
 pub fn try_spawn(
-    main: Box<dyn FnOnce() + Send>,
+    main: impl FnOnce() + Send + 'static,
     name: &str,
     priority: u8,
 ) -> Result<ThreadRef, NoMemory> {
+    // The box stays the thread's, so that it goes with it also if `main` does not return.
+    let mut main = Some(main);
+    let main = Box::new(move || {
+        if let Some(main) = main.take() {
+            main();
+        }
+    });
     let thread = Thread::new(Stack::new()?, name, priority, Some(main));
-    thread
-        .last_cpu
-        .store(cpu::current().index, Ordering::Relaxed);
     switch::prepare(&thread);
     wake(thread.clone());
     Ok(thread)
@@ -158,7 +175,7 @@ pub fn try_spawn(
 ///
 /// # Panics
 /// If there is no memory for its stack.
-pub fn spawn(main: Box<dyn FnOnce() + Send>, name: &str, priority: u8) -> ThreadRef {
+pub fn spawn(main: impl FnOnce() + Send + 'static, name: &str, priority: u8) -> ThreadRef {
     try_spawn(main, name, priority).expect("memory for the stack of a thread")
 }
 
@@ -179,12 +196,18 @@ pub fn with_current<R>(f: impl FnOnce(&Thread) -> R) -> R {
     f(unsafe { &*running() })
 }
 
-/// The thread that runs this: what the CPU says is right for the thread that asks, wherever
-/// it is a moment later.
+/// The thread that runs this. Read in one instruction, so that it is right wherever the
+/// thread is a moment before and after.
 #[inline]
 fn running() -> *const Thread {
-    let _off = Interrupts::off();
-    cpu::current().sched.thread.load(Ordering::Relaxed)
+    const THREAD: usize = offset_of!(Cpu, sched) + offset_of!(PerCpu, thread);
+    let thread;
+    // SAFETY: GS is the data of the CPU, which has the pointer there.
+    unsafe {
+        asm!("mov {}, gs:[{}]", out(reg) thread, const THREAD,
+             options(nostack, preserves_flags, readonly));
+    }
+    thread
 }
 
 /// Lets another thread of the same or a higher priority run, if there is one.
@@ -213,7 +236,8 @@ pub fn exit() -> ! {
 /// Interrupts are off. The caller has put the thread that runs where somebody will find it,
 /// or it never runs again.
 fn next(cpu: &Cpu) {
-    let thread = cpu.sched.pop().or_else(|| steal(cpu));
+    let lowest = cpu.sched.turn_over.swap(false, Ordering::Relaxed);
+    let thread = cpu.sched.pop(lowest).or_else(|| steal(cpu));
     // SAFETY: the CPU holds a count of its idle thread for good.
     let thread = thread.unwrap_or_else(|| unsafe {
         ThreadRef::increment_strong_count(cpu.sched.idle);
@@ -234,7 +258,7 @@ fn next(cpu: &Cpu) {
 fn steal(cpu: &Cpu) -> Option<ThreadRef> {
     cpu::data::all()
         .filter(|other| other.index != cpu.index)
-        .find_map(|other| other.sched.pop())
+        .find_map(|other| other.sched.pop(false))
 }
 
 /// Somebody else waits for this CPU: the thread that runs has its turn, and no more.
@@ -260,10 +284,8 @@ pub(crate) fn wake(thread: ThreadRef) {
         cpu.sched.wants_switch.store(true, Ordering::Relaxed);
     }
     if cpu.index == this.index {
-        if running == priority {
-            begin_slice(cpu);
-        }
-    } else if running <= priority || cpu.sched.halted.load(Ordering::Relaxed) {
+        begin_slice(cpu);
+    } else {
         apic::send(cpu.apic, apic::LOOK);
     }
 }
@@ -297,6 +319,7 @@ pub(crate) fn tick() {
     let slice_end = cpu.sched.slice_end.load(Ordering::Relaxed);
     if slice_end != 0 && slice_end <= now {
         cpu.sched.slice_end.store(0, Ordering::Relaxed);
+        cpu.sched.turn_over.store(true, Ordering::Relaxed);
         cpu.sched.wants_switch.store(true, Ordering::Relaxed);
     }
     // The lock is given back for each: that of a bucket comes before it.

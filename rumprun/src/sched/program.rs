@@ -36,7 +36,7 @@ impl State {
 impl Drop for State {
     fn drop(&mut self) {
         // SAFETY: allocated by `new` with this size.
-        unsafe { heap::release(self.registers, self.size, 64) };
+        unsafe { heap::release(self.registers, self.size) };
     }
 }
 

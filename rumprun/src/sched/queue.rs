@@ -74,6 +74,11 @@ impl Queue {
         self.lists.iter_mut().rev().find_map(List::pop)
     }
 
+    /// The first of the lowest priority.
+    pub(crate) fn pop_lowest(&mut self) -> Option<ThreadRef> {
+        self.lists.iter_mut().find_map(List::pop)
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.lists.iter().all(List::is_empty)
     }

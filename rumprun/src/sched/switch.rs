@@ -69,10 +69,12 @@ pub(super) fn prepare(thread: &Thread) {
 extern "C" fn begin() -> ! {
     arrived();
     Interrupts::enable();
-    let main = super::with_current(|this| this.main.take());
-    if let Some(main) = main {
-        main();
-    }
+    super::with_current(|this| {
+        // SAFETY: only the thread itself calls it, here and once.
+        if let Some(main) = unsafe { (*this.main.get()).as_mut() } {
+            main();
+        }
+    });
     super::exit()
 }
 

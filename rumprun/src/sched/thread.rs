@@ -1,6 +1,7 @@
 //! A thread.
 
 use super::program::State;
+use crate::host::PerThread;
 use crate::memory::stack::Stack;
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -15,7 +16,7 @@ use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering}
 pub type ThreadRef = Arc<Thread>;
 
 /// What a thread runs.
-pub(super) type Main = Box<dyn FnOnce() + Send>;
+pub(super) type Main = Box<dyn FnMut() + Send>;
 
 /// A thread. The assembly of [`switch`](super::switch) knows the first two.
 #[repr(C)]
@@ -28,7 +29,7 @@ pub struct Thread {
     pub(super) priority: u8,
     pub(super) stack: Stack,
     /// What it runs first.
-    pub(super) main: Cell<Option<Main>>,
+    pub(super) main: UnsafeCell<Option<Main>>,
     /// Of its program; none for a thread of the kernel's.
     pub(super) state: UnsafeCell<Option<Box<State>>>,
     /// The next on the same list. Of whoever holds the lock of that list.
@@ -48,6 +49,8 @@ pub struct Thread {
     pub(crate) fault_address: AtomicU64,
     /// For the program's side: whatever it keeps of a thread.
     pub slot: AtomicPtr<()>,
+    /// For [`host`](crate::host): what the hypercalls keep of a thread.
+    pub(crate) host: PerThread,
     /// Numbers threads from 1 on.
     id: u64,
     name: String,
@@ -70,7 +73,7 @@ impl Thread {
             on_cpu: AtomicU32::new(0),
             priority,
             stack,
-            main: Cell::new(main),
+            main: UnsafeCell::new(main),
             state: UnsafeCell::new(None),
             link: Cell::new(None),
             parked_on: AtomicU64::new(0),
@@ -80,6 +83,7 @@ impl Thread {
             last_cpu: AtomicUsize::new(0),
             fault_address: AtomicU64::new(0),
             slot: AtomicPtr::new(null_mut()),
+            host: PerThread::default(),
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             name: String::from(name),
         })
