@@ -8,6 +8,7 @@
 mod boot;
 mod builds;
 mod comparison;
+mod fairness;
 mod guest;
 mod http;
 mod idle;
@@ -64,6 +65,7 @@ const BENCHMARKS: &[Measurement] = &[
     (splice::NAMES, splice::splice),
     (switch::NAMES, switch::switch),
     (recovery::NAMES, recovery::recovery),
+    (&[fairness::NAME], fairness::fairness),
     (redis::NAMES, redis::redis),
     (&[remote::NAME], remote::remote),
     (&["smp/streams4"], smp::streams4),
@@ -88,6 +90,8 @@ fn main() -> ExitCode {
             shm::child(part, rest)
         } else if let Some(part) = what.strip_prefix("splice") {
             splice::child(part, rest)
+        } else if let Some(part) = what.strip_prefix("fairness") {
+            fairness::child(part, rest)
         } else if what == "recovery" {
             recovery::child(rest)
         } else if what == "switch" {

@@ -91,7 +91,8 @@ pub struct Scratch {
 }
 
 /// Sends frames through a back end that can do what `offers` says, and does the rest.
-/// Returns how many of the kernel's frames were sent, as a whole or at least in part.
+/// Returns how many of the kernel's frames were sent, as a whole or at least in part: the first
+/// ones, up to one that there was no room for.
 ///
 /// # Errors
 /// That of `send`, if it has not taken one.
@@ -109,7 +110,11 @@ pub fn send<'s>(
     let mut sent = 0;
     for run in frames.chunk_by(|a, b| fits(a) && fits(b)) {
         if fits(&run[0]) {
-            sent += send(run)?;
+            let taken = send(run)?;
+            sent += taken;
+            if taken < run.len() {
+                return Ok(sent);
+            }
             continue;
         }
         for frame in run {
@@ -119,7 +124,10 @@ pub fn send<'s>(
                 .iter()
                 .map(|piece| Transmit::new(piece, Offload::default()))
                 .collect();
-            if !shaped.is_empty() && send(&shaped)? > 0 {
+            if !shaped.is_empty() {
+                if send(&shaped)? == 0 {
+                    return Ok(sent);
+                }
                 sent += 1;
             }
         }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `application` | a thread for each queue of an application: its ring, the checks, the uplink |
 //! | `uplink` | a thread for each queue of a NIC: whose frames are, their rings |
+//! | `turns` | who of those who have something to send may, and how much |
 //! | `control` | the thread for all sockets: who comes, claims, goes |
 //! | `admission` | who may come, and what it is told |
 //! | `handover` | a worker hands over to the next |
@@ -17,6 +18,7 @@ mod application;
 mod control;
 mod handover;
 mod sandbox;
+mod turns;
 mod uplink;
 
 use crate::config::{Kind, Plan};
@@ -36,6 +38,7 @@ use std::os::fd::OwnedFd;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
+use turns::Turns;
 
 /// How an application is reached.
 #[derive(Debug)]
@@ -52,6 +55,7 @@ pub(crate) struct Cable {
 struct Uplink {
     name: String,
     backend: Box<dyn Backend>,
+    turns: Turns,
     counters: Counters,
 }
 
@@ -96,12 +100,14 @@ pub fn run(link: Link) -> io::Result<()> {
     let mut files = files.into_iter();
     let mut next = || files.next().ok_or(io::ErrorKind::InvalidData);
     let (ledger, listener) = (File::from(next()?), next()?);
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     let mut uplinks = Vec::new();
     for (nic, count) in plan.nics.iter().zip(counts) {
         let files: Vec<OwnedFd> = (0..count).map(|_| next()).collect::<Result<_, _>>()?;
         uplinks.push(Uplink {
             name: nic.name.clone(),
             backend: open(&nic.kind, files)?,
+            turns: Turns::new(cpus),
             counters: Counters::default(),
         });
     }

@@ -45,7 +45,7 @@ fn test() {
         true => netns::enter(),
         false => Err("not root".into()),
     };
-    let tests: [Test; 13] = [
+    let tests: [Test; 14] = [
         (
             "root::ports_of_one_address_are_shared",
             traffic::shared_address,
@@ -58,6 +58,7 @@ fn test() {
         ("root::applications_reach_each_other", traffic::each_other),
         ("root::nothing_leaves_as_another", traffic::spoofing),
         ("root::who_sends_too_much_waits", traffic::limits),
+        ("root::who_always_sends_gets_the_same", traffic::shares),
         (
             "root::an_application_that_is_killed_leaves_nothing",
             process::application_killed,

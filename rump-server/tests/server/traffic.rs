@@ -1,8 +1,9 @@
 //! Whose frames are whose.
 
 use crate::Outcome;
-use crate::bare::{LINUX, LINUX6, PATIENCE, Server, linux, port};
+use crate::bare::{Bare, LINUX, LINUX6, PATIENCE, Server, linux, port};
 use rump_ring::control::Protocol::{Tcp, Udp};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 pub fn shared_address() -> Outcome {
@@ -155,5 +156,62 @@ pub fn limits() -> Outcome {
         passed.is_some_and(|before| before < 300),
         "after {passed:?}"
     );
+    Ok(())
+}
+
+/// Of many who all send as fast as they can, some short frames and some long ones, each gets
+/// the same: a frame counts for its bytes, and a kilobyte.
+pub fn shares() -> Outcome {
+    const APPLICATIONS: usize = 16;
+    const TIME: Duration = Duration::from_secs(3);
+    let server = Server::start("");
+    let all: Vec<Bare> = (0..APPLICATIONS)
+        .map(|number| server.bare("two", &number.to_string()))
+        .collect();
+    let sink = linux(LINUX);
+    let stop = AtomicBool::new(false);
+    let taken = || -> Vec<f64> {
+        let mut known = server.status().applications;
+        known.sort_by_key(|known| known.number);
+        let cost = |(frames, bytes): (u64, u64)| (1024 * frames + bytes) as f64;
+        known
+            .iter()
+            .map(|known| cost(known.counters.sent))
+            .collect()
+    };
+    let each: Vec<f64> = std::thread::scope(|scope| {
+        for (number, bare) in all.iter().enumerate() {
+            let data = vec![7; if number % 2 == 0 { 20 } else { 1400 }];
+            let from = ("10.9.0.3", *bare.welcome.ports.start());
+            let datagram = bare.datagram(from, (LINUX, port(&sink)), &data);
+            let stop = &stop;
+            scope.spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    bare.send(&datagram);
+                }
+            });
+        }
+        std::thread::sleep(Duration::from_millis(300));
+        let before = taken();
+        std::thread::sleep(TIME);
+        let after = taken();
+        stop.store(true, Ordering::Relaxed);
+        after
+            .iter()
+            .zip(before)
+            .map(|(after, before)| after - before)
+            .collect()
+    });
+    let mean = each.iter().sum::<f64>() / each.len() as f64;
+    let furthest = each
+        .iter()
+        .map(|one| (one - mean).abs())
+        .fold(0.0, f64::max);
+    println!(
+        "the share that differs most is {:.1} % from the mean",
+        100.0 * furthest / mean
+    );
+    assert_eq!(each.len(), APPLICATIONS);
+    assert!(furthest < 0.2 * mean, "{each:?}");
     Ok(())
 }
