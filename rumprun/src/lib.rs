@@ -14,6 +14,7 @@
 //! | [`time`], [`random`] | clocks and timers; random bytes |
 //! | [`acpi`] | what the firmware says of the machine |
 //! | [`sync`] | the lock below all others |
+//! | [`pci`], [`net`] | devices on the bus; the network through virtio-net |
 //! | [`console`], [`exit`] | the way out: text, and the end |
 //! | [`host`] | the hypercalls of a rump kernel on all of this |
 //! | [`process`] | the program's view: Linux's system calls |
@@ -59,6 +60,8 @@ pub mod host;
 #[cfg(feature = "image")]
 mod image;
 pub mod memory;
+pub mod net;
+pub mod pci;
 pub mod process;
 pub mod random;
 pub mod sched;

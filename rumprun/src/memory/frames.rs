@@ -260,7 +260,7 @@ pub fn count() -> Count {
 
 /// Gives the tests of this process some memory.
 #[cfg(test)]
-pub(super) fn set_up_for_tests(pages: usize) {
+pub(crate) fn set_up_for_tests(pages: usize) {
     let layout = std::alloc::Layout::from_size_align(pages * PAGE, 1 << 20).expect("a layout");
     // SAFETY: not of size 0.
     let start = unsafe { std::alloc::alloc(layout) }.addr() as u64;

@@ -1,6 +1,6 @@
 //! Interrupts: which vector is whose.
 
-use super::{Frame, Next};
+use super::{Frame, Next, line};
 use crate::cpu::{self, apic, port};
 use crate::sched;
 
@@ -38,7 +38,10 @@ pub(super) fn handle(vector: u8) -> Next {
         }
         // By the manual it must not be ended.
         apic::SPURIOUS => {}
-        _ => apic::end(),
+        _ => {
+            apic::end();
+            line::came(vector);
+        }
     }
     if sched::wants_switch() {
         return Next::OnThread(preempt);

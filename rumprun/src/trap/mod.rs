@@ -21,6 +21,7 @@ mod entry;
 mod exception;
 mod frame;
 pub mod interrupt;
+pub mod line;
 mod syscall;
 
 pub(crate) use entry::{entry_of, resume_copied};

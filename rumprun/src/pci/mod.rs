@@ -1,0 +1,20 @@
+//! PCI: PCI Local Bus 3.0, PCI Express 5.0.
+//!
+//! | module | is |
+//! |---|---|
+//! | [`config`] | configuration space, by ports or in memory |
+//! | [`scan`] | which functions there are |
+//! | [`bars`] | their regions |
+//! | [`capability`] | the list of what they can do |
+//! | [`msi`] | interrupts by messages |
+//!
+//! What a device says of itself is input: lists are bounded, and offsets are checked.
+
+pub mod bars;
+pub mod capability;
+pub mod config;
+pub mod msi;
+pub mod scan;
+
+pub use config::Location;
+pub use scan::{Found, functions};
