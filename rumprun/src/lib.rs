@@ -17,6 +17,7 @@
 //! | [`pci`], [`net`] | devices on the bus; the network through virtio-net |
 //! | [`console`], [`exit`] | the way out: text, and the end |
 //! | [`host`] | the hypercalls of a rump kernel on all of this |
+//! | `kernel` | booting the rump kernel, with the machine's devices |
 //! | [`process`] | the program's view: Linux's system calls |
 //!
 //! # One address space, one ring
@@ -59,6 +60,8 @@ pub mod exit;
 pub mod host;
 #[cfg(feature = "image")]
 mod image;
+#[cfg(feature = "image")]
+pub mod kernel;
 pub mod memory;
 pub mod net;
 pub mod pci;

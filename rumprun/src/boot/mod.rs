@@ -87,6 +87,7 @@ extern "C" fn start(info: u64) -> ! {
     trap::interrupt::silence_legacy();
     let machine = machine::read(&mut start);
     time::set_up(machine);
+    cpu::ioapic::set_up(machine);
     if let Some(madt) = &machine.madt {
         cpu::start::others(&madt.cpus);
     }

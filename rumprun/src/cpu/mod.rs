@@ -3,6 +3,7 @@
 pub mod apic;
 pub mod data;
 pub mod features;
+pub mod ioapic;
 pub mod msr;
 pub mod port;
 #[cfg(feature = "image")]

@@ -253,6 +253,12 @@ pub unsafe fn release(address: u64, pages: usize) {
     unsafe { FRAMES.lock().release(address, pages) };
 }
 
+/// The address behind the last page.
+pub(crate) fn end() -> u64 {
+    let frames = FRAMES.lock();
+    frames.base + frames.orders.len() as u64 * PAGE64
+}
+
 /// How much there is.
 pub fn count() -> Count {
     FRAMES.lock().count

@@ -7,12 +7,14 @@
 //! | [`bars`] | their regions |
 //! | [`capability`] | the list of what they can do |
 //! | [`msi`] | interrupts by messages |
+//! | [`function`] | a function given to the kernel |
 //!
 //! What a device says of itself is input: lists are bounded, and offsets are checked.
 
 pub mod bars;
 pub mod capability;
 pub mod config;
+pub mod function;
 pub mod msi;
 pub mod scan;
 

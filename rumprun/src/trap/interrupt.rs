@@ -39,8 +39,8 @@ pub(super) fn handle(vector: u8) -> Next {
         // By the manual it must not be ended.
         apic::SPURIOUS => {}
         _ => {
-            apic::end();
             line::came(vector);
+            apic::end();
         }
     }
     if sched::wants_switch() {

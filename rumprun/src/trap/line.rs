@@ -4,6 +4,7 @@
 //! woken. Vectors and their counters are there for good, so that an interrupt that comes late
 //! finds its counter, whoever has the vector by then: a wake-up too many is harmless.
 
+use crate::cpu::ioapic::{self, Pin};
 use crate::sched;
 use crate::sync::Lock;
 use crate::{cpu, time};
@@ -18,6 +19,8 @@ const MANY: usize = 0xb0;
 const STOP: u32 = 1 << 31;
 
 static COUNTERS: [AtomicU32; MANY] = [const { AtomicU32::new(0) }; MANY];
+/// For lines of level-triggered interrupts: which pin to mask, by [`Pin::number`].
+static PINS: [AtomicU32; MANY] = [const { AtomicU32::new(0) }; MANY];
 static TAKEN: Lock<[bool; MANY]> = Lock::new([false; MANY]);
 
 /// A vector that is somebody's, until it is dropped. The device has been silenced by then.
@@ -100,6 +103,7 @@ impl Line {
 
 impl Drop for Line {
     fn drop(&mut self) {
+        PINS[self.index].store(0, Ordering::Release);
         TAKEN.lock()[self.index] = false;
     }
 }
@@ -120,12 +124,20 @@ fn count(counter: &'static AtomicU32) {
     }
 }
 
-/// An interrupt has come. On the stack of interrupts.
+/// Has a line be one of a level-triggered pin, which is masked when it comes.
+pub(crate) fn level(line: &Line, pin: Pin) {
+    PINS[line.index].store(pin.number(), Ordering::Release);
+}
+
+/// An interrupt has come. On the stack of interrupts; it is ended afterwards.
 pub(super) fn came(vector: u8) {
-    if let Some(counter) = vector
-        .checked_sub(FIRST)
-        .and_then(|index| COUNTERS.get(usize::from(index)))
-    {
-        count(counter);
+    let Some(index) = vector.checked_sub(FIRST).map(usize::from) else {
+        return;
+    };
+    if index < MANY {
+        if let Some(pin) = Pin::of_number(PINS[index].load(Ordering::Acquire)) {
+            ioapic::mask(pin, true);
+        }
+        count(&COUNTERS[index]);
     }
 }
