@@ -3,7 +3,10 @@
 //! All of it is in [`rump_server`].
 
 use nix::unistd::dup;
+use rump::iface::{Backend, card};
+use rump_server::config::CardPlan;
 use rump_server::{link::Link, supervisor, worker};
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -29,8 +32,17 @@ pub fn run(arguments: &Arguments) -> ExitCode {
 /// Runs the worker, whose standard input is the link to its supervisor.
 pub fn work() -> ExitCode {
     let link = dup(std::io::stdin()).map_err(std::io::Error::from);
-    let ran = link.and_then(|file| worker::run(Link::of(file)));
+    let ran = link.and_then(|file| worker::run_with_cards(Link::of(file), &cards));
     ended(ran.map_err(|error| format!("worker: {error}")))
+}
+
+/// Cards that NetBSD's drivers have, in this process.
+fn cards(wanted: &[CardPlan]) -> io::Result<Vec<Box<dyn Backend>>> {
+    card::boot(
+        wanted
+            .iter()
+            .map(|card| (&*card.address, card.driver.as_deref())),
+    )
 }
 
 fn ended(result: Result<(), String>) -> ExitCode {

@@ -1,7 +1,8 @@
 //! Memory that another process can write at any time.
 //!
 //! No reference to it is ever made: it is read and written in atomic pieces, inside its
-//! bounds, and what was read is a copy that stays as it is.
+//! bounds, and what was read is a copy that stays as it is. On x86-64 one instruction moves
+//! what is longer, which the compiler knows nothing of, and which takes half the time.
 #![allow(unsafe_code)]
 
 use crate::primitive::Ordering;
@@ -21,6 +22,31 @@ unsafe impl Send for Shared {}
 unsafe impl Sync for Shared {}
 
 const WORD: usize = size_of::<u64>();
+/// From this length on an instruction moves bytes faster than a loop does.
+#[cfg(all(target_arch = "x86_64", not(miri)))]
+const LONG: usize = 256;
+
+/// Copies so many bytes.
+///
+/// # Safety
+/// They can be read and written; nobody in this process has a reference to what is written.
+#[cfg(all(target_arch = "x86_64", not(miri)))]
+unsafe fn copy(from: *const u8, to: *mut u8, len: usize) {
+    // What is written before the count that tells of it is seen before it: a store after the
+    // instruction is not seen before those of the instruction (Intel 64 and IA-32 Software
+    // Developer's Manual, volume 3, 9.2.4).
+    // SAFETY: by contract. Flags and stack stay as they are; the direction is forward, as the
+    // ABI has it.
+    unsafe {
+        core::arch::asm!(
+            "rep movsb",
+            inout("rcx") len => _,
+            inout("rsi") from => _,
+            inout("rdi") to => _,
+            options(nostack, preserves_flags)
+        );
+    }
+}
 
 impl Shared {
     /// Memory of this length.
@@ -95,7 +121,13 @@ impl Shared {
     /// # Panics
     /// If it is not all inside.
     pub fn read(&self, offset: usize, out: &mut [u8]) {
-        self.at(offset, out.len());
+        let start = self.at(offset, out.len());
+        #[cfg(all(target_arch = "x86_64", not(miri)))]
+        if out.len() >= LONG {
+            // SAFETY: all of it is inside, and `out` is borrowed for it.
+            return unsafe { copy(start.as_ptr(), out.as_mut_ptr(), out.len()) };
+        }
+        let _ = start;
         let (head, words) = Self::words(offset, out.len());
         let byte = |at: usize| self.u8(offset + at).load(Ordering::Relaxed);
         for (at, to) in out[..head].iter_mut().enumerate() {
@@ -115,7 +147,13 @@ impl Shared {
     /// # Panics
     /// If it is not all inside.
     pub fn write(&self, offset: usize, from: &[u8]) {
-        self.at(offset, from.len());
+        let start = self.at(offset, from.len());
+        #[cfg(all(target_arch = "x86_64", not(miri)))]
+        if from.len() >= LONG {
+            // SAFETY: all of it is inside, where there are no references, by contract of `new`.
+            return unsafe { copy(from.as_ptr(), start.as_ptr(), from.len()) };
+        }
+        let _ = start;
         let (head, words) = Self::words(offset, from.len());
         let byte = |at: usize, byte| self.u8(offset + at).store(byte, Ordering::Relaxed);
         for (at, from) in from[..head].iter().enumerate() {
@@ -141,16 +179,16 @@ mod tests {
 
     #[test]
     fn bytes_go_in_and_out_at_any_place() {
-        let mut memory = vec![0_u64; 16];
+        let mut memory = vec![0_u64; 64];
         let start = NonNull::new(memory.as_mut_ptr()).unwrap().cast();
         // SAFETY: it is not used otherwise.
-        let shared = unsafe { Shared::new(start, 128) };
-        let bytes: Vec<u8> = (1..=64).collect();
+        let shared = unsafe { Shared::new(start, 512) };
+        let bytes: Vec<u8> = (0..400).map(|at| (at % 199) as u8).collect();
         for offset in 0..20 {
-            for len in 0..=64 {
-                shared.write(0, &[0xee; 128]);
+            for len in (0..=64).chain(250..=270).chain([400]) {
+                shared.write(0, &[0xee; 512]);
                 shared.write(offset, &bytes[..len]);
-                let mut all = [0; 128];
+                let mut all = [0; 512];
                 shared.read(0, &mut all);
                 assert!(all[..offset].iter().all(|byte| *byte == 0xee));
                 assert_eq!(all[offset..offset + len], bytes[..len]);

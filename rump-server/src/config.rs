@@ -7,7 +7,7 @@ mod plan;
 #[cfg(test)]
 mod tests;
 
-pub use plan::{HostPlan, Kind, NicPlan, Plan, RightPlan};
+pub use plan::{CardPlan, HostPlan, Kind, NicPlan, Plan, RightPlan};
 
 use serde::Deserialize;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -69,6 +69,8 @@ pub(crate) struct Nic {
     name: String,
     tap: Option<String>,
     packet: Option<String>,
+    pci: Option<Spanned<String>>,
+    driver: Option<String>,
     #[serde(default = "one")]
     queues: u16,
     #[serde(default = "default_mtu")]

@@ -24,5 +24,6 @@ pub mod link;
 pub mod messages;
 pub mod supervisor;
 pub mod table;
+mod vfio;
 pub mod wire;
 pub mod worker;

@@ -1,6 +1,7 @@
 //! What supervisor, worker and `rump ctl` tell each other.
 
 use crate::config::Plan;
+use crate::table::{Parts, UnderWay};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -57,7 +58,11 @@ pub enum Handover {
         away: bool,
         /// What was counted.
         counters: CountersOf,
+        /// How far it has sent packets in parts.
+        parts: Vec<Parts<u32>>,
     },
+    /// What a host has under way; its applications have come before.
+    Host(UnderWay),
     /// A connection that has not said who it is; its socket comes with it.
     Stranger,
     /// What was counted at the NICs; this is all.

@@ -48,4 +48,6 @@ functions! {
     fn rump_vif_splice(vif: *mut Vif, name: *const c_char) -> c_int;
     /// Takes no more of what comes to the interface of this name.
     fn rump_vif_unsplice(vif: *mut Vif, name: *const c_char);
+    /// Joins the host to the interface of this name, without the stack.
+    fn rump_vif_through(vif: *mut Vif, name: *const c_char) -> c_int;
 }

@@ -98,12 +98,13 @@ fn interface_trials<const N: usize>(
 }
 
 /// Programs of others that tests use, and what is said where they are not.
-const PROGRAMS: [(&str, &str); 5] = [
+const PROGRAMS: [(&str, &str); 6] = [
     ("curl", "no curl"),
     ("tshark", "no tshark"),
     ("dnsmasq", "no dnsmasq"),
     ("udhcpd", "no udhcpd"),
     ("radvd", "no radvd"),
+    ("systemd-analyze", "no systemd-analyze"),
 ];
 
 fn installed(program: &str) -> bool {

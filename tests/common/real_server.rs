@@ -85,15 +85,39 @@ impl Real {
 
     /// Has another worker take over.
     pub fn upgrade(&self) -> Result<(), Box<dyn Error>> {
-        let output = Command::new(command())
-            .args(["ctl", "--control"])
+        self.ctl(&["upgrade"]).map(drop)
+    }
+
+    /// `rump ctl` for this server.
+    pub fn ctl_command(&self, arguments: &[&str]) -> Command {
+        let mut ctl = Command::new(command());
+        ctl.args(["ctl", "--control"])
             .arg(self.folder.join("ctl"))
-            .arg("upgrade")
-            .output()?;
+            .args(arguments);
+        ctl
+    }
+
+    /// What it prints; the error is what it prints then.
+    pub fn ctl(&self, arguments: &[&str]) -> Result<String, Box<dyn Error>> {
+        let output = self.ctl_command(arguments).output()?;
         if output.status.success() {
-            Ok(())
+            Ok(String::from_utf8(output.stdout)?)
         } else {
             Err(String::from_utf8_lossy(&output.stderr).into())
+        }
+    }
+
+    /// Waits until it has ended by itself; whether it did so in order.
+    pub fn ended(&mut self) -> Result<bool, Box<dyn Error>> {
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status.success());
+            }
+            if start.elapsed() > Duration::from_secs(20) {
+                return Err("the server has not ended".into());
+            }
+            std::thread::sleep(Duration::from_millis(2));
         }
     }
 }

@@ -1,8 +1,10 @@
-//! The network server over a TAP interface: this program starts itself as one.
+//! The network server over a TAP interface or a card: this program starts itself as one.
 
 #![allow(dead_code)]
 
 use super::netns::ip;
+use rump::iface::{Backend, card};
+use rump_server::config::CardPlan;
 use rump_server::messages::{Reply, Request, Status};
 use rump_server::{link, supervisor, worker};
 use std::error::Error;
@@ -11,6 +13,7 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitCode, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 const SERVER: &str = "as-network-server";
@@ -25,7 +28,7 @@ pub fn run_if_asked() -> Option<ExitCode> {
         }
         [WORKER] => {
             let file = std::io::stdin().as_fd().try_clone_to_owned();
-            let ran = file.and_then(|file| worker::run(link::Link::of(file)));
+            let ran = file.and_then(|file| worker::run_with_cards(link::Link::of(file), &cards));
             ran.map_err(|error| format!("worker: {error}"))
         }
         _ => return None,
@@ -39,24 +42,46 @@ pub fn run_if_asked() -> Option<ExitCode> {
     ))
 }
 
+/// Cards of a worker's.
+fn cards(wanted: &[CardPlan]) -> std::io::Result<Vec<Box<dyn Backend>>> {
+    card::boot(
+        wanted
+            .iter()
+            .map(|card| (&*card.address, card.driver.as_deref())),
+    )
+}
+
 /// A running server.
 pub struct Server {
     process: Child,
     folder: PathBuf,
-    pub tap: String,
 }
 
 impl Server {
     /// On a TAP interface of this name, where Linux has these addresses; `hosts` is a part of
     /// its configuration.
     pub fn start(tap: &str, linux: &[&str], hosts: &str) -> Result<Self, Box<dyn Error>> {
-        let folder = std::env::temp_dir().join(format!("rump-{tap}-{}", std::process::id()));
+        let server = Self::over(&format!("tap = \"{tap}\""), hosts)?;
+        for address in linux {
+            let at_once = if address.contains(':') { "nodad" } else { "" };
+            ip(&format!("address add {address} dev {tap} {at_once}"))?;
+        }
+        ip(&format!("link set {tap} up"))?;
+        Ok(server)
+    }
+
+    /// On what these lines of its configuration say, with these hosts.
+    pub fn over(nic: &str, hosts: &str) -> Result<Self, Box<dyn Error>> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("rump-served-{}-{number}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&folder)?;
         let file = folder.join("server.toml");
         let place = folder.display();
         let text = format!(
             "socket = \"{place}/s\"\ncontrol = \"{place}/c\"\nuser = \"nobody\"\n\
-             [[nic]]\nname = \"wan\"\ntap = \"{tap}\"\n{hosts}"
+             [[nic]]\nname = \"wan\"\n{nic}\n{hosts}"
         );
         std::fs::write(&file, text)?;
         let process = Command::new(std::env::current_exe()?)
@@ -64,23 +89,14 @@ impl Server {
             .arg(&file)
             .stdout(Stdio::null())
             .spawn()?;
-        let server = Self {
-            process,
-            folder,
-            tap: tap.into(),
-        };
+        let server = Self { process, folder };
         let start = Instant::now();
         while let Err(error) = server.request(&Request::List) {
-            if start.elapsed() > Duration::from_secs(10) {
+            if start.elapsed() > Duration::from_secs(30) {
                 return Err(format!("the server does not start: {error}").into());
             }
             std::thread::sleep(Duration::from_millis(5));
         }
-        for address in linux {
-            let at_once = if address.contains(':') { "nodad" } else { "" };
-            ip(&format!("address add {address} dev {tap} {at_once}"))?;
-        }
-        ip(&format!("link set {tap} up"))?;
         Ok(server)
     }
 

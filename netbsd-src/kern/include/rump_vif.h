@@ -186,4 +186,15 @@ int	rump_vif_send(struct rump_vif *, const void *, uint32_t);
 int	rump_vif_splice(struct rump_vif *, const char *);
 void	rump_vif_unsplice(struct rump_vif *, const char *);
 
+/*
+ * Joins the host to another Ethernet interface of the kernel, of this name, without the
+ * stack: what that one receives, whoever it is for, is sent to the host, and what the host
+ * hands in (rump_vif_receive) that one sends.  It is made promiscuous.  The interface itself
+ * receives nothing then; it takes frames from the host only with all their checksums, and in
+ * segments that fit.  rump_vif_unsplice ends it.
+ *
+ * Errors: as rump_vif_splice; EBUSY also if the interface is joined to another already.
+ */
+int	rump_vif_through(struct rump_vif *, const char *);
+
 #endif /* RUMP_VIF_H_ */

@@ -109,7 +109,8 @@ vif_offloads(struct rump_vif *vif)
 		offloads |= RUMP_VIF_TX_TSO6;
 	if ((other = vif_below(vif)) != NULL)
 		offered = other->vif_offered;
-	if ((caps & VIF_CAPS_RX_CSUM) == VIF_CAPS_RX_CSUM && !vif_passes_on(vif)) {
+	if ((caps & VIF_CAPS_RX_CSUM) == VIF_CAPS_RX_CSUM && !vif_passes_on(vif) &&
+	    vif->tx_through == NULL) {
 		offloads |= RUMP_VIF_RX_CSUM;
 		if (caps & IFCAP_LRO)
 			offloads |= offered &

@@ -14,6 +14,9 @@
  *   was made before, is finished here (vif_finish.c).
  * - The upper has a link while the lower has, and the lower an MTU that is no less.
  *
+ * Or the lower's frames are for the host, and not for the stack at all: a splice in the other
+ * direction, as it were, by which the host has the lower to itself (rump_vif_through).
+ *
  * An interface sends over one splice at most, and receives from all that it has: who
  * moves from one to another ends the old one when nothing more can come over it.
  *
@@ -131,6 +134,16 @@ vif_splice_input(struct ifnet *lower, struct mbuf *m)
 	ifp = VIF_IFP(vif);
 	/* What Ethernet's way in would count. */
 	VIF_COUNT(lower, if_ibytes, m->m_pkthdr.len);
+	if (s->s_through) {
+		if ((ifp->if_flags & IFF_RUNNING) == 0)
+			goto drop;
+		/* These would ask for something to be done. */
+		m->m_pkthdr.csum_flags = 0;
+		m->m_pkthdr.segsz = 0;
+		vif->vif_stats.rx_spliced++;
+		(void)vif_transmit(ifp, m);
+		goto out;
+	}
 	if ((ifp->if_flags & IFF_RUNNING) == 0 ||
 	    m->m_pkthdr.len < ETHER_HDR_LEN) {
 		vif->vif_stats.rx_dropped++;
@@ -217,6 +230,49 @@ vif_splice_output(struct rump_vif *vif, struct vif_splice *s, struct mbuf *m)
 			m_freem(m);
 	}
 	return error;
+}
+
+/*
+ * Sends a frame that the host has handed in over the interface that it is joined to.
+ */
+void
+vif_through_output(struct rump_vif *vif, struct mbuf *m)
+{
+	const struct ether_header *eh = mtod(m, struct ether_header *);
+	struct vif_splice *s;
+	int error;
+
+	mutex_enter(&vif->tx_lock);
+	if ((s = vif->tx_through) != NULL)
+		s->s_users++;
+	mutex_exit(&vif->tx_lock);
+	if (s == NULL) {
+		vif->vif_stats.rx_dropped++;
+		m_freem(m);
+		return;
+	}
+	/* All that is to be done to it was done. */
+	m->m_pkthdr.csum_flags = 0;
+	m->m_pkthdr.segsz = 0;
+	if (ETHER_IS_MULTICAST(eh->ether_dhost))
+		m->m_flags |= M_MCAST;
+	error = vif_splice_output(vif, s, m);
+	vif->vif_stats.tx_spliced++;
+	vif->vif_stats.rx_dropped += error != 0;
+	mutex_enter(&vif->tx_lock);
+	vif_splice_leave(vif, s);
+	mutex_exit(&vif->tx_lock);
+}
+
+/* Has what the host hands in go over this splice, or to the stack if it is NULL. */
+static void
+vif_through_set(struct rump_vif *vif, struct vif_splice *s)
+{
+
+	mutex_enter(&vif->tx_lock);
+	vif->tx_through = s;
+	mutex_exit(&vif->tx_lock);
+	vif_renegotiate(vif);
 }
 
 /*
@@ -359,6 +415,8 @@ vif_splice_end(struct vif_splice *s, enum vif_end end)
 		vif->vif_host_link = false;
 	if (sending)
 		vif_splice_send_over(vif, NULL);
+	if (vif->tx_through == s)
+		vif_through_set(vif, NULL);
 	if (sending && end != UPPER_GOES)
 		vif_tell_link(vif);
 	mutex_enter(&vif->tx_lock);
@@ -444,12 +502,14 @@ ether_ifdetach(struct ifnet *ifp)
 }
 
 static int
-vif_splice_make(struct rump_vif *vif, struct ifnet *lower)
+vif_splice_make(struct rump_vif *vif, struct ifnet *lower, bool through)
 {
 	struct ifnet *ifp = VIF_IFP(vif);
 	struct vif_splice *s = vif_splice_over(lower);
 	int error;
 
+	if (vif->tx_through != NULL)
+		return EBUSY;
 	if (s != NULL && s->s_upper == vif && !s->s_ending) {
 		/* It has been receiving from it all the time. */
 		vif_splice_send_over(vif, s);
@@ -462,6 +522,7 @@ vif_splice_make(struct rump_vif *vif, struct ifnet *lower)
 	s = kmem_zalloc(sizeof(*s), KM_SLEEP);
 	s->s_upper = vif;
 	s->s_lower = lower;
+	s->s_through = through;
 	LIST_INIT(&s->s_groups);
 	/* Nobody ends it before it is there; the caller has a reference to the lower. */
 	s->s_users = 1;
@@ -471,14 +532,16 @@ vif_splice_make(struct rump_vif *vif, struct ifnet *lower)
 	lower->_if_input = vif_splice_input;
 
 	error = vif_lower_mtu(lower, ifp->if_mtu);
-	if (error == 0 && memcmp(CLLADDR(lower->if_sadl), CLLADDR(ifp->if_sadl),
-	    ETHER_ADDR_LEN) != 0) {
+	if (error == 0 && (through || memcmp(CLLADDR(lower->if_sadl),
+	    CLLADDR(ifp->if_sadl), ETHER_ADDR_LEN) != 0)) {
 		error = ifpromisc(lower, 1);
 		s->s_promisc = error == 0;
 	}
-	if (error == 0)
+	if (error == 0 && !through)
 		error = vif_groups_join(s);
-	if (error == 0) {
+	if (error == 0 && through) {
+		vif_through_set(vif, s);
+	} else if (error == 0) {
 		vif_splice_send_over(vif, s);
 		vif_tell_link(vif);
 		/* Those that came meanwhile; from here on they are told of. */
@@ -492,12 +555,29 @@ vif_splice_make(struct rump_vif *vif, struct ifnet *lower)
 	return error;
 }
 
-int
-rump_vif_splice(struct rump_vif *vif, const char *name)
+/* The same over the interface of this name. */
+static int
+vif_splice_named(struct rump_vif *vif, const char *name, bool through)
 {
 	struct psref psref;
 	struct ifnet *lower;
-	int bound, error = 0;
+	int bound, error;
+
+	bound = curlwp_bind();
+	if ((lower = if_get(name, &psref)) != NULL) {
+		error = vif_splice_make(vif, lower, through);
+		if_put(lower, &psref);
+	} else {
+		error = ENXIO;
+	}
+	curlwp_bindx(bound);
+	return error;
+}
+
+int
+rump_vif_splice(struct rump_vif *vif, const char *name)
+{
+	int error = 0;
 
 	rump_schedule();
 	KERNEL_LOCK(1, NULL);
@@ -505,15 +585,21 @@ rump_vif_splice(struct rump_vif *vif, const char *name)
 		vif_splice_send_over(vif, NULL);
 		vif_tell_link(vif);
 	} else {
-		bound = curlwp_bind();
-		if ((lower = if_get(name, &psref)) != NULL) {
-			error = vif_splice_make(vif, lower);
-			if_put(lower, &psref);
-		} else {
-			error = ENXIO;
-		}
-		curlwp_bindx(bound);
+		error = vif_splice_named(vif, name, false);
 	}
+	KERNEL_UNLOCK_ONE(NULL);
+	rump_unschedule();
+	return error;
+}
+
+int
+rump_vif_through(struct rump_vif *vif, const char *name)
+{
+	int error;
+
+	rump_schedule();
+	KERNEL_LOCK(1, NULL);
+	error = vif_splice_named(vif, name, true);
 	KERNEL_UNLOCK_ONE(NULL);
 	rump_unschedule();
 	return error;

@@ -51,6 +51,8 @@ struct rump_vif {
 	void		*tx_softint;
 	struct vif_splice *tx_splice;	/* where it sends, instead of to the host;
 					   also KERNEL_LOCK and splice_lock */
+	struct vif_splice *tx_through;	/* where what the host hands in goes, instead
+					   of to the stack; also KERNEL_LOCK */
 	/* These belong to the thread that is sending. */
 	struct mbuf	*tx_mbufs[RUMP_VIF_BATCH];
 	struct rump_vif_tx tx_frames[RUMP_VIF_BATCH];
@@ -68,6 +70,7 @@ struct vif_splice {
 	LIST_HEAD(, vif_group) s_groups; /* KERNEL_LOCK */
 	u_int		s_users;	/* who may be in the lower; tx_lock */
 	bool		s_promisc;
+	bool		s_through;	/* for the host, not for the stack */
 	bool		s_ending;	/* a thread is at it; KERNEL_LOCK */
 };
 
@@ -140,6 +143,7 @@ struct vif_splice *vif_splice_enter(struct rump_vif *);
 void	vif_splice_leave(struct rump_vif *, struct vif_splice *);
 int	vif_splice_output(struct rump_vif *, struct vif_splice *, struct mbuf *);
 void	vif_splice_input(struct ifnet *, struct mbuf *);
+void	vif_through_output(struct rump_vif *, struct mbuf *);
 int	vif_lower_mtu(struct ifnet *, u_long);
 void	vif_tell_link(struct rump_vif *);
 

@@ -426,3 +426,9 @@ pub extern "C" fn rump_vif_splice(_vif: *mut abi::Vif, _name: *const c_char) -> 
 /// As above.
 #[unsafe(no_mangle)]
 pub extern "C" fn rump_vif_unsplice(_vif: *mut abi::Vif, _name: *const c_char) {}
+
+/// As above.
+#[unsafe(no_mangle)]
+pub extern "C" fn rump_vif_through(_vif: *mut abi::Vif, _name: *const c_char) -> c_int {
+    Errno::OPNOTSUPP.0
+}

@@ -49,6 +49,27 @@ pub enum Kind {
     Tap(String),
     /// An interface of Linux, by a packet socket.
     Packet(String),
+    /// A card that a driver of NetBSD's has, in the worker.
+    Pci(CardPlan),
+}
+
+/// A card of its own, over VFIO.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct CardPlan {
+    /// Where it is: `0000:00:03.0`.
+    pub address: String,
+    /// Which driver is to take it, if it matters: `wm`.
+    pub driver: Option<String>,
+}
+
+impl Plan {
+    /// The cards among the NICs.
+    pub fn cards(&self) -> impl Iterator<Item = &CardPlan> {
+        self.nics.iter().filter_map(|nic| match &nic.kind {
+            Kind::Pci(card) => Some(card),
+            _ => None,
+        })
+    }
 }
 
 /// A host.
@@ -134,7 +155,7 @@ pub(super) fn of(server: Server) -> Result<Plan, Wrong> {
     if nics.is_empty() {
         return Err((
             0,
-            "there is no [[nic]]; add one with a name and tap = \"…\" or packet = \"…\"".into(),
+            "there is no [[nic]]; add one with a name and tap = \"…\", packet = \"…\" or pci = \"…\"".into(),
         ));
     }
     let mut hosts: Vec<HostPlan> = Vec::new();
@@ -162,16 +183,22 @@ pub(super) fn of(server: Server) -> Result<Plan, Wrong> {
 }
 
 fn nic(nic: Nic, span: &Span<usize>) -> Result<NicPlan, Wrong> {
-    let kind = match (nic.tap, nic.packet) {
-        (Some(name), None) => Kind::Tap(name),
-        (None, Some(name)) => Kind::Packet(name),
-        _ => return at(span, "a NIC has either tap = \"…\" or packet = \"…\""),
+    let kind = match (nic.tap, nic.packet, nic.pci) {
+        (Some(name), None, None) => Kind::Tap(name),
+        (None, Some(name), None) => Kind::Packet(name),
+        (None, None, Some(address)) => card(&address, nic.driver.clone())?,
+        _ => {
+            return at(
+                span,
+                "a NIC has one of tap = \"…\", packet = \"…\" and pci = \"…\"",
+            );
+        }
     };
-    if !(1..=16).contains(&nic.queues) || nic.queues > 1 && matches!(kind, Kind::Packet(_)) {
-        return at(
-            span,
-            "queues: 1 to 16 for a TAP interface, 1 for a packet socket",
-        );
+    if nic.driver.is_some() && !matches!(kind, Kind::Pci(_)) {
+        return at(span, "driver: of a card that pci = \"…\" names only");
+    }
+    if !(1..=16).contains(&nic.queues) || nic.queues > 1 && !matches!(kind, Kind::Tap(_)) {
+        return at(span, "queues: 1 to 16 for a TAP interface, 1 for others");
     }
     if !(1280..=65_000).contains(&nic.mtu) {
         return at(span, "mtu: 1280 to 65000");
@@ -182,6 +209,23 @@ fn nic(nic: Nic, span: &Span<usize>) -> Result<NicPlan, Wrong> {
         queues: nic.queues,
         mtu: nic.mtu,
     })
+}
+
+/// A card by domain, bus, device and function, as Linux writes them.
+fn card(address: &Spanned<String>, driver: Option<String>) -> Result<Kind, Wrong> {
+    let text = address.get_ref();
+    let parts: Vec<&str> = text.split([':', '.']).collect();
+    let form: Vec<usize> = parts.iter().map(|part| part.len()).collect();
+    let digits = |part: &&str| part.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let separators: String = text.chars().filter(|c| !c.is_ascii_hexdigit()).collect();
+    if form != [4, 2, 2, 1] || separators != "::." || !parts.iter().all(digits) {
+        let what = "pci: the address of a device, as in \"0000:00:03.0\": lspci -D lists them";
+        return at(&address.span(), what);
+    }
+    Ok(Kind::Pci(CardPlan {
+        address: text.to_ascii_lowercase(),
+        driver,
+    }))
 }
 
 fn host(host: Host, span: &Span<usize>, nics: &[NicPlan]) -> Result<HostPlan, Wrong> {

@@ -1,4 +1,4 @@
-use super::{Error, Kind, read};
+use super::{CardPlan, Error, Kind, read};
 use std::io::Write;
 
 const GOOD: &str = r#"
@@ -67,10 +67,44 @@ fn what_is_written_is_what_is() {
 }
 
 #[test]
+fn a_card_is_an_address_and_perhaps_a_driver() {
+    let card = |text: &str| {
+        let text = GOOD.replace("tap = \"tap0\"\nqueues = 2", text);
+        parse(&text).unwrap().nics.remove(0).kind
+    };
+    let plan = |address: &str, driver: Option<&str>| {
+        Kind::Pci(CardPlan {
+            address: address.into(),
+            driver: driver.map(Into::into),
+        })
+    };
+    assert_eq!(card("pci = \"0000:0A:1f.2\""), plan("0000:0a:1f.2", None));
+    assert_eq!(
+        card("pci = \"0000:00:03.0\"\ndriver = \"wm\""),
+        plan("0000:00:03.0", Some("wm"))
+    );
+}
+
+#[test]
 fn what_is_wrong_is_told_with_its_line() {
     let rows = [
         ("name = \"wan\"", "nam = \"wan\"", 6, "unknown field"),
-        ("tap = \"tap0\"", "", 5, "either tap"),
+        ("tap = \"tap0\"", "", 5, "one of tap"),
+        (
+            "tap = \"tap0\"",
+            "tap = \"a\"\npci = \"0000:00:03.0\"",
+            5,
+            "one of tap",
+        ),
+        ("tap = \"tap0\"", "pci = \"00:03.0\"", 7, "lspci"),
+        ("tap = \"tap0\"", "pci = \"0000:00.03:0\"", 7, "lspci"),
+        ("tap = \"tap0\"", "pci = \"0000:00:03.0\"", 5, "queues"),
+        (
+            "tap = \"tap0\"",
+            "tap = \"a\"\ndriver = \"wm\"",
+            5,
+            "driver",
+        ),
         ("queues = 2", "queues = 99", 5, "1 to 16"),
         ("queues = 2", "mtu = 90", 5, "mtu"),
         ("gateway = \"10.0.0.1\"", "gateway = \"10.0.0\"", 14, "IPv4"),

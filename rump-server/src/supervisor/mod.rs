@@ -34,7 +34,7 @@ pub enum Error {
     Config(#[from] config::Error),
     /// A NIC cannot be opened.
     #[error(
-        "NIC {name}: {source}; root, or CAP_NET_ADMIN for TAP and CAP_NET_RAW for packet sockets, may open it"
+        "NIC {name}: {source}; root, or CAP_NET_ADMIN for TAP and CAP_NET_RAW for packet sockets, may open it; a card is to have vfio-pci"
     )]
     Nic {
         /// Which.
@@ -110,7 +110,8 @@ pub fn run(file: &Path, arguments: &[&str]) -> Result<(), Error> {
     });
     let signals = blocked.map_err(|errno| other("signals")(errno.into()))?;
     open::raise_limit().map_err(other("the limit of descriptors"))?;
-    let nics = plan.nics.iter().map(open::nic).collect::<Result<_, _>>()?;
+    let nics = plan.nics.iter().map(|nic| open::nic(nic, plan.user));
+    let nics = nics.collect::<Result<_, _>>()?;
     let socket = |path: &PathBuf, source| Error::Socket {
         path: path.clone(),
         source,

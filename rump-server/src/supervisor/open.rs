@@ -2,6 +2,7 @@
 
 use super::Error;
 use crate::config::{Kind, NicPlan};
+use crate::vfio;
 use nix::sys::prctl::set_no_new_privs;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::{
@@ -16,9 +17,10 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
-/// A NIC's descriptors.
-pub(super) fn nic(nic: &NicPlan) -> Result<Vec<OwnedFd>, Error> {
+/// A NIC's descriptors. A card has none: it is made the user's, so that each worker can open it.
+pub(super) fn nic(nic: &NicPlan, user: Option<(u32, u32)>) -> Result<Vec<OwnedFd>, Error> {
     let opened = match &nic.kind {
+        Kind::Pci(card) => vfio::grant(card, user).map(|()| Vec::new()),
         Kind::Tap(name) => Tap::with_queues(name, nic.queues.into())
             .and_then(|tap| tap.files().map(|file| file.try_clone_to_owned()).collect()),
         Kind::Packet(name) => {

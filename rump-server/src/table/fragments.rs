@@ -16,12 +16,12 @@ pub const MOST: usize = 64;
 
 /// What is the same in all parts of a packet (RFC 791, 3.2; RFC 8200, 4.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Key {
-    source: IpAddr,
-    destination: IpAddr,
-    id: u32,
+pub(super) struct Key {
+    pub(super) source: IpAddr,
+    pub(super) destination: IpAddr,
+    pub(super) id: u32,
     /// IPv4 alone looks at it.
-    protocol: u8,
+    pub(super) protocol: u8,
 }
 
 impl Key {
@@ -58,6 +58,19 @@ impl<V: Clone> Fragments<V> {
             all.remove(0);
         }
         all.push((key, now, value));
+    }
+
+    /// All of them, from the oldest on.
+    pub(super) fn all(&self) -> Vec<(Key, Instant, V)> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// These instead, from the oldest on.
+    pub(super) fn set(&self, all: impl Iterator<Item = (Key, Instant, V)>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = all.take(MOST).collect();
     }
 
     /// What was decided for it, to be looked at and changed; `look` says whether to keep it.

@@ -238,6 +238,14 @@ impl Host {
         echoes.push((v6, id, slot, now));
     }
 
+    /// Who has asked, for what, and when.
+    pub(super) fn echoes(&self) -> Vec<(bool, u16, Slot, Instant)> {
+        self.echoes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
     /// Who asked.
     pub(super) fn echo_owner(&self, v6: bool, id: u16) -> Option<Slot> {
         let echoes = self.echoes.lock().unwrap_or_else(PoisonError::into_inner);

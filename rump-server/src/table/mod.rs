@@ -11,6 +11,7 @@
 //! | `arrive` | what comes from the wire: for whom it is |
 //! | `depart` | what an application sends: whether it may, and where it goes |
 //! | `fragments`, `limit`, `counters` | as they are called |
+//! | `under_way` | what the table of another worker has to know of packets under way |
 //!
 //! The table is read for every frame and written only when somebody comes, goes or claims: it
 //! stands behind a readers-writer lock, taken once for a batch. What frames themselves change
@@ -27,11 +28,13 @@ pub mod limit;
 pub mod members;
 #[cfg(test)]
 mod tests;
+pub mod under_way;
 
 pub use counters::{Counters, Reason};
 pub use depart::Departure;
 pub use host::{Claim, Host, HostId, Right};
 pub use members::{Application, Candidate, Refusal, Slot};
+pub use under_way::{Parts, UnderWay};
 
 use crate::wire::Mac;
 use hashbrown::HashMap;

@@ -1304,3 +1304,57 @@ fn every_drop_is_counted_by_its_reason() {
     assert_eq!(again.drops().collect::<Vec<_>>(), drops);
     assert_eq!((again.taken.get(), again.brought.get()), ((1, 2), (3, 4)));
 }
+
+/// What is under way goes on in the table of the next worker, where applications have other
+/// numbers.
+#[test]
+fn another_table_goes_on_with_what_is_under_way() {
+    let part = |from: &str, to: &str, macs: (Mac, Mac), id, at: u16, payload: &[u8]| {
+        V4 {
+            fragment: (id, at),
+            ..V4::new(from, to, 17, payload.to_vec())
+        }
+        .frame(macs.0, macs.1)
+    };
+    let more = 0x2000;
+    let sent = |id, at, payload: &[u8]| part("10.0.0.2", "10.0.0.9", (PEER, WEB), id, at, payload);
+    let came = |id, at, payload: &[u8]| part("10.0.0.9", "10.0.0.4", (WEB, PEER), id, at, payload);
+    let (out, back) = (udp(53, 9, 1500), udp(9, 53, 1500));
+    let before = World::new();
+    let began = before.send(before.a, &sent(1, more, &out[..1480]));
+    assert_eq!(began, Ok("wire".into()));
+    assert_eq!(before.wire(&came(5, more, &back[..1480])), Ok("b".into()));
+    let asked = before.send(before.b, &from_web(1, icmp(8, [0, 7, 0, 1], &[])));
+    assert_eq!(asked, Ok("wire".into()));
+
+    let mut after = World::new();
+    // Those of before come in another order.
+    let (first, second) = (after.a, after.b);
+    let tickets = [(1, second), (2, first)];
+    let slot = |ticket| {
+        let known = tickets.iter().find(|known| known.0 == ticket);
+        known.map(|known| known.1)
+    };
+    let text = serde_json::to_vec(
+        &before
+            .table
+            .under_way(before.table.host(HostId(0)), before.now),
+    );
+    let under_way: UnderWay = serde_json::from_slice(&text.unwrap()).unwrap();
+    after.table.resume_host(under_way, slot, after.now);
+    let parts = before.table.parts_sent(before.a, before.now);
+    assert_eq!(parts.len(), 1);
+    after.table.resume_parts(second, parts, after.now);
+
+    let echo = to_web(1, icmp(0, [0, 7, 0, 1], &[]));
+    assert_eq!(after.wire(&echo), Ok("a".into()));
+    assert_eq!(after.wire(&came(5, 185, &back[1480..])), Ok("a".into()));
+    // The rest of what was begun, once, and nothing of what was not.
+    let rest = sent(1, 185, &out[1480..]);
+    assert_eq!(after.send(first, &rest), Err(Reason::Fragment));
+    assert_eq!(after.send(second, &rest), Ok("wire".into()));
+    assert_eq!(after.send(second, &rest), Err(Reason::Fragment));
+    // It is as old as it was.
+    after.now += Duration::from_secs(31);
+    assert_eq!(after.wire(&came(5, 185, &back[1480..])), Ok("ab".into()));
+}

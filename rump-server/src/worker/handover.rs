@@ -2,10 +2,8 @@
 //!
 //! Its threads end after what they have in hand; then nothing is under way but in the rings
 //! and in the NICs' queues, which the next one goes on with. Cables keep their memory, and
-//! applications notice nothing. What claims and leases there are is in the ledger.
-//!
-//! Weak: which fragments belong together, and who has asked for echoes, is not handed over. Of
-//! a packet that is under way in parts, those that an application sends afterwards are refused.
+//! applications notice nothing. What claims and leases there are is in the ledger; what is
+//! remembered of packets in parts, and who has asked for echoes, is handed over.
 
 use super::control::Control;
 use super::{Cable, Limits};
@@ -55,7 +53,8 @@ impl Control {
         self.stop_threads();
         let shared = self.shared.clone();
         let table = shared.read();
-        for (_, application) in table.applications() {
+        let now = Instant::now();
+        for (slot, application) in table.applications() {
             let Some(cable) = &application.end else {
                 continue;
             };
@@ -70,8 +69,12 @@ impl Control {
                     .collect(),
                 away: table.host(application.host).is_away(),
                 counters: (&*application.counters).into(),
+                parts: table.parts_sent(slot, now),
             };
             to.send(&message, &[cable.end.file(), cable.socket.as_fd()])?;
+        }
+        for (_, host) in table.hosts() {
+            to.send(&Handover::Host(table.under_way(host, now)), &[])?;
         }
         for stranger in self.strangers() {
             to.send(&Handover::Stranger, &[stranger])?;
@@ -103,6 +106,7 @@ impl Control {
                     states,
                     away,
                     counters,
+                    parts,
                 } => {
                     let (Some(memory), Some(socket)) = (files.next(), files.next()) else {
                         return Err(io::ErrorKind::InvalidData.into());
@@ -118,8 +122,16 @@ impl Control {
                         // What it had does not fit with what is to be now: it comes again.
                         continue;
                     };
+                    let table = self.shared.read();
+                    table.resume_parts(*slot, parts, Instant::now());
+                    drop(table);
                     self.go_on(*slot, end, socket, away, &counters)?;
                     applications += 1;
+                }
+                Handover::Host(under_way) => {
+                    let slot = |ticket| slots.get(&ticket).copied();
+                    let table = self.shared.read();
+                    table.resume_host(under_way, slot, Instant::now());
                 }
                 Handover::Stranger => {
                     files.next().map(|socket| self.admit(socket)).transpose()?;

@@ -21,12 +21,13 @@ mod sandbox;
 mod turns;
 mod uplink;
 
-use crate::config::{Kind, Plan};
+use crate::config::{CardPlan, Kind, Plan};
 use crate::ledger::{Found, Item, Ledger};
 use crate::link::Link;
 use crate::messages::{FromWorker, ToWorker};
 use crate::table::limit::Limits;
 use crate::table::{Counters, Host, HostId, Nic, Right, Slot, Table};
+use crate::vfio;
 use crate::wire::Mac;
 use rump_hyper::linux::cable::End;
 use rump_hyper::linux::{Packet, Tap};
@@ -83,11 +84,28 @@ impl Shared {
     }
 }
 
+/// Opens cards, all of them at once, for as long as the process lasts: who runs the worker has
+/// a kernel with drivers for them.
+pub type OpenCards = dyn Fn(&[CardPlan]) -> io::Result<Vec<Box<dyn Backend>>>;
+
+/// How long a card that the worker before still has is waited for.
+const CARD: Duration = Duration::from_secs(5);
+
 /// Runs the worker over a link to its supervisor, until it is told to end.
 ///
 /// # Errors
 /// It could not start, or the supervisor is gone.
 pub fn run(link: Link) -> io::Result<()> {
+    run_with_cards(link, &|_| {
+        Err(io::Error::other("this program has no drivers for cards"))
+    })
+}
+
+/// The same, with cards.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_with_cards(link: Link, cards: &OpenCards) -> io::Result<()> {
     let (message, files) = link.receive()?;
     let ToWorker::Setup {
         plan,
@@ -101,28 +119,39 @@ pub fn run(link: Link) -> io::Result<()> {
     let mut next = || files.next().ok_or(io::ErrorKind::InvalidData);
     let (ledger, listener) = (File::from(next()?), next()?);
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut uplinks = Vec::new();
+    let mut backends: Vec<Option<Box<dyn Backend>>> = Vec::new();
     for (nic, count) in plan.nics.iter().zip(counts) {
         let files: Vec<OwnedFd> = (0..count).map(|_| next()).collect::<Result<_, _>>()?;
-        uplinks.push(Uplink {
-            name: nic.name.clone(),
-            backend: open(&nic.kind, files)?,
-            turns: Turns::new(cpus),
-            counters: Counters::default(),
-        });
+        backends.push(open(&nic.kind, files)?);
     }
     let from = heir.then(next).transpose()?.map(Link::of);
     let random = File::open("/dev/urandom")?;
-    let shared = Arc::new(Shared {
-        table: RwLock::new(Table::new(hosts(&plan))),
-        plan: *plan,
-        uplinks,
-        stop: AtomicBool::new(false),
-    });
-    sandbox::enter()?;
+    // A card is one worker's at a time: the one before has to end first.
+    let later = plan.cards().count() > 0 && from.is_some();
+    if !later {
+        open_cards(&plan, &mut backends, cards)?;
+        sandbox::enter()?;
+    }
     link.send(&FromWorker::Ready, &[])?;
     // The one before writes into the ledger until it hands over.
     let handed = from.map(|from| handover::receive(&from)).transpose()?;
+    if later {
+        open_cards(&plan, &mut backends, cards)?;
+        sandbox::enter()?;
+    }
+    let named = plan.nics.iter().zip(backends.into_iter().flatten());
+    let uplinks = named.map(|(nic, backend)| Uplink {
+        name: nic.name.clone(),
+        backend,
+        turns: Turns::new(cpus),
+        counters: Counters::default(),
+    });
+    let shared = Arc::new(Shared {
+        table: RwLock::new(Table::new(hosts(&plan))),
+        uplinks: uplinks.collect(),
+        plan: *plan,
+        stop: AtomicBool::new(false),
+    });
     let (ledger, found) = Ledger::open(ledger)?;
     let mut control = control::Control::new(shared, link, listener, ledger, random);
     let slots = control.recall(found);
@@ -138,19 +167,45 @@ pub fn run(link: Link) -> io::Result<()> {
     control.run()
 }
 
-fn open(kind: &Kind, mut files: Vec<OwnedFd>) -> io::Result<Box<dyn Backend>> {
+/// Opens what needs no card.
+fn open(kind: &Kind, mut files: Vec<OwnedFd>) -> io::Result<Option<Box<dyn Backend>>> {
     let backend: Box<dyn Backend> = match kind {
         Kind::Tap(_) => Box::new(Tap::from_files(files)?),
         Kind::Packet(name) => {
             let file = files.pop().ok_or(io::ErrorKind::InvalidData)?;
             Box::new(Packet::from_file(name, file)?)
         }
+        Kind::Pci(_) => return Ok(None),
     };
     let taken = backend.offers() & Offloads::RX;
     let refused =
         |errno: rump_hyper::errno::Errno| io::Error::other(format!("offloads: {errno:?}"));
     backend.set_receive_offloads(taken).map_err(refused)?;
-    Ok(backend)
+    Ok(Some(backend))
+}
+
+/// Opens all cards, in their places among the NICs.
+fn open_cards(
+    plan: &Plan,
+    backends: &mut [Option<Box<dyn Backend>>],
+    cards: &OpenCards,
+) -> io::Result<()> {
+    let wanted: Vec<CardPlan> = plan.cards().cloned().collect();
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    for card in &wanted {
+        vfio::wait(card, CARD)?;
+    }
+    let opened = cards(&wanted)?;
+    let places = backends.iter_mut().filter(|place| place.is_none());
+    for (place, card) in places.zip(opened) {
+        *place = Some(card);
+    }
+    if backends.iter().any(Option::is_none) {
+        return Err(io::Error::other("a card is missing"));
+    }
+    Ok(())
 }
 
 fn hosts(plan: &Plan) -> Vec<Host> {

@@ -25,7 +25,8 @@ const CALLS: &[libc::c_long] = &[
     libc::SYS_getsockopt,
     libc::SYS_setsockopt,
     libc::SYS_getsockname,
-    // Offloads of a TAP interface; the link of a packet socket.
+    // Offloads of a TAP interface; the link of a packet socket; memory and interrupts of a
+    // card.
     libc::SYS_ioctl,
     // The memory of cables.
     libc::SYS_memfd_create,
@@ -78,7 +79,7 @@ const OLD: &[libc::c_long] = &[libc::SYS_poll];
 #[cfg(not(target_arch = "x86_64"))]
 const OLD: &[libc::c_long] = &[];
 
-/// Leaves this process these calls and no others, for good.
+/// Leaves all threads of this process these calls and no others, for good.
 ///
 /// # Errors
 /// Linux has no seccomp, or not this architecture.
@@ -96,5 +97,5 @@ pub(super) fn enter() -> io::Result<()> {
     let program: BpfProgram = filter
         .and_then(TryInto::try_into)
         .map_err(io::Error::other)?;
-    seccompiler::apply_filter(&program).map_err(io::Error::other)
+    seccompiler::apply_filter_all_threads(&program).map_err(io::Error::other)
 }

@@ -41,6 +41,7 @@ mod sockaddr;
 mod statistics;
 
 pub use address::Address;
+pub use backends::card::{self, Card};
 pub use backends::faults::{self, Faults};
 pub use backends::pair::{self, Pair};
 pub use backends::splice::{self, Splice};

@@ -164,6 +164,15 @@ impl Vif {
         }
     }
 
+    /// Joins the host to that interface: what comes to it is transmitted here, and what is
+    /// received here it sends.
+    pub(crate) fn through(&self, lower: &CStr) -> io::Result<()> {
+        lwp::enter_here()?;
+        // SAFETY: as above; the name is read during the call.
+        Errno::check(unsafe { raw::rump_vif_through(self.0.raw(), lower.as_ptr()) })?;
+        Ok(())
+    }
+
     pub(crate) fn stats(&self) -> io::Result<abi::Stats> {
         lwp::enter_here()?;
         let mut stats = abi::Stats::default();
