@@ -25,8 +25,8 @@ use std::time::{Duration, Instant};
 use stream::BothWays;
 
 /// How often it goes to a card of its own and back, and how often the server is killed.
-const TURNS: usize = 5;
-const KILLS: usize = 5;
+const TURNS: usize = 3;
+const KILLS: usize = 3;
 /// What each side receives between two changes.
 const BYTES: u64 = 1 << 17;
 const HOST: &str = "10.9.0.1";
@@ -165,7 +165,7 @@ fn main() -> ExitCode {
         .e1000e(0)
         .e1000e(0)
         .e1000e(0);
-    let test = |name, body| guest::test(name, "wm", Duration::from_secs(400), body);
+    let test = |name, body| guest::test(name, "wm", Duration::from_secs(600), body);
     rump_testbed::run(
         guest,
         [test(

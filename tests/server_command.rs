@@ -255,7 +255,7 @@ fn the_unit_is_understood() -> Outcome {
         "{text}"
     );
     let text = String::from_utf8_lossy(&wrong.stderr);
-    assert!(text.contains("KillMode"), "{text}");
+    assert!(text.contains("nobody"), "{text}");
     Ok(())
 }
 
