@@ -7,7 +7,7 @@ mod guest;
 mod killed;
 
 use guest::{Result, card, echo, host_nic, interrupts, vfio};
-use rump::iface::Interface;
+use rump::iface::{Capabilities, Interface};
 use rump::pci::{Interrupts, Options};
 use rump::{Kernel, pci};
 use rump_testbed::{Guest, Outcome, inside};
@@ -67,9 +67,14 @@ fn back_to_linux(address: &str) -> Outcome {
 fn a_card_attaches_and_carries_tcp_both_ways() -> Outcome {
     linux()?;
     let start = Instant::now();
-    let (_kernel, attached, _) = boot("e1000e", 2)?;
+    let (_kernel, attached, interface) = boot("e1000e", 2)?;
     println!("attached and linked after {:?}", start.elapsed());
     assert_eq!(attached.name, "wm0");
+    let enabled = interface.capabilities()?.enabled;
+    assert_eq!(
+        enabled & Capabilities::SEGMENTATION,
+        Capabilities::SEGMENTATION
+    );
     let rates = echo("10.9.0.1", "10.9.0.2", BYTES)?;
     let stats = pci::stats();
     println!("{rates:?} {stats:?}");

@@ -98,11 +98,15 @@ bus_dmamap_destroy(bus_dma_tag_t tag, bus_dmamap_t map)
 	    (map->_dm_segcnt - 1) * sizeof(map->dm_segs[0]));
 }
 
-/* Appends a range of a device's addresses, in segments as the map wants them. */
+/*
+ * Appends a range of a device's addresses, in segments as the map wants them, none of
+ * them across such a boundary (a power of two, or 0).
+ */
 static int
-append(bus_dma_tag_t tag, bus_dmamap_t map, bus_addr_t bus, bus_size_t len)
+append_within(bus_dma_tag_t tag, bus_dmamap_t map, bus_addr_t bus, bus_size_t len,
+    bus_size_t boundary)
 {
-	bus_addr_t mask = map->_dm_boundary == 0 ? 0 : -map->_dm_boundary;
+	bus_addr_t mask = -boundary;
 	bus_dma_segment_t *segment;
 	bus_size_t part;
 
@@ -111,7 +115,7 @@ append(bus_dma_tag_t tag, bus_dmamap_t map, bus_addr_t bus, bus_size_t len)
 	for (; len > 0; bus += part, len -= part) {
 		part = MIN(len, map->dm_maxsegsz);
 		if (mask != 0)
-			part = MIN(part, map->_dm_boundary - (bus & ~mask));
+			part = MIN(part, boundary - (bus & ~mask));
 		segment = &map->dm_segs[map->dm_nsegs - 1];
 		if (map->dm_nsegs > 0 &&
 		    segment->ds_addr + segment->ds_len == bus &&
@@ -128,6 +132,13 @@ append(bus_dma_tag_t tag, bus_dmamap_t map, bus_addr_t bus, bus_size_t len)
 		segment->ds_len = part;
 	}
 	return 0;
+}
+
+static int
+append(bus_dma_tag_t tag, bus_dmamap_t map, bus_addr_t bus, bus_size_t len)
+{
+
+	return append_within(tag, map, bus, len, map->_dm_boundary);
 }
 
 static void
@@ -213,27 +224,46 @@ bus_dmamap_load(bus_dma_tag_t tag, bus_dmamap_t map, void *buf,
 	return end(map, len, error);
 }
 
-int
-bus_dmamap_load_mbuf(bus_dma_tag_t tag, bus_dmamap_t map, struct mbuf *m0,
-    int flags)
+static int
+append_mbufs(bus_dma_tag_t tag, bus_dmamap_t map, struct mbuf *m0,
+    bus_size_t boundary)
 {
 	struct mbuf *m;
 	int error = 0;
 
 	begin(map);
-	if (m0->m_pkthdr.len > map->_dm_size)
-		return EINVAL;
 	for (m = m0; m != NULL && error == 0; m = m->m_next) {
 		if (m->m_len == 0)
 			continue;
-		if (!in_window((vaddr_t)m->m_data, m->m_len)) {
-			error = load_bounce(tag, map, m0->m_pkthdr.len,
-			    B_MBUF, m0);
-			break;
-		}
-		error = append(tag, map, (vaddr_t)m->m_data + window_offset,
-		    m->m_len);
+		if (!in_window((vaddr_t)m->m_data, m->m_len))
+			return load_bounce(tag, map, m0->m_pkthdr.len, B_MBUF, m0);
+		error = append_within(tag, map,
+		    (vaddr_t)m->m_data + window_offset, m->m_len, boundary);
 	}
+	return error;
+}
+
+/*
+ * What lies side by side for the device need not do so in the memory of the machine.  An
+ * IOMMU that is emulated may have a card reach only the first page of a segment, and such
+ * a card drops the frame without a word.  So a frame's segments end where pages do, if
+ * the map has room for as many.
+ */
+int
+bus_dmamap_load_mbuf(bus_dma_tag_t tag, bus_dmamap_t map, struct mbuf *m0,
+    int flags)
+{
+	bus_size_t boundary = map->_dm_boundary;
+	int error;
+
+	if (m0->m_pkthdr.len > map->_dm_size) {
+		begin(map);
+		return EINVAL;
+	}
+	error = append_mbufs(tag, map, m0,
+	    boundary == 0 ? PAGE_SIZE : MIN(boundary, PAGE_SIZE));
+	if (error == EFBIG)
+		error = append_mbufs(tag, map, m0, boundary);
 	return end(map, m0->m_pkthdr.len, error);
 }
 

@@ -28,6 +28,9 @@ impl Capabilities {
     pub const SEGMENTATION: u64 = abi::IFCAP_TSOv4 | abi::IFCAP_TSOv6;
     /// Putting TCP segments together.
     pub const LARGE_RECEIVE: u64 = abi::IFCAP_LRO;
+    /// All of these.
+    pub const OFFLOADS: u64 =
+        Self::CHECKSUMS_OUT | Self::CHECKSUMS_IN | Self::SEGMENTATION | Self::LARGE_RECEIVE;
 }
 
 impl fmt::Display for Capabilities {

@@ -298,6 +298,20 @@ impl Interface {
         self.ioctl("have these capabilities", abi::SIOCSIFCAP, &mut argument)
     }
 
+    /// Leaves to its driver what that can do of [`Capabilities::OFFLOADS`], beside what it
+    /// does already.
+    ///
+    /// # Errors
+    /// `ENXIO` if it is gone, and what its driver answers.
+    pub fn offload(&self) -> Result<(), Error> {
+        let Capabilities { possible, enabled } = self.capabilities()?;
+        let wanted = enabled | possible & Capabilities::OFFLOADS;
+        if wanted == enabled {
+            return Ok(());
+        }
+        self.set_capabilities(wanted)
+    }
+
     /// Its `if_data`.
     fn data(&self, operation: &str) -> Result<Argument, Error> {
         let mut argument = Argument::named::<abi::ifdatareq>(&self.0);

@@ -4,7 +4,9 @@
 //! by [`Builder::pci`](crate::kernel::Builder::pci) when the kernel boots, or by
 //! [`Kernel::attach_pci`](crate::Kernel::attach_pci) while it runs. The drivers are those
 //! that `RUMP_DRIVERS` named when the program was built. A network interface is then there
-//! under its driver's name, and a disk as a block device.
+//! under its driver's name, and a disk as a block device. A card makes checksums and cuts up
+//! segments as far as its driver can have it do so; [`Interface::set_capabilities`] takes
+//! that back.
 //!
 //! ```no_run
 //! use rump::pci::Address;
@@ -52,6 +54,7 @@ pub use error::Error;
 pub use host::{HostDevice, list};
 pub use options::{Interrupts, Options};
 
+use crate::iface::Interface;
 use crate::kernel::{self, Kernel};
 use crate::sys::pci as raw;
 use rump_sys::hyper::linux::vfio;
@@ -207,6 +210,7 @@ pub(crate) fn attach(opened: Opened) -> Result<Attached, Error> {
     };
     let attached = Attached { address, name };
     tracing::info!(%address, name = attached.name, "attached");
+    offload(&attached.name);
     held().push(Held {
         attached: attached.clone(),
         place,
@@ -216,6 +220,17 @@ pub(crate) fn attach(opened: Opened) -> Result<Attached, Error> {
         watch(removal, attached.name.clone());
     }
     Ok(attached)
+}
+
+/// Leaves to a network card what it can do: NetBSD waits for somebody to say so.
+fn offload(name: &str) {
+    // A disk is no interface.
+    let Ok(interface) = Interface::named(name) else {
+        return;
+    };
+    if let Err(error) = interface.offload() {
+        tracing::warn!(name, %error, "checksums and segments stay with the kernel");
+    }
 }
 
 /// Gives a device back when the host wants it: it is pulled out, or taken from `vfio-pci`.

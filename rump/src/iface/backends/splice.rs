@@ -179,12 +179,6 @@ fn is_link_local(address: IpAddr) -> bool {
     matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
 }
 
-/// What is used of that which a driver can do.
-const USED: u64 = Capabilities::CHECKSUMS_OUT
-    | Capabilities::CHECKSUMS_IN
-    | Capabilities::SEGMENTATION
-    | Capabilities::LARGE_RECEIVE;
-
 impl Splice {
     /// One over the interface of this name, which is turned on.
     ///
@@ -238,10 +232,7 @@ impl Splice {
             counted,
         };
         let interface = &splice.lower;
-        let wanted = capabilities.enabled | capabilities.possible & USED;
-        if wanted != capabilities.enabled {
-            interface.set_capabilities(wanted)?;
-        }
+        interface.offload()?;
         if !splice.before.up {
             interface.set_up(true)?;
         }
