@@ -19,9 +19,9 @@
 //! filters go on to work, who listens on the upper one promiscuously hears no more than
 //! those let pass.
 
+use super::super::Statistics as Counters;
 use super::super::error::Error as InterfaceError;
 use super::super::interface::{Interface, LinkState};
-use super::super::{Capabilities, Statistics as Counters};
 use crate::error::{Errno, Lacking};
 use crate::iface::link::{Backend, Batch, HostErrno, Offloads, Statistics, Transmit};
 use ipnet::IpNet;
