@@ -231,19 +231,22 @@ fn a_user_who_was_given_the_group_needs_no_root() -> Outcome {
     let (user, limit) = (nix::unistd::Uid::from_raw(1000), 64 << 10);
     let resource = nix::sys::resource::Resource::RLIMIT_MEMLOCK;
     nix::sys::resource::setrlimit(resource, limit, 1 << 30)?;
-    // While the process belongs to another, it can become root again.
-    nix::unistd::seteuid(user)?;
     let text = |result: std::result::Result<Kernel, rump::kernel::BootError>| match result {
         Ok(_) => panic!("it was to fail"),
         Err(error) => error.to_string(),
     };
     let boot = || Kernel::builder().verbose(true).pci(address).boot();
+    // Another test may have given it away.
+    let root = nix::unistd::Uid::from_raw(0);
+    nix::unistd::chown(&*file, Some(root), None)?;
+    // While the process belongs to another, it can become root again.
+    nix::unistd::seteuid(user)?;
     let refused = text(boot());
     assert!(
         refused.contains(&file) && refused.contains("chown"),
         "{refused}"
     );
-    nix::unistd::seteuid(nix::unistd::Uid::from_raw(0))?;
+    nix::unistd::seteuid(root)?;
     nix::unistd::chown(&*file, Some(user), None)?;
     nix::unistd::setuid(user)?;
     nix::sys::resource::setrlimit(resource, 1 << 30, 1 << 30)?;
