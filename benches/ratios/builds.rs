@@ -4,6 +4,7 @@ use crate::Outcome;
 use crate::boot;
 use crate::comparison::{Better, Harness, RUNS, Subject, seconds, target};
 use rumprun_build::kernel::{self, Recipe};
+use rumprun_build::make::Curlwp;
 use rumprun_build::settings::{self, Choice};
 use rumprun_build::toolchain::Toolchain;
 use std::error::Error;
@@ -56,6 +57,7 @@ pub fn cold_net(harness: &mut Harness) -> Outcome {
             beside: &beside,
             components: &components,
             drivers: &[],
+            curlwp: Curlwp::Thread,
             toolchain: &toolchain,
             jobs: JOBS,
         };

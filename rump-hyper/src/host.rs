@@ -117,6 +117,9 @@ pub unsafe trait Host: Sized + 'static {
     /// Stores the result of a system call for the calling thread.
     fn set_errno(errno: c_int);
 
+    /// What `set_errno` stored last for the calling thread; 0 at first.
+    fn last_errno() -> c_int;
+
     /// NetBSD's number for an errno of the host.
     fn errno(host: c_int) -> Errno;
 

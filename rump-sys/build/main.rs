@@ -7,6 +7,7 @@ mod proof;
 
 use rumprun_build::kernel::{self, Kernel, Recipe};
 use rumprun_build::libclang::Libclang;
+use rumprun_build::make::Curlwp;
 use rumprun_build::settings::{self, Choice};
 use rumprun_build::toolchain::Toolchain;
 use rumprun_build::tree::Tree;
@@ -135,6 +136,11 @@ fn from_tree(
         beside: &beside,
         components: &components,
         drivers,
+        curlwp: if std::env::var_os("CARGO_FEATURE_STD").is_some() {
+            Curlwp::Thread
+        } else {
+            Curlwp::Hypercall
+        },
         toolchain: &toolchain,
         jobs,
     };

@@ -10,12 +10,10 @@
 //! All of them: the kernel must have been booted, the thread should have an lwp (one is
 //! made for the call otherwise), and pointers must be valid for what the section 2
 //! manual page says is read or written. They return -1 and leave NetBSD's number in
-//! [`crate::hyper::errno()`].
+//! [`errno()`].
 
 use crate::abi::fs::{stat as stat_t, statvfs};
 use crate::abi::{iovec, kevent as kevent_t, msghdr, pollfd, rlimit, sockaddr, timespec};
-use crate::hyper::host::Host;
-use crate::hyper::linux::LinuxHost;
 use core::ffi::{c_char, c_int, c_uint, c_ulong, c_void};
 use core::ptr::{from_ref, null_mut, with_exposed_provenance, with_exposed_provenance_mut};
 use core::sync::atomic::{AtomicPtr, Ordering};
@@ -47,9 +45,21 @@ fn elsewhere() -> Option<&'static dyn Elsewhere> {
     unsafe { kernel.as_ref() }.copied()
 }
 
-/// Sets what [`crate::hyper::errno()`] tells this thread.
+// Of whoever exports the hypercalls: `rump-hyper` for a Linux process, or an image.
+unsafe extern "C" {
+    safe fn rump_hyper_errno() -> c_int;
+    safe fn rumpuser_seterrno(errno: c_int);
+}
+
+/// NetBSD's number for why this thread's last system call failed; 0 if it did not.
+#[inline]
+pub fn errno() -> c_int {
+    rump_hyper_errno()
+}
+
+/// Sets what [`errno()`] tells this thread.
 pub fn set_errno(errno: c_int) {
-    <LinuxHost as Host>::set_errno(errno);
+    rumpuser_seterrno(errno);
 }
 
 /// What is passed in a register: the C types of arguments and results.

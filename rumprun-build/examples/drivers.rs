@@ -7,7 +7,7 @@
 use rumprun_build::Error;
 use rumprun_build::driver::{self, Listed};
 use rumprun_build::kernel::{self, Recipe};
-use rumprun_build::make::Bmake;
+use rumprun_build::make::{Bmake, Curlwp};
 use rumprun_build::toolchain::Toolchain;
 use rumprun_build::tree::Tree;
 use std::path::Path;
@@ -70,6 +70,7 @@ fn build(tree: &Tree, driver: &str, out: &Path) -> Result<kernel::Kernel, Error>
         beside: &[netbsd_src::kern().to_path_buf()],
         components: &components,
         drivers: &[driver.into()],
+        curlwp: Curlwp::Thread,
         toolchain: &Toolchain::find(TARGET, TARGET, out)?,
         jobs: jobs(),
     };

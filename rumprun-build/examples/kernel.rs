@@ -3,6 +3,7 @@
 
 use rumprun_build::Error;
 use rumprun_build::kernel::{self, Recipe};
+use rumprun_build::make::Curlwp;
 use rumprun_build::settings;
 use rumprun_build::toolchain::Toolchain;
 use rumprun_build::tree::Tree;
@@ -28,6 +29,7 @@ fn main() -> Result<(), Error> {
         beside: &beside,
         components: &components,
         drivers: &drivers,
+        curlwp: Curlwp::Thread,
         toolchain: &toolchain,
         jobs,
     };

@@ -139,6 +139,21 @@ pub enum Error {
         /// Why, and what to do.
         problem: String,
     },
+    /// A command that makes an image failed.
+    #[error("{purpose}: `{command}` failed ({status}){message}")]
+    Command {
+        /// What it was to do.
+        purpose: &'static str,
+        /// The command line.
+        command: String,
+        /// How it ended.
+        status: String,
+        /// What it said, on lines of their own, if that was not shown already.
+        message: String,
+    },
+    /// There is no image, or it cannot be made or run.
+    #[error("{0}")]
+    Image(String),
     /// Reading or writing a file failed.
     #[error("{action} {}: {source}", .path.display())]
     Io {

@@ -6,7 +6,7 @@ use crate::closure::{Closure, Whole};
 use crate::compile::{Compiler, Report};
 use crate::component::Includes;
 use crate::error::{Error, IoContext, Result};
-use crate::make::Bmake;
+use crate::make::{Bmake, Curlwp};
 use crate::object_file::{self, Naming, Symbols};
 use crate::toolchain::Toolchain;
 use crate::tree::Tree;
@@ -60,6 +60,8 @@ pub struct Recipe<'a> {
     pub components: &'a [String],
     /// Drivers asked for that are no components of the tree: `wm`, `nvme`.
     pub drivers: &'a [String],
+    /// Where it keeps its `curlwp`.
+    pub curlwp: Curlwp,
     /// The compiler.
     pub toolchain: &'a Toolchain,
     /// How many processes may run at a time.
@@ -76,10 +78,11 @@ pub fn from_tree(recipe: &Recipe<'_>, out: &Path) -> Result<Kernel> {
         beside,
         components,
         drivers,
+        curlwp,
         toolchain,
         jobs,
     } = recipe;
-    let bmake = Bmake::find(tree)?;
+    let bmake = Bmake::find(tree)?.with_curlwp(curlwp);
     let compiler = Compiler::new(toolchain, Some(tree), jobs);
     let objects = out.join("objects");
     prepare_folder(&objects, tree)?;

@@ -18,7 +18,7 @@
 //!
 //! # Example
 //! ```no_run
-//! use rumprun_build::{kernel::{self, Recipe}, toolchain::Toolchain, tree::Tree};
+//! use rumprun_build::{kernel::{self, Recipe}, make::Curlwp, toolchain::Toolchain, tree::Tree};
 //! # fn main() -> Result<(), rumprun_build::Error> {
 //! let out = std::path::Path::new("target/kernel");
 //! let tree = Tree::open("/usr/src".as_ref())?;
@@ -29,6 +29,7 @@
 //!     beside: &[],
 //!     components: &["net".into(), "netinet".into()],
 //!     drivers: &["wm".into()],
+//!     curlwp: Curlwp::Thread,
 //!     toolchain: &toolchain,
 //!     jobs: 2,
 //! };
@@ -46,6 +47,8 @@ pub mod component;
 pub mod config;
 pub mod driver;
 pub mod error;
+#[cfg(feature = "cargo")]
+pub mod image;
 pub mod kernel;
 pub mod libclang;
 pub mod make;

@@ -3,7 +3,7 @@
 //!
 //! Nothing here knows what a component consists of. The variables given on the
 //! command line choose how the kernel is built (link sets instead of constructors,
-//! `curlwp` in a thread-local); everything else is the tree's answer.
+//! `curlwp` where the host wants it); everything else is the tree's answer.
 
 use crate::alias::Aliases;
 use crate::error::{Error, IoContext, Result};
@@ -28,7 +28,6 @@ const SETTINGS: &[(&str, &str)] = &[
     ("HOST_SH", "/bin/sh"),
     // Components, modules and set-up functions are link sets, which can be counted.
     ("RUMP_LDSCRIPT", "no"),
-    ("RUMP_CURLWP", "__thread"),
     ("RUMP_DIAGNOSTIC", "no"),
     ("RUMP_KTRACE", "no"),
     // Otherwise npf of NetBSD 7 takes the kernel's own dictionaries where programs pass
@@ -40,6 +39,27 @@ const SETTINGS: &[(&str, &str)] = &[
         "-Ulinux -U__linux -U__linux__ -U__gnu_linux__",
     ),
 ];
+
+/// Where the kernel keeps which lwp the calling thread is (`curlwp`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Curlwp {
+    /// In a thread-local variable of the program that it is linked to.
+    #[default]
+    Thread,
+    /// The host knows, and is asked each time: for hosts whose threads are not those of one
+    /// C library, as an image's.
+    Hypercall,
+}
+
+impl Curlwp {
+    /// The value of `RUMP_CURLWP`.
+    fn setting(self) -> &'static str {
+        match self {
+            Self::Thread => "RUMP_CURLWP=__thread",
+            Self::Hypercall => "RUMP_CURLWP=hypercall",
+        }
+    }
+}
 
 /// Separates the fields of one source file in an answer; no path or flag holds it.
 const FIELD: char = '\u{1f}';
@@ -58,6 +78,7 @@ pub struct Program {
 pub struct Bmake {
     program: Program,
     tree: Tree,
+    curlwp: Curlwp,
     aliases: Arc<Aliases>,
 }
 
@@ -175,8 +196,15 @@ impl Bmake {
         Ok(Self {
             program: Program::find()?,
             tree: tree.clone(),
+            curlwp: Curlwp::default(),
             aliases: Arc::default(),
         })
+    }
+
+    /// The same, for a kernel that finds its `curlwp` in that way.
+    #[must_use]
+    pub fn with_curlwp(self, curlwp: Curlwp) -> Self {
+        Self { curlwp, ..self }
     }
 
     /// Runs bmake and returns what it printed. Paths in it may be aliases.
@@ -196,6 +224,7 @@ impl Bmake {
                     .iter()
                     .map(|(name, value)| format!("{name}={value}")),
             )
+            .arg(self.curlwp.setting())
             .arg(format!("NETBSDSRCDIR={}", root.display()))
             .arg(format!("TOPRUMP={}", root.join("sys/rump").display()))
             .args(arguments);

@@ -25,6 +25,7 @@ macro_rules! export_hypercalls {
             rumpuser_clock_sleep = clock_sleep(clock: i32, seconds: i64, nanoseconds: c_long) -> i32;
             rumpuser_getparam = getparam(name: *const c_char, buf: *mut c_void, len: usize) -> i32;
             rumpuser_seterrno = seterrno(errno: i32);
+            rump_hyper_errno = errno() -> i32;
             rumpuser_kill = kill(pid: i64, signal: i32) -> i32;
             rumpuser_exit = exit(status: i32) -> !;
             rumpuser_putchar = putchar(character: i32);

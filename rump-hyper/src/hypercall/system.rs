@@ -105,6 +105,11 @@ pub unsafe fn seterrno<H: Host>(errno: c_int) {
     H::set_errno(errno);
 }
 
+/// `rump_hyper_errno`: what the kernel stored by the other.
+pub unsafe fn errno<H: Host>() -> c_int {
+    H::last_errno()
+}
+
 /// `rumpuser_kill`: the kernel sends its host a signal. Which process is meant
 /// makes no difference, there is only one. SIGABRT is the kernel giving up, so
 /// its last words are printed; anything else is for the program's own handlers.

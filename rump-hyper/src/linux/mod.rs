@@ -95,6 +95,10 @@ unsafe impl Host for LinuxHost {
         thread::set_errno(errno);
     }
 
+    fn last_errno() -> c_int {
+        thread::errno()
+    }
+
     fn errno(host: c_int) -> Errno {
         errno::translate(host)
     }

@@ -195,6 +195,10 @@ unsafe impl Host for LoomHost {
         unused()
     }
 
+    fn last_errno() -> c_int {
+        unused()
+    }
+
     fn errno(_: c_int) -> Errno {
         unused()
     }

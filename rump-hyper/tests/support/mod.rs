@@ -197,6 +197,10 @@ unsafe impl Host for Script {
         log(format!("errno {errno}"));
     }
 
+    fn last_errno() -> c_int {
+        0
+    }
+
     fn errno(host: c_int) -> Errno {
         Errno(host + 1000)
     }

@@ -30,7 +30,7 @@ impl Number for isize {
 fn answer(result: impl Number) -> Answer<usize> {
     result
         .number()
-        .ok_or_else(|| Failure(rump_sys::hyper::errno()))
+        .ok_or_else(|| Failure(rump_sys::syscalls::errno()))
 }
 
 fn descriptor(result: c_int) -> Answer<i32> {

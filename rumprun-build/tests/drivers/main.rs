@@ -3,6 +3,7 @@
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use rumprun_build::kernel::{self, Kernel, Recipe};
+use rumprun_build::make::Curlwp;
 use rumprun_build::toolchain::Toolchain;
 use rumprun_build::tree::Tree;
 use std::path::{Path, PathBuf};
@@ -65,6 +66,7 @@ impl Place {
             beside: &[netbsd_src::kern().to_path_buf()],
             components: &words(&["net", "netinet", "netinet6", "local", "pcihost"]),
             drivers: &words(drivers),
+            curlwp: Curlwp::Thread,
             toolchain: &Toolchain::find(TARGET, TARGET, &out)?,
             jobs: std::thread::available_parallelism().map_or(1, usize::from),
         };

@@ -1,6 +1,7 @@
 //! A copy of the miniature tree, building it, and running what was built.
 
 use rumprun_build::kernel::{self, Kernel, Recipe};
+use rumprun_build::make::Curlwp;
 use rumprun_build::toolchain::Toolchain;
 use rumprun_build::tree::Tree;
 use std::collections::{BTreeMap, BTreeSet};
@@ -149,6 +150,7 @@ pub fn build_with(
         beside,
         components: &components,
         drivers: &drivers,
+        curlwp: Curlwp::Thread,
         toolchain: &Toolchain::find(TARGET, TARGET, out)?,
         jobs: 2,
     };

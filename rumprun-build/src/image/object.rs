@@ -1,0 +1,260 @@
+//! The kernel's object: the crate `rumprun`, and below it a rump kernel, as one relocatable
+//! file.
+//!
+//! A crate of one line is made around `rumprun` and compiled as a static library. Of that
+//! the linker makes one object, from all members at once, as what only a link set refers to
+//! is referred to by nobody. Then every symbol but the entry becomes local, which is what
+//! keeps the kernel's `memcpy`, allocator and panic handler from those of the program.
+
+use super::{TARGET, cargo, is_older, run, run_quietly, write};
+use crate::error::{Error, IoContext, Result};
+use object::read::elf::{FileHeader, SectionHeader, Sym};
+use object::{Endianness, elf};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Where the machine enters the image: the symbol that stays global.
+pub const ENTRY: &str = "pvh_start";
+
+/// Symbols that the last linker defines at the ends of sections.
+const ENDS: [&str; 2] = ["__start_", "__stop_"];
+
+/// What the kernel may leave undefined beside them: where the program's own headers are
+/// (`elf(5)`; GNU ld and lld define it), and its entry.
+const OF_THE_PROGRAM: [&str; 2] = ["__ehdr_start", "_start"];
+
+/// Where the crate `rumprun` comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A checkout of this project.
+    Checkout(PathBuf),
+    /// The registry.
+    Version(String),
+}
+
+impl Source {
+    /// That which this program itself comes from: the checkout that it was compiled in, if
+    /// that is still there; else the same version.
+    pub fn own() -> Self {
+        let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
+        match checkout {
+            Some(path) if path.join("rumprun/Cargo.toml").is_file() => Self::Checkout(path.into()),
+            _ => Self::Version(env!("CARGO_PKG_VERSION").into()),
+        }
+    }
+
+    fn dependency(&self) -> String {
+        match self {
+            Self::Checkout(path) => format!("path = {:?}", path.join("rumprun")),
+            Self::Version(version) => format!("version = \"={version}\""),
+        }
+    }
+}
+
+/// Which kernel is made, and where.
+#[derive(Clone, Debug)]
+pub struct Recipe {
+    /// Where its crates are from.
+    pub source: Source,
+    /// The folder for all of it; the object is `kernel.o` in there.
+    pub folder: PathBuf,
+    /// Features of `rumprun` beside `image`.
+    pub features: BTreeSet<String>,
+    /// The value of `RUMP_KERNEL`, if it is not the environment's.
+    pub kernel: Option<String>,
+}
+
+impl Recipe {
+    /// Compiles and links the object.
+    ///
+    /// # Errors
+    /// [`Error::Command`] with what cargo, the linker or objcopy said; [`Error::Object`] if
+    /// what came out is not whole.
+    pub fn make(&self) -> Result<PathBuf> {
+        std::fs::create_dir_all(&self.folder).context("creating", &self.folder)?;
+        self.write_crate()?;
+        let archive = self.compile()?;
+        let made = self.folder.join("kernel.o");
+        if is_older(&made, &[&archive]) {
+            let whole = self.folder.join("whole.o");
+            run_quietly("make one object of the kernel", &mut link(&archive, &whole))?;
+            run_quietly("make its symbols local", &mut localise(&whole, &made))?;
+        }
+        check(&made)?;
+        Ok(made)
+    }
+
+    fn write_crate(&self) -> Result<()> {
+        let mut features = vec!["image"];
+        features.extend(self.features.iter().map(String::as_str));
+        let manifest = format!(
+            r#"# Made by `cargo rumprun`, which writes it anew.
+[package]
+name = "rumprun-kernel"
+version = "0.0.0"
+edition = "2024"
+publish = false
+
+[lib]
+crate-type = ["staticlib"]
+path = "lib.rs"
+
+[dependencies]
+rumprun = {{ {}, features = {features:?} }}
+
+[profile.release]
+panic = "abort"
+opt-level = 2
+debug = "line-tables-only"
+
+[workspace]
+"#,
+            self.source.dependency()
+        );
+        write(&self.folder.join("Cargo.toml"), &manifest)?;
+        write(
+            &self.folder.join("lib.rs"),
+            "//! The kernel of an image.\n#![no_std]\nextern crate rumprun;\n",
+        )?;
+        // The same versions as in the checkout; cargo takes what it needs.
+        let lock = self.folder.join("Cargo.lock");
+        if let Source::Checkout(path) = &self.source
+            && !lock.exists()
+            && let Ok(versions) = std::fs::read(path.join("Cargo.lock"))
+        {
+            std::fs::write(&lock, versions).context("writing", &lock)?;
+        }
+        Ok(())
+    }
+
+    fn compile(&self) -> Result<PathBuf> {
+        let target = self.folder.join("target");
+        // Code is linked low and does not move, nothing unwinds. Flags that are meant for the
+        // program are not the kernel's.
+        let flags = ["-Crelocation-model=static", "-Cforce-unwind-tables=no"];
+        let mut command = cargo();
+        command
+            .args(["build", "--release", "--quiet", "--target", TARGET])
+            .arg("--manifest-path")
+            .arg(self.folder.join("Cargo.toml"))
+            .arg("--target-dir")
+            .arg(&target)
+            .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"))
+            .env_remove("RUSTFLAGS")
+            .env_remove("CARGO_TARGET_DIR")
+            .env_remove("CARGO_BUILD_TARGET");
+        if let Some(kernel) = &self.kernel {
+            command.env("RUMP_KERNEL", kernel);
+        }
+        run("compile the kernel", &mut command)?;
+        Ok(target.join(TARGET).join("release/librumprun_kernel.a"))
+    }
+}
+
+/// The linker: GNU's, as others do not collect garbage in such a link.
+fn link(archive: &Path, to: &Path) -> Command {
+    let mut command = Command::new(std::env::var_os("LD").unwrap_or_else(|| "ld".into()));
+    command
+        // Commons get their place now: an object that is made local has none later.
+        .args(["-r", "-d", "--gc-sections", "-e", ENTRY, "-u", ENTRY])
+        .arg("--whole-archive")
+        .arg(archive)
+        .arg("-o")
+        .arg(to);
+    command
+}
+
+/// objcopy(1): one global symbol, and no tables for unwinding, in which the program's own
+/// unwinder would search.
+fn localise(from: &Path, to: &Path) -> Command {
+    let mut command = Command::new(std::env::var_os("OBJCOPY").unwrap_or_else(|| "objcopy".into()));
+    command
+        .arg(format!("--keep-global-symbol={ENTRY}"))
+        .args(["-R", ".eh_frame", "-R", ".rela.eh_frame", "-R", ".comment"])
+        .arg(from)
+        .arg(to);
+    command
+}
+
+/// Sections that would have the program's start-up code run something, or give every thread
+/// of the program's something.
+const UNWANTED: [(&str, &str); 6] = [
+    (".init_array", "constructors"),
+    (".ctors", "constructors"),
+    (".fini_array", "destructors"),
+    (".eh_frame", "tables for unwinding"),
+    (".tdata", "thread-local variables"),
+    (".tbss", "thread-local variables"),
+];
+
+/// Reads the object and says what is wrong with it.
+///
+/// # Errors
+/// [`Error::Object`].
+pub fn check(path: &Path) -> Result<()> {
+    let data = std::fs::read(path).context("reading", path)?;
+    match problem(&data) {
+        Ok(None) => Ok(()),
+        Ok(Some(problem)) => Err(Error::Object {
+            path: path.into(),
+            problem,
+        }),
+        Err(error) => Err(Error::Object {
+            path: path.into(),
+            problem: error.to_string(),
+        }),
+    }
+}
+
+fn problem(data: &[u8]) -> object::read::Result<Option<String>> {
+    let header = elf::FileHeader64::<Endianness>::parse(data)?;
+    let endian = header.endian()?;
+    let sections = header.sections(endian, data)?;
+    for section in sections.iter() {
+        let name = String::from_utf8_lossy(sections.section_name(endian, section)?);
+        let unwanted = UNWANTED
+            .iter()
+            .find(|(prefix, _)| name.starts_with(prefix) && section.sh_size(endian) > 0);
+        if let Some((_, what)) = unwanted {
+            return Ok(Some(format!("the kernel has {what} ({name})")));
+        }
+    }
+    let symbols = sections.symbols(endian, data, elf::SHT_SYMTAB)?;
+    let (mut entry, mut others, mut missing) = (false, Vec::new(), Vec::new());
+    for symbol in symbols.iter().skip(1).filter(|symbol| !symbol.is_local()) {
+        let name = String::from_utf8_lossy(symbols.symbol_name(endian, symbol)?).into_owned();
+        match symbol.st_shndx(endian) {
+            elf::SHN_UNDEF if symbol.is_weak() => {}
+            elf::SHN_UNDEF => {
+                let known = ENDS.iter().any(|end| name.starts_with(end))
+                    || OF_THE_PROGRAM.contains(&name.as_str())
+                    || name == "_GLOBAL_OFFSET_TABLE_";
+                if !known {
+                    missing.push(name);
+                }
+            }
+            _ if name == ENTRY => entry = true,
+            _ => others.push(name),
+        }
+    }
+    let few = |mut names: Vec<String>| {
+        names.sort();
+        let more = names.len().saturating_sub(5);
+        names.truncate(5);
+        let text = names.join(", ");
+        match more {
+            0 => text,
+            more => format!("{text} and {more} more"),
+        }
+    };
+    Ok(if !entry {
+        Some(format!("the kernel has no entry {ENTRY}"))
+    } else if !missing.is_empty() {
+        Some(format!("nothing defines {}", few(missing)))
+    } else if !others.is_empty() {
+        Some(format!("still global: {}", few(others)))
+    } else {
+        None
+    })
+}

@@ -1,0 +1,127 @@
+//! A folder as an archive that is the root of an image's file system (cpio, "newc").
+
+use crate::error::{Error, IoContext, Result};
+use cpio::newc::{Builder, trailer};
+use std::fs::{File, Metadata};
+use std::io::{BufWriter, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// `S_IFMT` and its values for what is archived (inode(7)).
+const KIND: u32 = 0o170_000;
+const LINK: u32 = 0o120_000;
+const FILE: u32 = 0o100_000;
+const FOLDER: u32 = 0o040_000;
+
+/// Writes everything below `folder` to an archive. What is neither a file, a folder nor a
+/// symbolic link is left out.
+///
+/// # Errors
+/// [`Error::Io`]; [`Error::Image`] for a file of 4 GiB or more, or a name that is not UTF-8.
+pub fn archive(folder: &Path, to: &Path) -> Result<()> {
+    let out = File::create(to).context("creating", to)?;
+    let mut archive = Archive {
+        out: BufWriter::new(out),
+        entries: 0,
+    };
+    archive.folder(folder, &PathBuf::new())?;
+    let mut out = trailer(archive.out).context("writing", to)?;
+    out.flush().context("writing", to)
+}
+
+struct Archive<W: Write> {
+    out: W,
+    entries: u32,
+}
+
+impl<W: Write> Archive<W> {
+    /// What is in a folder, in order of names, each folder before what is in it.
+    fn folder(&mut self, path: &Path, name: &Path) -> Result<()> {
+        let entries = std::fs::read_dir(path).context("reading", path)?;
+        let mut names = Vec::new();
+        for entry in entries {
+            names.push(entry.context("reading", path)?.file_name());
+        }
+        names.sort();
+        for entry in names {
+            let (path, name) = (path.join(&entry), name.join(&entry));
+            let about = path.symlink_metadata().context("reading", &path)?;
+            let data = match about.mode() & KIND {
+                FOLDER => Vec::new(),
+                FILE => std::fs::read(&path).context("reading", &path)?,
+                LINK => {
+                    let target = std::fs::read_link(&path).context("reading", &path)?;
+                    target.as_os_str().as_bytes().to_vec()
+                }
+                _ => continue,
+            };
+            self.entry(&name, &about, &data)?;
+            if about.is_dir() {
+                self.folder(&path, &name)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn entry(&mut self, name: &Path, about: &Metadata, data: &[u8]) -> Result<()> {
+        let refused = |problem: &str| Error::Image(format!("{}: {problem}", name.display()));
+        let text = name
+            .to_str()
+            .ok_or_else(|| refused("a name that is not UTF-8"))?;
+        let size = u32::try_from(data.len())
+            .map_err(|_| refused("4 GiB or more, which the archive has no room for"))?;
+        self.entries += 1;
+        let time = u32::try_from(about.mtime()).unwrap_or(0);
+        let mut writer = Builder::new(text)
+            .ino(self.entries)
+            .mode(about.mode())
+            .mtime(time)
+            .write(&mut self.out, size);
+        writer.write_all(data).context("writing", name)?;
+        writer.finish().context("writing", name)?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::archive;
+    use cpio::newc::Reader;
+    use std::io::Read;
+
+    #[test]
+    fn files_folders_and_links_are_kept() {
+        let place = tempfile::tempdir().unwrap();
+        let root = place.path().join("root");
+        std::fs::create_dir_all(root.join("etc")).unwrap();
+        std::fs::write(root.join("etc/hosts"), "127.0.0.1 here\n").unwrap();
+        std::os::unix::fs::symlink("etc/hosts", root.join("link")).unwrap();
+        let to = place.path().join("root.cpio");
+        archive(&root, &to).unwrap();
+        let data = std::fs::read(&to).unwrap();
+        let (mut rest, mut found) = (&data[..], Vec::new());
+        loop {
+            let mut reader = Reader::new(rest).unwrap();
+            if reader.entry().is_trailer() {
+                break;
+            }
+            let (name, kind) = (
+                reader.entry().name().to_string(),
+                reader.entry().mode() >> 12,
+            );
+            let mut text = String::new();
+            reader.read_to_string(&mut text).unwrap();
+            found.push((name, kind, text));
+            rest = reader.finish().unwrap();
+        }
+        let expected = [
+            ("etc", 0o4, ""),
+            ("etc/hosts", 0o10, "127.0.0.1 here\n"),
+            ("link", 0o12, "etc/hosts"),
+        ];
+        let expected = expected.map(|(name, kind, text)| (name.into(), kind, text.into()));
+        assert_eq!(found, expected);
+        assert!(archive(&root.join("none"), &to).is_err());
+    }
+}

@@ -1,0 +1,814 @@
+//! The file system: a tree in memory, as tmpfs(5) is.
+//!
+//! What the archive beside the image had is in it from the start, and its files stay where
+//! the loader put them until they are written to. Nodes are named by number ([`Id`]); a node
+//! goes when it has no name and nobody has it open.
+//!
+//! The program is the superuser: permissions are kept and told, and forbid nothing.
+
+use super::cpio::{Archive, Entry};
+use alloc::borrow::Cow;
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+use rump_linux::Errno;
+
+/// A node.
+pub type Id = usize;
+
+/// The node that all paths begin at.
+pub const ROOT: Id = 0;
+
+/// `NAME_MAX`, `PATH_MAX` and the most links in a path, of `<linux/limits.h>` and
+/// path_resolution(7).
+const NAME_MAX: usize = 255;
+/// As above.
+pub const PATH_MAX: usize = 4096;
+const LINKS_MAX: usize = 40;
+
+/// Kinds, in `st_mode` (inode(7)).
+pub const KIND: u32 = 0o170_000;
+const FILE: u32 = 0o100_000;
+const DIRECTORY: u32 = 0o040_000;
+const LINK: u32 = 0o120_000;
+const CHARACTER: u32 = 0o020_000;
+
+/// What a device file stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Device {
+    /// The console of the machine.
+    Console,
+    /// null(4).
+    Null,
+    /// zero(4).
+    Zero,
+    /// full(4).
+    Full,
+    /// random(4), urandom(4).
+    Random,
+}
+
+impl Device {
+    /// Its numbers (Documentation/admin-guide/devices.txt).
+    pub fn numbers(self) -> (u32, u32) {
+        match self {
+            Self::Console => (5, 1),
+            Self::Null => (1, 3),
+            Self::Zero => (1, 5),
+            Self::Full => (1, 7),
+            Self::Random => (1, 9),
+        }
+    }
+
+    fn with(numbers: (u32, u32)) -> Option<Self> {
+        match numbers {
+            (1, 8) => Some(Self::Random),
+            // The terminal of the process.
+            (5, 0) => Some(Self::Console),
+            _ => [
+                Self::Console,
+                Self::Null,
+                Self::Zero,
+                Self::Full,
+                Self::Random,
+            ]
+            .into_iter()
+            .find(|device| device.numbers() == numbers),
+        }
+    }
+}
+
+/// What a file of proc(5) tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Told {
+    Maps,
+    Status,
+    Stat,
+    Statm,
+    CommandLine,
+    Environment,
+    Name,
+    Limits,
+    CpuInfo,
+    MemInfo,
+    SystemStat,
+    UpTime,
+    LoadAverage,
+    Version,
+    Mounts,
+    Boot,
+}
+
+/// What a node is.
+#[derive(Clone, Debug)]
+pub enum Kind {
+    /// Names, and what they stand for.
+    Directory {
+        /// By name.
+        entries: BTreeMap<Box<[u8]>, Id>,
+        /// `..`
+        parent: Id,
+    },
+    /// Bytes.
+    File(Cow<'static, [u8]>),
+    /// A symbolic link, and where it leads.
+    Link(Box<[u8]>),
+    /// A device.
+    Device(Device),
+    /// Text that is made when it is opened.
+    Told(Told),
+}
+
+/// A file, folder, link or device.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// What it is.
+    pub kind: Kind,
+    /// Permissions.
+    pub permissions: u32,
+    /// Owner and group.
+    pub owner: (u32, u32),
+    /// When it was last read, written and changed, in nanoseconds since 1970.
+    pub times: [u64; 3],
+    /// How many names it has; a folder as many as Linux's tmpfs says.
+    pub links: u32,
+    opens: u32,
+}
+
+impl Node {
+    /// `st_mode`.
+    pub fn mode(&self) -> u32 {
+        let kind = match &self.kind {
+            Kind::Directory { .. } => DIRECTORY,
+            Kind::File(_) | Kind::Told(_) => FILE,
+            Kind::Link(_) => LINK,
+            Kind::Device(_) => CHARACTER,
+        };
+        kind | self.permissions
+    }
+
+    /// `st_size`.
+    pub fn size(&self) -> u64 {
+        match &self.kind {
+            Kind::Directory { entries, .. } => 20 * (entries.len() as u64 + 2),
+            Kind::File(data) => data.len() as u64,
+            Kind::Link(target) => target.len() as u64,
+            Kind::Device(_) | Kind::Told(_) => 0,
+        }
+    }
+
+    /// Whether it is a folder.
+    pub fn is_directory(&self) -> bool {
+        matches!(self.kind, Kind::Directory { .. })
+    }
+}
+
+/// All nodes.
+#[derive(Clone, Debug)]
+pub struct Tree {
+    nodes: Vec<Option<Node>>,
+    free: Vec<Id>,
+    /// The time that is now, in nanoseconds since 1970: set before each change.
+    pub now: u64,
+}
+
+impl Default for Tree {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Folders that every tree has, and their permissions.
+const FOLDERS: [(&str, u32); 8] = [
+    ("/dev", 0o755),
+    ("/etc", 0o755),
+    ("/proc", 0o555),
+    ("/root", 0o700),
+    ("/run", 0o755),
+    ("/tmp", 0o1777),
+    ("/var", 0o755),
+    ("/var/tmp", 0o1777),
+];
+
+/// Devices that every tree has.
+const DEVICES: [(&str, Device); 7] = [
+    ("/dev/console", Device::Console),
+    ("/dev/full", Device::Full),
+    ("/dev/null", Device::Null),
+    ("/dev/random", Device::Random),
+    ("/dev/tty", Device::Console),
+    ("/dev/urandom", Device::Random),
+    ("/dev/zero", Device::Zero),
+];
+
+/// The files of proc(5).
+const TOLD: [(&str, Told); 16] = [
+    ("/proc/cmdline", Told::Boot),
+    ("/proc/cpuinfo", Told::CpuInfo),
+    ("/proc/loadavg", Told::LoadAverage),
+    ("/proc/meminfo", Told::MemInfo),
+    ("/proc/mounts", Told::Mounts),
+    ("/proc/stat", Told::SystemStat),
+    ("/proc/uptime", Told::UpTime),
+    ("/proc/version", Told::Version),
+    ("/proc/self/cmdline", Told::CommandLine),
+    ("/proc/self/comm", Told::Name),
+    ("/proc/self/environ", Told::Environment),
+    ("/proc/self/limits", Told::Limits),
+    ("/proc/self/maps", Told::Maps),
+    ("/proc/self/stat", Told::Stat),
+    ("/proc/self/statm", Told::Statm),
+    ("/proc/self/status", Told::Status),
+];
+
+/// Files of proc(5) with a text that stays.
+const FIXED: [(&str, &str); 5] = [
+    ("/proc/sys/kernel/osrelease", "6.1.0\n"),
+    ("/proc/sys/kernel/ostype", "Linux\n"),
+    ("/proc/sys/net/core/somaxconn", "4096\n"),
+    ("/proc/sys/vm/overcommit_memory", "1\n"),
+    (
+        "/sys/kernel/mm/transparent_hugepage/enabled",
+        "always madvise [never]\n",
+    ),
+];
+
+impl Tree {
+    /// A tree with devices and proc(5), and else empty.
+    pub fn new() -> Self {
+        let root = Node {
+            kind: Kind::Directory {
+                entries: BTreeMap::new(),
+                parent: ROOT,
+            },
+            permissions: 0o755,
+            owner: (0, 0),
+            times: [0; 3],
+            links: 2,
+            opens: 0,
+        };
+        let mut tree = Self {
+            nodes: Vec::from([Some(root)]),
+            free: Vec::new(),
+            now: 0,
+        };
+        for (path, permissions) in FOLDERS {
+            tree.folder(path, permissions);
+        }
+        for (path, device) in DEVICES {
+            tree.place(path, Kind::Device(device), 0o666);
+        }
+        for (path, told) in TOLD {
+            tree.place(path, Kind::Told(told), 0o444);
+        }
+        for (path, text) in FIXED {
+            tree.place(path, Kind::File(Cow::Borrowed(text.as_bytes())), 0o444);
+        }
+        let descriptors = [("0", "stdin"), ("1", "stdout"), ("2", "stderr")];
+        for (_, name) in descriptors {
+            tree.place(
+                &alloc::format!("/dev/{name}"),
+                Kind::Device(Device::Console),
+                0o666,
+            );
+        }
+        tree
+    }
+
+    /// Makes folders on the way, and a node there unless there is one.
+    pub fn place(&mut self, path: &str, kind: Kind, permissions: u32) {
+        let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+        self.folder(folder, 0o755);
+        if let Ok(folder) = self.find(ROOT, folder.as_bytes(), true) {
+            // One that is there stays as the archive has it.
+            let _ = self.create(folder, name.as_bytes(), kind, permissions);
+        }
+    }
+
+    fn folder(&mut self, path: &str, permissions: u32) {
+        let mut at = String::new();
+        for name in path.split('/').filter(|name| !name.is_empty()) {
+            let folder = if at.is_empty() { "/" } else { &at };
+            if let Ok(folder) = self.find(ROOT, folder.as_bytes(), true) {
+                let kind = Self::directory(folder);
+                let _ = self.create(folder, name.as_bytes(), kind, permissions);
+            }
+            at.push('/');
+            at.push_str(name);
+        }
+    }
+
+    /// An empty folder.
+    pub fn directory(parent: Id) -> Kind {
+        Kind::Directory {
+            entries: BTreeMap::new(),
+            parent,
+        }
+    }
+
+    /// Puts what an archive has into the tree. What is there by the same name is replaced,
+    /// if it is no folder.
+    ///
+    /// # Errors
+    /// What is wrong with the archive, and where.
+    pub fn unpack(&mut self, archive: &'static [u8]) -> Result<usize, String> {
+        let mut count = 0;
+        let mut files = BTreeMap::new();
+        for entry in Archive::new(archive) {
+            let entry = entry?;
+            let told = |problem: Errno| {
+                let name = String::from_utf8_lossy(entry.name);
+                alloc::format!("{name}: error {}", problem.0)
+            };
+            self.add(&entry, &mut files).map_err(told)?;
+            count += 1;
+        }
+        Ok(count)
+    }
+
+    fn add(
+        &mut self,
+        entry: &Entry<'static>,
+        files: &mut BTreeMap<u32, Id>,
+    ) -> Result<(), Errno> {
+        let path = entry.name.strip_prefix(b"./").unwrap_or(entry.name);
+        let path = path.strip_prefix(b"/").unwrap_or(path);
+        if path.is_empty() || path == b"." {
+            return Ok(());
+        }
+        let text = String::from_utf8_lossy(path);
+        if let Some((folder, _)) = text.rsplit_once('/') {
+            self.folder(folder, 0o755);
+        }
+        let (folder, name) = self.parent(ROOT, path)?;
+        let name = name.to_vec();
+        if let Some(old) = self.entry(folder, &name)? {
+            if self.get(old).is_directory() {
+                if entry.mode & KIND == DIRECTORY {
+                    self.get_mut(old).permissions = entry.mode & 0o7777;
+                }
+                return Ok(());
+            }
+            self.unlink(folder, &name)?;
+        }
+        let linked = entry.links > 1 && entry.mode & KIND == FILE;
+        if linked && let Some(first) = files.get(&entry.number).copied() {
+            self.link(first, folder, &name)?;
+            if !entry.data.is_empty() {
+                self.get_mut(first).kind = Kind::File(Cow::Borrowed(entry.data));
+            }
+            return Ok(());
+        }
+        let kind = match entry.mode & KIND {
+            DIRECTORY => Self::directory(folder),
+            FILE => Kind::File(Cow::Borrowed(entry.data)),
+            LINK => Kind::Link(entry.data.into()),
+            CHARACTER => match Device::with(entry.device) {
+                Some(device) => Kind::Device(device),
+                None => return Ok(()),
+            },
+            // Sockets, named pipes and disks are nobody's here.
+            _ => return Ok(()),
+        };
+        let id = self.create(folder, &name, kind, entry.mode & 0o7777)?;
+        let node = self.get_mut(id);
+        node.owner = (entry.uid, entry.gid);
+        node.times = [u64::from(entry.time) * 1_000_000_000; 3];
+        if linked {
+            files.insert(entry.number, id);
+        }
+        Ok(())
+    }
+
+    /// A node.
+    ///
+    /// # Panics
+    /// If it has gone: whoever has an [`Id`] has it open, or the lock.
+    pub fn get(&self, id: Id) -> &Node {
+        self.nodes[id].as_ref().expect("a node that is there")
+    }
+
+    /// The same, to be changed.
+    ///
+    /// # Panics
+    /// As [`get`](Self::get).
+    pub fn get_mut(&mut self, id: Id) -> &mut Node {
+        self.nodes[id].as_mut().expect("a node that is there")
+    }
+
+    fn entries(&self, folder: Id) -> Result<(&BTreeMap<Box<[u8]>, Id>, Id), Errno> {
+        match &self.get(folder).kind {
+            Kind::Directory { entries, parent } => Ok((entries, *parent)),
+            _ => Err(Errno::ENOTDIR),
+        }
+    }
+
+    fn entries_mut(&mut self, folder: Id) -> Result<&mut BTreeMap<Box<[u8]>, Id>, Errno> {
+        let now = self.now;
+        let node = self.get_mut(folder);
+        node.times[1] = now;
+        node.times[2] = now;
+        match &mut node.kind {
+            Kind::Directory { entries, .. } => Ok(entries),
+            _ => Err(Errno::ENOTDIR),
+        }
+    }
+
+    fn entry(&self, folder: Id, name: &[u8]) -> Result<Option<Id>, Errno> {
+        let (entries, parent) = self.entries(folder)?;
+        match name {
+            b"." => Ok(Some(folder)),
+            b".." => Ok(Some(parent)),
+            name if name.len() > NAME_MAX => Err(Errno::ENAMETOOLONG),
+            name => Ok(entries.get(name).copied()),
+        }
+    }
+
+    /// What a path leads to from a folder. The last name is followed if it is a link and
+    /// `follow` says so.
+    ///
+    /// # Errors
+    /// As path_resolution(7).
+    pub fn find(&self, from: Id, path: &[u8], follow: bool) -> Result<Id, Errno> {
+        let (folder, name) = self.walk(from, path, follow, &mut 0)?;
+        match name {
+            None => Ok(folder),
+            Some(name) => self.entry(folder, &name)?.ok_or(Errno::ENOENT),
+        }
+    }
+
+    /// The folder that a path's last name is, or will be, in; and that name.
+    ///
+    /// # Errors
+    /// As path_resolution(7); `EEXIST` for a path that ends in no name.
+    pub fn parent<'a>(&self, from: Id, path: &'a [u8]) -> Result<(Id, &'a [u8]), Errno> {
+        let trimmed = trim(path);
+        let at = trimmed.iter().rposition(|byte| *byte == b'/');
+        let (before, name) = match at {
+            Some(at) => (&trimmed[..=at], &trimmed[at + 1..]),
+            None => (&trimmed[..0], trimmed),
+        };
+        if path.is_empty() {
+            return Err(Errno::ENOENT);
+        }
+        if name.is_empty() || name == b"." || name == b".." {
+            return Err(Errno::EEXIST);
+        }
+        if name.len() > NAME_MAX || path.len() >= PATH_MAX {
+            return Err(Errno::ENAMETOOLONG);
+        }
+        let folder = if before.is_empty() {
+            from
+        } else {
+            self.find(from, before, true)?
+        };
+        self.entries(folder)?;
+        Ok((folder, name))
+    }
+
+    /// Where creating a file by this path would put it: links of the last name are followed.
+    ///
+    /// # Errors
+    /// As [`find`](Self::find).
+    pub fn place_of(&self, from: Id, path: &[u8]) -> Result<(Id, Option<Vec<u8>>), Errno> {
+        self.walk(from, path, true, &mut 0)
+    }
+
+    /// Goes along a path up to its last name, which is not looked up if it may be absent:
+    /// it is returned with its folder. Without one, the folder is what the path leads to.
+    fn walk(
+        &self,
+        from: Id,
+        path: &[u8],
+        follow: bool,
+        links: &mut usize,
+    ) -> Result<(Id, Option<Vec<u8>>), Errno> {
+        if path.is_empty() {
+            return Err(Errno::ENOENT);
+        }
+        if path.len() >= PATH_MAX {
+            return Err(Errno::ENAMETOOLONG);
+        }
+        let mut at = if path[0] == b'/' { ROOT } else { from };
+        self.entries(at)?;
+        let ends_in_folder = path.ends_with(b"/");
+        let mut names = path.split(|byte| *byte == b'/');
+        let mut names = names.by_ref().filter(|name| !name.is_empty()).peekable();
+        while let Some(name) = names.next() {
+            let last = names.peek().is_none();
+            let next = self.entry(at, name)?;
+            let link = next.and_then(|next| match &self.get(next).kind {
+                Kind::Link(target) => Some(target),
+                _ => None,
+            });
+            if let Some(target) = link.filter(|_| !last || follow || ends_in_folder) {
+                *links += 1;
+                if *links > LINKS_MAX {
+                    return Err(Errno::ELOOP);
+                }
+                let (folder, name) = self.walk(at, target, true, links)?;
+                if last {
+                    return Ok((folder, name));
+                }
+                at = match name {
+                    None => folder,
+                    Some(name) => self.entry(folder, &name)?.ok_or(Errno::ENOENT)?,
+                };
+                self.entries(at)?;
+                continue;
+            }
+            if last {
+                if let Some(next) = next.filter(|_| ends_in_folder) {
+                    self.entries(next)?;
+                }
+                return Ok(match next {
+                    // Where `.` and `..` lead is no name.
+                    Some(next) if name == b"." || name == b".." => (next, None),
+                    _ => (at, Some(name.to_vec())),
+                });
+            }
+            at = next.ok_or(Errno::ENOENT)?;
+            self.entries(at)?;
+        }
+        Ok((at, None))
+    }
+
+    /// Makes a node with a name.
+    ///
+    /// # Errors
+    /// `EEXIST`; `ENOTDIR`; `ENOENT` in a folder that was removed.
+    pub fn create(
+        &mut self,
+        folder: Id,
+        name: &[u8],
+        kind: Kind,
+        permissions: u32,
+    ) -> Result<Id, Errno> {
+        if self.entry(folder, name)?.is_some() {
+            return Err(Errno::EEXIST);
+        }
+        if self.get(folder).links == 0 {
+            return Err(Errno::ENOENT);
+        }
+        let is_directory = matches!(kind, Kind::Directory { .. });
+        let node = Node {
+            kind,
+            permissions,
+            owner: (0, 0),
+            times: [self.now; 3],
+            links: if is_directory { 2 } else { 1 },
+            opens: 0,
+        };
+        let id = self.free.pop().unwrap_or(self.nodes.len());
+        if id == self.nodes.len() {
+            self.nodes.push(Some(node));
+        } else {
+            self.nodes[id] = Some(node);
+        }
+        self.entries_mut(folder)?.insert(name.into(), id);
+        if is_directory {
+            self.get_mut(folder).links += 1;
+        }
+        Ok(id)
+    }
+
+    /// Gives a node another name.
+    ///
+    /// # Errors
+    /// `EEXIST`; `EPERM` for a folder.
+    pub fn link(&mut self, id: Id, folder: Id, name: &[u8]) -> Result<(), Errno> {
+        if self.get(id).is_directory() {
+            return Err(Errno::EPERM);
+        }
+        if self.get(id).links == 0 {
+            return Err(Errno::ENOENT);
+        }
+        if self.entry(folder, name)?.is_some() {
+            return Err(Errno::EEXIST);
+        }
+        self.entries_mut(folder)?.insert(name.into(), id);
+        self.get_mut(id).links += 1;
+        Ok(())
+    }
+
+    /// Takes a name away from what is no folder.
+    ///
+    /// # Errors
+    /// `ENOENT`; `EISDIR`.
+    pub fn unlink(&mut self, folder: Id, name: &[u8]) -> Result<(), Errno> {
+        let id = self.entry(folder, name)?.ok_or(Errno::ENOENT)?;
+        if self.get(id).is_directory() {
+            return Err(Errno::EISDIR);
+        }
+        self.entries_mut(folder)?.remove(name);
+        let now = self.now;
+        let node = self.get_mut(id);
+        node.links -= 1;
+        node.times[2] = now;
+        self.collect(id);
+        Ok(())
+    }
+
+    /// Removes an empty folder.
+    ///
+    /// # Errors
+    /// `ENOENT`, `ENOTDIR`, `ENOTEMPTY`; `EINVAL` and `ENOTEMPTY` for `.` and `..`.
+    pub fn remove_directory(&mut self, folder: Id, name: &[u8]) -> Result<(), Errno> {
+        let id = self.entry(folder, name)?.ok_or(Errno::ENOENT)?;
+        if !self.entries(id)?.0.is_empty() {
+            return Err(Errno::ENOTEMPTY);
+        }
+        self.entries_mut(folder)?.remove(name);
+        self.get_mut(folder).links -= 1;
+        self.get_mut(id).links = 0;
+        self.collect(id);
+        Ok(())
+    }
+
+    /// Moves a name. What has the new one is replaced, if `replace` says so.
+    ///
+    /// # Errors
+    /// As rename(2).
+    pub fn rename(
+        &mut self,
+        from: (Id, &[u8]),
+        to: (Id, &[u8]),
+        replace: bool,
+    ) -> Result<(), Errno> {
+        let id = self.entry(from.0, from.1)?.ok_or(Errno::ENOENT)?;
+        let old = self.entry(to.0, to.1)?;
+        if old == Some(id) {
+            return Ok(());
+        }
+        let moves_directory = self.get(id).is_directory();
+        if moves_directory {
+            // Not into itself.
+            let mut above = to.0;
+            while above != ROOT {
+                if above == id {
+                    return Err(Errno::EINVAL);
+                }
+                above = self.entries(above)?.1;
+            }
+        }
+        if let Some(old) = old {
+            if !replace {
+                return Err(Errno::EEXIST);
+            }
+            match (moves_directory, self.get(old).is_directory()) {
+                (true, false) => return Err(Errno::ENOTDIR),
+                (false, true) => return Err(Errno::EISDIR),
+                (true, true) => self.remove_directory(to.0, to.1)?,
+                (false, false) => self.unlink(to.0, to.1)?,
+            }
+        }
+        self.entries_mut(from.0)?.remove(from.1);
+        self.entries_mut(to.0)?.insert(to.1.into(), id);
+        if moves_directory && from.0 != to.0 {
+            self.get_mut(from.0).links -= 1;
+            self.get_mut(to.0).links += 1;
+            if let Kind::Directory { parent, .. } = &mut self.get_mut(id).kind {
+                *parent = to.0;
+            }
+        }
+        Ok(())
+    }
+
+    /// Somebody has a node open.
+    pub fn open(&mut self, id: Id) {
+        self.get_mut(id).opens += 1;
+    }
+
+    /// Somebody has it open no more.
+    pub fn close(&mut self, id: Id) {
+        self.get_mut(id).opens -= 1;
+        self.collect(id);
+    }
+
+    fn collect(&mut self, id: Id) {
+        let node = self.get(id);
+        if node.links == 0 && node.opens == 0 && id != ROOT {
+            self.nodes[id] = None;
+            self.free.push(id);
+        }
+    }
+
+    /// The path of a folder.
+    ///
+    /// # Errors
+    /// `ENOENT` if it was removed.
+    pub fn path(&self, folder: Id) -> Result<Vec<u8>, Errno> {
+        let mut names = Vec::new();
+        let mut at = folder;
+        while at != ROOT {
+            let (_, parent) = self.entries(at)?;
+            let (entries, _) = self.entries(parent)?;
+            let name = entries.iter().find(|(_, id)| **id == at);
+            names.push(name.ok_or(Errno::ENOENT)?.0.clone());
+            at = parent;
+        }
+        let mut path = Vec::new();
+        for name in names.iter().rev() {
+            path.push(b'/');
+            path.extend_from_slice(name);
+        }
+        if path.is_empty() {
+            path.push(b'/');
+        }
+        Ok(path)
+    }
+
+    /// The names in a folder from a place on: the place behind each, name, node. `.` and
+    /// `..` come first.
+    ///
+    /// # Errors
+    /// `ENOTDIR`.
+    pub fn names(&self, folder: Id, from: u64) -> Result<Vec<(u64, Vec<u8>, Id)>, Errno> {
+        let (entries, parent) = self.entries(folder)?;
+        let dots = [(b".".to_vec(), folder), (b"..".to_vec(), parent)];
+        let names = entries.iter().map(|(name, id)| (name.to_vec(), *id));
+        let all = dots.into_iter().chain(names).zip(1..);
+        let rest = all.skip(usize::try_from(from).unwrap_or(usize::MAX));
+        Ok(rest.map(|((name, id), next)| (next, name, id)).collect())
+    }
+
+    /// The bytes of a file.
+    ///
+    /// # Errors
+    /// `EISDIR`; `EINVAL` for what has none.
+    pub fn data(&self, id: Id) -> Result<&Cow<'static, [u8]>, Errno> {
+        match &self.get(id).kind {
+            Kind::File(data) => Ok(data),
+            Kind::Directory { .. } => Err(Errno::EISDIR),
+            _ => Err(Errno::EINVAL),
+        }
+    }
+
+    /// Writes to a file; `None` is at its end. Returns where.
+    ///
+    /// # Errors
+    /// As [`data`](Self::data); `ENOSPC` if there is no memory; `EFBIG`.
+    pub fn write(&mut self, id: Id, at: Option<u64>, from: &[u8]) -> Result<u64, Errno> {
+        let length = self.data(id)?.len();
+        let start = at.map_or(Ok(length), usize::try_from);
+        let start = start.map_err(|_| Errno::EFBIG)?;
+        let end = start.checked_add(from.len()).ok_or(Errno::EFBIG)?;
+        if end > length {
+            self.resize(id, end)?;
+        }
+        let now = self.now;
+        let node = self.get_mut(id);
+        node.times[1] = now;
+        node.times[2] = now;
+        if let Kind::File(data) = &mut node.kind {
+            data.to_mut()[start..end].copy_from_slice(from);
+        }
+        Ok(start as u64)
+    }
+
+    /// Makes a file shorter, or longer with zeros.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub fn resize(&mut self, id: Id, length: usize) -> Result<(), Errno> {
+        self.data(id)?;
+        let now = self.now;
+        let node = self.get_mut(id);
+        node.times[1] = now;
+        node.times[2] = now;
+        let Kind::File(data) = &mut node.kind else {
+            return Err(Errno::EINVAL);
+        };
+        if length < data.len()
+            && let Cow::Borrowed(bytes) = data
+        {
+            *data = Cow::Borrowed(&bytes[..length]);
+            return Ok(());
+        }
+        if let Cow::Borrowed(bytes) = data {
+            let mut owned = Vec::new();
+            owned
+                .try_reserve(length.max(bytes.len()))
+                .map_err(|_| Errno::ENOSPC)?;
+            owned.extend_from_slice(bytes);
+            *data = Cow::Owned(owned);
+        }
+        let bytes = data.to_mut();
+        let more = length.saturating_sub(bytes.len());
+        bytes.try_reserve(more).map_err(|_| Errno::ENOSPC)?;
+        bytes.resize(length, 0);
+        Ok(())
+    }
+}
+
+fn trim(mut path: &[u8]) -> &[u8] {
+    while path.len() > 1 && path.ends_with(b"/") {
+        path = &path[..path.len() - 1];
+    }
+    path
+}
+
+#[cfg(test)]
+mod tests;
