@@ -90,6 +90,9 @@ struct Run {
     /// Variable of the program's environment; may be repeated
     #[arg(long, short, value_name = "NAME=VALUE")]
     env: Vec<String>,
+    /// Have Linux's KVM run the CPUs; without, QEMU does it by itself
+    #[arg(long)]
+    kvm: bool,
     /// Further argument for QEMU; may be repeated
     #[arg(long, value_name = "ARGUMENT", allow_hyphen_values = true)]
     qemu: Vec<String>,
@@ -214,6 +217,7 @@ impl Run {
             forwards: self.publish,
             root: archive,
             line,
+            kvm: self.kvm,
             more: self.qemu,
         };
         if self.dry_run {

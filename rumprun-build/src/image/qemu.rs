@@ -1,4 +1,4 @@
-//! A virtual machine for an image: QEMU, with KVM where that can be used.
+//! A virtual machine for an image: QEMU.
 
 use super::line::Line;
 use crate::error::{Error, Result};
@@ -73,6 +73,8 @@ pub struct Machine {
     pub root: Option<PathBuf>,
     /// What it is told. Addresses are added for [`Net::User`] if there are none.
     pub line: Line,
+    /// Linux's KVM runs the CPUs, and not QEMU itself.
+    pub kvm: bool,
     /// Further arguments of QEMU's.
     pub more: Vec<String>,
 }
@@ -87,6 +89,7 @@ impl Default for Machine {
             forwards: Vec::new(),
             root: None,
             line: Line::default(),
+            kvm: false,
             more: Vec::new(),
         }
     }
@@ -97,17 +100,12 @@ impl Machine {
     pub fn command(&self, image: &Path) -> Command {
         let mut command =
             Command::new(std::env::var_os("QEMU").unwrap_or_else(|| "qemu-system-x86_64".into()));
-        let kvm = std::fs::OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open("/dev/kvm")
-            .is_ok();
-        let accelerator = if kvm { "kvm" } else { "tcg" };
-        let cpu = if kvm { "host" } else { "max" };
+        let cpu = if self.kvm { "host" } else { "max" };
         command
             .args(["-nodefaults", "-no-user-config", "-no-reboot"])
             .args(["-display", "none", "-serial", "stdio", "-monitor", "none"])
-            .args(["-machine", &format!("q35,accel={accelerator}"), "-cpu", cpu])
+            .args(["-machine", "q35", "-cpu", cpu])
+            .args(["-accel", if self.kvm { "kvm" } else { "tcg,thread=multi" }])
             .args(["-smp", &self.cpus.to_string()])
             .args(["-m", &self.memory.to_string()])
             .args(["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"])

@@ -38,7 +38,9 @@ impl Line {
 
     /// The last value of a setting.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.all(name).last()
+        let mut from_last = self.settings.iter().rev();
+        let found = from_last.find(|(key, _)| key == name);
+        found.map(|(_, value)| value.as_str())
     }
 
     /// All values of a setting, in order.
