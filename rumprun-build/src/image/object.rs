@@ -11,6 +11,7 @@ use crate::error::{Error, IoContext, Result};
 use object::read::elf::{FileHeader, SectionHeader, Sym};
 use object::{Endianness, elf};
 use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -57,7 +58,7 @@ impl Source {
 pub struct Recipe {
     /// Where its crates are from.
     pub source: Source,
-    /// The folder for all of it; the object is `kernel.o` in there.
+    /// The folder for all of it; the object is `kernel-HASH.o` in there.
     pub folder: PathBuf,
     /// Features of `rumprun` beside `image`.
     pub features: BTreeSet<String>,
@@ -82,7 +83,29 @@ impl Recipe {
             run_quietly("make its symbols local", &mut localise(&whole, &made))?;
         }
         check(&made)?;
-        Ok(made)
+        self.named_by_content(&made)
+    }
+
+    /// The object under a name that changes with it: cargo links a program anew when its
+    /// arguments change, and not when a file does that they name.
+    fn named_by_content(&self, made: &Path) -> Result<PathBuf> {
+        let data = std::fs::read(made).context("reading", made)?;
+        let mut hasher = DefaultHasher::new();
+        data.hash(&mut hasher);
+        let name = format!("kernel-{:016x}.o", hasher.finish());
+        let named = self.folder.join(&name);
+        for entry in std::fs::read_dir(&self.folder).context("reading", &self.folder)? {
+            let entry = entry.context("reading", &self.folder)?;
+            let old = entry.file_name();
+            let old = old.to_string_lossy();
+            if old.starts_with("kernel-") && old.ends_with(".o") && old != name {
+                std::fs::remove_file(entry.path()).context("removing", entry.path())?;
+            }
+        }
+        if !named.exists() {
+            std::fs::copy(made, &named).context("writing", &named)?;
+        }
+        Ok(named)
     }
 
     fn write_crate(&self) -> Result<()> {

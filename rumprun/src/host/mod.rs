@@ -110,6 +110,10 @@ unsafe impl Host for Machine {
         sched::with_current(|this| this.host.errno.store(errno, Ordering::Relaxed));
     }
 
+    fn last_errno() -> c_int {
+        errno()
+    }
+
     fn errno(host: c_int) -> Errno {
         // The machine's own errors are NetBSD's.
         Errno(host)

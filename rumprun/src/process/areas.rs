@@ -6,8 +6,8 @@
 use super::copy::{self, Result};
 use super::files::Files;
 use super::lock::Mutex;
-use crate::memory::space::{self, Place, Rights, SpaceError};
 use crate::memory::PAGE;
+use crate::memory::space::{self, Place, Rights, SpaceError};
 use alloc::vec;
 use rump_linux::Errno;
 use rump_linux::raw::general::*;

@@ -78,7 +78,21 @@ impl<'a> Archive<'a> {
         for (field, digits) in fields.iter_mut().zip(header[6..].chunks_exact(8)) {
             *field = hexadecimal(digits).ok_or("a number that is none")?;
         }
-        let [number, mode, uid, gid, links, time, size, _, _, major, minor, name, _] = fields;
+        let [
+            number,
+            mode,
+            uid,
+            gid,
+            links,
+            time,
+            size,
+            _,
+            _,
+            major,
+            minor,
+            name,
+            _,
+        ] = fields;
         let name = self.take(name as usize).ok_or("it ends in a name")?;
         let name = name.strip_suffix(b"\0").ok_or("a name without an end")?;
         self.align();

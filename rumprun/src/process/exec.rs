@@ -74,8 +74,16 @@ pub fn stack(loaded: &Loaded, given: &Given, top: u64) -> (u64, Vec<u8>) {
         strings.len() - bytes.len()
     };
     let terminated = |text: &String| [text.as_bytes(), b"\0"].concat();
-    let arguments: Vec<usize> = given.arguments.iter().map(|text| put(&terminated(text))).collect();
-    let environment: Vec<usize> = given.environment.iter().map(|text| put(&terminated(text))).collect();
+    let arguments: Vec<usize> = given
+        .arguments
+        .iter()
+        .map(|text| put(&terminated(text)))
+        .collect();
+    let environment: Vec<usize> = given
+        .environment
+        .iter()
+        .map(|text| put(&terminated(text)))
+        .collect();
     let platform = put(b"x86_64\0");
     let random = put(&given.random);
     let strings_at = (top - strings.len() as u64) & !15;
@@ -102,7 +110,10 @@ pub fn stack(loaded: &Loaded, given: &Given, top: u64) -> (u64, Vec<u8>) {
         (key::CLKTCK, 100),
         (key::SECURE, 0),
         (key::RANDOM, at(random)),
-        (key::EXECFN, arguments.first().map_or(0, |offset| at(*offset))),
+        (
+            key::EXECFN,
+            arguments.first().map_or(0, |offset| at(*offset)),
+        ),
         (key::NULL, 0),
     ] {
         words.extend([key, value]);
@@ -156,7 +167,10 @@ pub fn load(
     if let Some(path) = program.interpreter {
         let path_text = String::from_utf8_lossy(path).into_owned();
         let interpreter = read(path).map_err(|errno| {
-            alloc::format!("{name}: its interpreter {path_text} cannot be read (error {})", errno.0)
+            alloc::format!(
+                "{name}: its interpreter {path_text} cannot be read (error {})",
+                errno.0
+            )
         })?;
         let (interpreter, offset) = place(&path_text, &interpreter)?;
         loaded.start = interpreter.entry.wrapping_add(offset);
@@ -177,7 +191,11 @@ fn place<'a>(name: &str, data: &'a [u8]) -> Result<(Program<'a>, u64), String> {
         ),
         errno => told(&alloc::format!("error {}", errno.0)),
     };
-    let at = if program.moves { Place::Anywhere } else { Place::FixedFree(start) };
+    let at = if program.moves {
+        Place::Anywhere
+    } else {
+        Place::FixedFree(start)
+    };
     let base = space::map(at, end - start, Rights::READ_WRITE);
     let base = base.map_err(|error| refused(error.into()))?;
     let offset = base.wrapping_sub(start);

@@ -45,7 +45,11 @@ pub fn futex(task: &Arc<Task>, args: &Args) -> Result<i64> {
     let command = operation & !(FUTEX_PRIVATE_FLAG | FUTEX_CLOCK_REALTIME);
     match command {
         FUTEX_WAIT | FUTEX_WAIT_BITSET => {
-            let bits = if command == FUTEX_WAIT { ANY } else { args[5] as u32 };
+            let bits = if command == FUTEX_WAIT {
+                ANY
+            } else {
+                args[5] as u32
+            };
             let deadline = match args[3] {
                 0 => None,
                 at => {
@@ -111,7 +115,9 @@ fn wait(
     }
     // Whoever takes it out of the list has woken it.
     let mut list = list_of(task, address);
-    let at = list.iter().position(|waiter| Arc::ptr_eq(&waiter.task, task));
+    let at = list
+        .iter()
+        .position(|waiter| Arc::ptr_eq(&waiter.task, task));
     match at {
         Some(at) => {
             list.remove(at);

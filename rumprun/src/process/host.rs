@@ -64,7 +64,11 @@ impl Host for Image {
         }
         let deadline = timeout.map(|timeout| time::monotonic_ns().saturating_add(timeout));
         let task = Task::current().ok_or(Errno::EINTR)?;
-        if task.pause(deadline) { Ok(0) } else { Err(Errno::EINTR) }
+        if task.pause(deadline) {
+            Ok(0)
+        } else {
+            Err(Errno::EINTR)
+        }
     }
 
     fn watch(&self, _waker: Waker) -> Result<Box<dyn Watched>, Errno> {
@@ -157,16 +161,4 @@ impl files::Outside for Machine {
     fn tell(&self, what: super::tree::Told) -> alloc::vec::Vec<u8> {
         super::told::tell(what)
     }
-}
-
-/// Gives the thread that runs an lwp of the rump kernel.
-pub(crate) fn attach() {}
-
-/// Takes it back.
-pub(crate) fn detach() {}
-
-
-/// Boots the rump kernel.
-pub(crate) fn boot(_line: &super::line::Line) -> Result<alloc::sync::Arc<dyn rump_linux::Kernel>, alloc::string::String> {
-    Ok(alloc::sync::Arc::new(super::absent::Absent))
 }

@@ -46,8 +46,11 @@ pub fn call(task: &Task, number: u32, args: &Args) -> Option<Result<i64>> {
         __NR_prlimit64 => prlimit(args),
         __NR_getrusage => getrusage(args[1]),
         __NR_getpriority => Ok(20),
-        __NR_setpriority | __NR_sched_setparam | __NR_sched_setscheduler
-        | __NR_sched_setaffinity | __NR_ioprio_set => Ok(0),
+        __NR_setpriority
+        | __NR_sched_setparam
+        | __NR_sched_setscheduler
+        | __NR_sched_setaffinity
+        | __NR_ioprio_set => Ok(0),
         __NR_sched_getscheduler | __NR_ioprio_get => Ok(0),
         __NR_sched_getparam => copy::put(&0_u32, args[1]).map(|()| 0),
         __NR_sched_get_priority_max | __NR_sched_get_priority_min => Ok(0),

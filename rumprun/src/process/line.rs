@@ -46,7 +46,10 @@ impl Line {
     /// All values of a setting, in order.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         let of = move |(key, _): &&(String, String)| key == name;
-        self.settings.iter().filter(of).map(|(_, value)| value.as_str())
+        self.settings
+            .iter()
+            .filter(of)
+            .map(|(_, value)| value.as_str())
     }
 }
 

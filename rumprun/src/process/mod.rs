@@ -9,7 +9,7 @@
 //! | [`task`], [`threads`], [`futex`] | threads, and how they wait |
 //! | [`signal`], [`state`] | signals, and the registers that a handler must not lose |
 //! | [`clock`], [`identity`] | time; numbers, limits and names |
-//! | [`host`] | the surrounding system of `rump-linux`, which has the sockets |
+//! | [`host`], `kernel` | the surrounding system of `rump-linux`, which has the sockets; the rump kernel below it |
 //! | [`copy`], [`lock`] | access to the program's memory; a lock that sleeps |
 //!
 //! There is one process, whose number is [`PID`], with any number of threads. It cannot
@@ -23,7 +23,6 @@
 // Linux's own names, in patterns.
 #![allow(non_upper_case_globals)]
 
-mod absent;
 pub mod areas;
 pub mod clock;
 pub mod copy;
@@ -34,6 +33,7 @@ pub mod files;
 pub mod futex;
 pub mod host;
 pub mod identity;
+mod kernel;
 pub mod line;
 pub mod lock;
 pub mod signal;
@@ -232,7 +232,11 @@ pub(crate) fn end_by(signal: u32, frame: &Frame, fault: Option<u64>) -> ! {
         None => say!("rumprun: the program was ended by {name}"),
         Some(address) => {
             let vector = frame.vector;
-            let what = if vector < 32 { trap::name(vector) } else { "no stack for a handler" };
+            let what = if vector < 32 {
+                trap::name(vector)
+            } else {
+                "no stack for a handler"
+            };
             let about = match vector {
                 14 => alloc::format!(" at {address:#x}{}", crate::memory::describe(address)),
                 _ => alloc::string::String::new(),

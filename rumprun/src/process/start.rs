@@ -83,7 +83,10 @@ pub fn start(start: Start) -> ! {
 
 /// The environment of a program that was given none.
 const ENVIRONMENT: [(&str, &str); 2] = [
-    ("PATH", "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"),
+    (
+        "PATH",
+        "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin",
+    ),
     ("HOME", "/root"),
 ];
 
@@ -103,9 +106,17 @@ fn begin(start: Start) -> Result<core::convert::Infallible, String> {
     };
     tree.place("/proc/self/exe", Kind::Link(path.as_bytes().into()), 0o777);
     tree.place("/proc/1", Kind::Link((*b"self").into()), 0o777);
-    tree.place("/etc/hosts", text("127.0.0.1 localhost\n::1 localhost\n"), 0o644);
+    tree.place(
+        "/etc/hosts",
+        text("127.0.0.1 localhost\n::1 localhost\n"),
+        0o644,
+    );
     tree.place("/etc/resolv.conf", text(""), 0o644);
-    tree.place("/etc/passwd", text("root:x:0:0:root:/root:/bin/sh\n"), 0o644);
+    tree.place(
+        "/etc/passwd",
+        text("root:x:0:0:root:/root:/bin/sh\n"),
+        0o644,
+    );
     tree.place("/etc/group", text("root:x:0:\n"), 0o644);
     let mut given = Given {
         arguments: Vec::from([String::from(name)]),
@@ -122,7 +133,7 @@ fn begin(start: Start) -> Result<core::convert::Infallible, String> {
     }
     given.environment = environment;
     random::fill(&mut given.random);
-    let kernel = super::host::boot(&line)?;
+    let kernel = super::kernel::boot(&line)?;
     let process = PROCESS.call_once(|| Process {
         files: Files::new(tree, &Machine),
         descriptors: rump_linux::Process::new(kernel, Arc::new(Image), Rules::default()),
@@ -175,7 +186,9 @@ fn own() -> Result<Loaded, String> {
     let header = unsafe { &*(&raw const __ehdr_start) };
     let half = |at: usize| u16::from_le_bytes([header[at], header[at + 1]]);
     let entry = (_start as *const ()).addr() as u64;
-    let table = header[32..].first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+    let table = header[32..]
+        .first_chunk()
+        .map_or(0, |bytes| u64::from_le_bytes(*bytes));
     Ok(Loaded {
         start: entry,
         entry,
@@ -190,4 +203,3 @@ fn own() -> Result<Loaded, String> {
 fn own() -> Result<Loaded, String> {
     Err(String::from("this is no image: there is no program in it"))
 }
-

@@ -151,12 +151,9 @@ impl Task {
     }
 
     fn interrupt_word(&self) {
-        let slept = self.word.compare_exchange(
-            ASLEEP,
-            INTERRUPTED,
-            Ordering::AcqRel,
-            Ordering::Acquire,
-        );
+        let slept =
+            self.word
+                .compare_exchange(ASLEEP, INTERRUPTED, Ordering::AcqRel, Ordering::Acquire);
         if slept.is_ok() {
             self.unpark();
         }

@@ -6,7 +6,6 @@ use super::lock::Mutex;
 use super::task::Task;
 use crate::sched;
 use crate::trap::Frame;
-use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -66,12 +65,7 @@ impl Wanted {
 }
 
 /// clone(2), clone3(2).
-pub(crate) fn clone(
-    task: &Arc<Task>,
-    frame: &Frame,
-    number: u32,
-    args: &[u64; 6],
-) -> Result<i64> {
+pub(crate) fn clone(task: &Arc<Task>, frame: &Frame, number: u32, args: &[u64; 6]) -> Result<i64> {
     let wanted = Wanted::read(number, args)?;
     let has = |flag: u32| wanted.flags & u64::from(flag) != 0;
     if wanted.flags & SHARED != SHARED {
@@ -110,7 +104,7 @@ pub(crate) fn clone(
         drop(thread);
         sched::enter_program(&start, fs_base)
     };
-    if sched::try_spawn(Box::new(main), &name, sched::NORMAL).is_err() {
+    if sched::try_spawn(main, &name, sched::NORMAL).is_err() {
         remove(&new);
         return Err(Errno::EAGAIN);
     }
@@ -126,7 +120,7 @@ fn remove(task: &Task) {
 pub(crate) fn attach(task: &Task) {
     if !task.attached.load(Ordering::Relaxed) {
         task.attached.store(true, Ordering::Relaxed);
-        super::host::attach();
+        super::kernel::attach();
     }
 }
 
@@ -134,7 +128,7 @@ pub(crate) fn attach(task: &Task) {
 pub(crate) fn exit() -> ! {
     if let Some(task) = Task::current() {
         if task.attached.load(Ordering::Relaxed) {
-            super::host::detach();
+            super::kernel::detach();
         }
         remove(&task);
         if TASKS.lock().is_empty() {

@@ -84,7 +84,10 @@ fn text(what: Told) -> String {
         }
         Told::UpTime => format!("{}.{:02} 0.00\n", up / 1_000_000_000, up / 10_000_000 % 100),
         Told::LoadAverage => format!("0.00 0.00 0.00 1/{threads} {PID}\n"),
-        Told::Version => format!("Linux version 6.1.0 (rumprun {})\n", env!("CARGO_PKG_VERSION")),
+        Told::Version => format!(
+            "Linux version 6.1.0 (rumprun {})\n",
+            env!("CARGO_PKG_VERSION")
+        ),
         Told::Mounts => "none / tmpfs rw 0 0\nnone /proc proc rw 0 0\n".into(),
         Told::Boot => format!("{}\n", line()),
         Told::CommandLine | Told::Environment => String::new(),
@@ -121,7 +124,11 @@ fn maps() -> String {
             if area.start < stack.0 {
                 line(area.start, stack.0, "");
             }
-            line(stack.0, stack.1.min(area.end), "                         [stack]");
+            line(
+                stack.0,
+                stack.1.min(area.end),
+                "                         [stack]",
+            );
             if stack.1 < area.end {
                 line(stack.1, area.end, "");
             }

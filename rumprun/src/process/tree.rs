@@ -328,11 +328,7 @@ impl Tree {
         Ok(count)
     }
 
-    fn add(
-        &mut self,
-        entry: &Entry<'static>,
-        files: &mut BTreeMap<u32, Id>,
-    ) -> Result<(), Errno> {
+    fn add(&mut self, entry: &Entry<'static>, files: &mut BTreeMap<u32, Id>) -> Result<(), Errno> {
         let path = entry.name.strip_prefix(b"./").unwrap_or(entry.name);
         let path = path.strip_prefix(b"/").unwrap_or(path);
         if path.is_empty() || path == b"." {

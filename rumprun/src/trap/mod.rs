@@ -25,6 +25,7 @@ pub mod line;
 mod syscall;
 
 pub(crate) use entry::{entry_of, resume_copied};
+pub(crate) use exception::name;
 pub use frame::Frame;
 pub(crate) use syscall::set_up as set_up_calls;
 

@@ -31,9 +31,15 @@ impl Files {
     pub(super) fn told(&self, number: u32, args: &Args) -> Option<Result<i64>> {
         let here = AT_FDCWD as u64;
         let done = match number {
-            __NR_stat => self.at((here, args[0]), true).and_then(|node| self.stat(node, args[1])),
-            __NR_lstat => self.at((here, args[0]), false).and_then(|node| self.stat(node, args[1])),
-            __NR_fstat => self.file(args[0]).and_then(|file| self.stat(file.node, args[1])),
+            __NR_stat => self
+                .at((here, args[0]), true)
+                .and_then(|node| self.stat(node, args[1])),
+            __NR_lstat => self
+                .at((here, args[0]), false)
+                .and_then(|node| self.stat(node, args[1])),
+            __NR_fstat => self
+                .file(args[0])
+                .and_then(|file| self.stat(file.node, args[1])),
             __NR_newfstatat => {
                 let node = self.asked((args[0], args[1]), args[3] as u32);
                 node.and_then(|node| self.stat(node, args[2]))

@@ -280,7 +280,9 @@ fn part(data: &[u8], at: u64, to: u64, length: u64) -> Result<u64> {
 }
 
 fn place(at: u64) -> Result<u64> {
-    i64::try_from(at).map(|at| at as u64).map_err(|_| Errno::EINVAL)
+    i64::try_from(at)
+        .map(|at| at as u64)
+        .map_err(|_| Errno::EINVAL)
 }
 
 pub(super) fn length(of: u64) -> Result<usize> {

@@ -321,7 +321,10 @@ impl Files {
     pub fn copied(&self, fd: i32) -> Result<Copied<'_>> {
         let file = self.table.lock().file(fd)?;
         file.reads()?;
-        self.tree.lock().data(file.node).map_err(|_| Errno::EINVAL)?;
+        self.tree
+            .lock()
+            .data(file.node)
+            .map_err(|_| Errno::EINVAL)?;
         Ok(Copied { files: self, file })
     }
 }

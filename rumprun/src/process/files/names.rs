@@ -44,12 +44,24 @@ impl Files {
                 self.tree().resize(node, super::data::length(args[1])?)?;
                 Ok(0)
             }),
-            __NR_chmod => self.at((here, args[0]), true).map(|node| self.permit(node, args[1])),
-            __NR_fchmodat => self.at((args[0], args[1]), true).map(|node| self.permit(node, args[2])),
-            __NR_fchmod => self.file(args[0]).map(|file| self.permit(file.node, args[1])),
-            __NR_chown => self.at((here, args[0]), true).map(|node| self.give(node, args[1], args[2])),
-            __NR_lchown => self.at((here, args[0]), false).map(|node| self.give(node, args[1], args[2])),
-            __NR_fchown => self.file(args[0]).map(|file| self.give(file.node, args[1], args[2])),
+            __NR_chmod => self
+                .at((here, args[0]), true)
+                .map(|node| self.permit(node, args[1])),
+            __NR_fchmodat => self
+                .at((args[0], args[1]), true)
+                .map(|node| self.permit(node, args[2])),
+            __NR_fchmod => self
+                .file(args[0])
+                .map(|file| self.permit(file.node, args[1])),
+            __NR_chown => self
+                .at((here, args[0]), true)
+                .map(|node| self.give(node, args[1], args[2])),
+            __NR_lchown => self
+                .at((here, args[0]), false)
+                .map(|node| self.give(node, args[1], args[2])),
+            __NR_fchown => self
+                .file(args[0])
+                .map(|file| self.give(file.node, args[1], args[2])),
             __NR_fchownat => {
                 let follow = args[4] as u32 & AT_SYMLINK_NOFOLLOW == 0;
                 let node = self.at((args[0], args[1]), follow);
@@ -84,7 +96,11 @@ impl Files {
 
     pub(super) fn open(&self, fd: u64, path: &[u8], flags: u64, mode: u64) -> Result<i64> {
         let flags = flags as u32;
-        let from = if path.starts_with(b"/") { tree::ROOT } else { self.folder(fd)? };
+        let from = if path.starts_with(b"/") {
+            tree::ROOT
+        } else {
+            self.folder(fd)?
+        };
         let create = flags & O_CREAT != 0;
         let exclusive = create && flags & O_EXCL != 0;
         let follow = flags & O_NOFOLLOW == 0 && !exclusive;
@@ -155,7 +171,11 @@ impl Files {
     }
 
     fn start(&self, fd: u64, path: &[u8]) -> Result<Id> {
-        if path.starts_with(b"/") { Ok(tree::ROOT) } else { self.folder(fd) }
+        if path.starts_with(b"/") {
+            Ok(tree::ROOT)
+        } else {
+            self.folder(fd)
+        }
     }
 
     fn mkdir(&self, fd: u64, path: &[u8], mode: u64) -> Result<i64> {
@@ -243,7 +263,9 @@ impl Files {
             Kind::Link(target) => target.clone(),
             _ => return Err(Errno::EINVAL),
         };
-        let length = target.len().min(usize::try_from(room).unwrap_or(usize::MAX));
+        let length = target
+            .len()
+            .min(usize::try_from(room).unwrap_or(usize::MAX));
         copy::copyout(&target[..length], to)?;
         Ok(length as i64)
     }
@@ -261,7 +283,13 @@ impl Files {
         let mut tree = self.tree();
         let node = tree.get_mut(node);
         // -1 leaves it as it is (chown(2)).
-        let new = |old: u32, id: u64| if id as u32 == u32::MAX { old } else { id as u32 };
+        let new = |old: u32, id: u64| {
+            if id as u32 == u32::MAX {
+                old
+            } else {
+                id as u32
+            }
+        };
         node.owner = (new(node.owner.0, user), new(node.owner.1, group));
         0
     }

@@ -82,21 +82,33 @@ fn what_is_written_is_read() {
     assert_eq!(fd, 3);
     assert_eq!(caller.write(fd, "0123456789"), Ok(10));
     assert_eq!(caller.read(fd, 9).unwrap(), b"");
-    assert_eq!(caller.call(__NR_lseek, &[fd, -4_i64 as u64, SEEK_END.into()]), Ok(6));
+    assert_eq!(
+        caller.call(__NR_lseek, &[fd, -4_i64 as u64, SEEK_END.into()]),
+        Ok(6)
+    );
     assert_eq!(caller.read(fd, 3).unwrap(), b"678");
     let mut two = [0_u8; 2];
-    assert_eq!(caller.call(__NR_pread64, &[fd, at_mut(&mut two), 2, 4]), Ok(2));
+    assert_eq!(
+        caller.call(__NR_pread64, &[fd, at_mut(&mut two), 2, 4]),
+        Ok(2)
+    );
     assert_eq!(&two, b"45");
     let (mut one, mut rest) = ([0_u8; 1], [0_u8; 20]);
     let vectors = [[at_mut(&mut one), 1], [at_mut(&mut rest), 20]];
-    assert_eq!(caller.call(__NR_preadv, &[fd, at(&vectors), 2, 0, 0]), Ok(10));
+    assert_eq!(
+        caller.call(__NR_preadv, &[fd, at(&vectors), 2, 0, 0]),
+        Ok(10)
+    );
     assert_eq!((&one, &rest[..9]), (b"0", &b"123456789"[..]));
     // Where a program of 64 bits puts the high half of the position is nobody's concern.
     let file = caller.files.file(fd).unwrap();
     assert_eq!(*file.position.lock(), 9);
     assert_eq!(caller.call(__NR_ftruncate, &[fd, 4]), Ok(0));
     assert_eq!(caller.call(__NR_lseek, &[fd, 0, SEEK_END.into()]), Ok(4));
-    assert_eq!(caller.call(__NR_lseek, &[fd, -5_i64 as u64, SEEK_CUR.into()]), Err(Errno::EINVAL));
+    assert_eq!(
+        caller.call(__NR_lseek, &[fd, -5_i64 as u64, SEEK_CUR.into()]),
+        Err(Errno::EINVAL)
+    );
     assert_eq!(caller.call(__NR_close, &[fd]), Ok(0));
     assert_eq!(caller.call(__NR_close, &[fd]), Err(Errno::EBADF));
     let fd = caller.open("/tmp/f", O_WRONLY | O_APPEND).unwrap();
@@ -113,7 +125,10 @@ fn flags_of_open_are_obeyed() {
     let open = |path, flags| caller.open(path, flags).map(drop);
     assert_eq!(open("/tmp/f", O_RDONLY), Err(Errno::ENOENT));
     assert_eq!(open("/tmp/f", O_CREAT | O_EXCL | O_WRONLY), Ok(()));
-    assert_eq!(open("/tmp/f", O_CREAT | O_EXCL | O_WRONLY), Err(Errno::EEXIST));
+    assert_eq!(
+        open("/tmp/f", O_CREAT | O_EXCL | O_WRONLY),
+        Err(Errno::EEXIST)
+    );
     assert_eq!(open("/tmp/f", O_DIRECTORY), Err(Errno::ENOTDIR));
     assert_eq!(open("/tmp", O_RDWR), Err(Errno::EISDIR));
     assert_eq!(open("/tmp/f/x", O_CREAT | O_RDWR), Err(Errno::ENOTDIR));
@@ -125,15 +140,24 @@ fn flags_of_open_are_obeyed() {
     assert_eq!(caller.call(__NR_symlink, &both), Ok(0));
     assert_eq!(open("/tmp/link", O_NOFOLLOW), Err(Errno::ELOOP));
     assert_eq!(open("/tmp/link", O_RDONLY), Err(Errno::ENOENT));
-    assert_eq!(open("/tmp/link", O_CREAT | O_EXCL | O_RDWR), Err(Errno::EEXIST));
+    assert_eq!(
+        open("/tmp/link", O_CREAT | O_EXCL | O_RDWR),
+        Err(Errno::EEXIST)
+    );
     assert_eq!(open("/tmp/link", O_CREAT | O_RDWR), Ok(()));
     assert_eq!(open("/tmp/gone", O_RDONLY), Ok(()));
     let fd = caller.open("/tmp/f", O_RDONLY | O_CLOEXEC).unwrap();
     assert_eq!(caller.call(__NR_fcntl, &[fd, F_GETFD.into()]), Ok(1));
     let copy = caller.call(__NR_dup, &[fd]).unwrap() as u64;
     assert_eq!(caller.call(__NR_fcntl, &[copy, F_GETFD.into()]), Ok(0));
-    assert_eq!(caller.call(__NR_fcntl, &[fd, F_SETFL.into(), O_APPEND.into()]), Ok(0));
-    assert_eq!(caller.call(__NR_fcntl, &[copy, F_GETFL.into()]), Ok(O_APPEND.into()));
+    assert_eq!(
+        caller.call(__NR_fcntl, &[fd, F_SETFL.into(), O_APPEND.into()]),
+        Ok(0)
+    );
+    assert_eq!(
+        caller.call(__NR_fcntl, &[copy, F_GETFL.into()]),
+        Ok(O_APPEND.into())
+    );
     assert_eq!(caller.call(__NR_dup2, &[fd, 90]), Ok(90));
     assert_eq!(caller.call(__NR_dup3, &[fd, 91, O_CLOEXEC.into()]), Ok(91));
     assert_eq!(caller.call(__NR_close_range, &[90, 95, 0]), Ok(0));
@@ -152,7 +176,10 @@ fn devices_do_what_they_do() {
     assert_eq!(caller.read(of("/dev/null"), 3).unwrap(), b"");
     assert_eq!(caller.write(of("/dev/full"), "x"), Err(Errno::ENOSPC));
     assert_eq!(caller.call(__NR_lseek, &[1, 0, 0]), Err(Errno::ESPIPE));
-    assert_eq!(caller.call(__NR_ioctl, &[1, ioctl::TCGETS.into(), 0]), Err(Errno::ENOTTY));
+    assert_eq!(
+        caller.call(__NR_ioctl, &[1, ioctl::TCGETS.into(), 0]),
+        Err(Errno::ENOTTY)
+    );
     let maps = caller.open("/proc/self/maps", O_RDONLY).unwrap();
     assert_eq!(caller.read(maps, 100).unwrap(), b"Maps\n");
 }
@@ -161,13 +188,17 @@ fn devices_do_what_they_do() {
 fn folders_are_told() {
     let caller = caller();
     for name in ["b", "a", "long-name-of-a-file"] {
-        caller.open(&alloc::format!("/tmp/{name}"), O_CREAT | O_RDWR).unwrap();
+        caller
+            .open(&alloc::format!("/tmp/{name}"), O_CREAT | O_RDWR)
+            .unwrap();
     }
     let folder = caller.open("/tmp", O_RDONLY | O_DIRECTORY).unwrap();
     let mut names = Vec::new();
     loop {
         let mut bytes = [0_u8; 64];
-        let length = caller.call(__NR_getdents64, &[folder, at_mut(&mut bytes), 64]).unwrap();
+        let length = caller
+            .call(__NR_getdents64, &[folder, at_mut(&mut bytes), 64])
+            .unwrap();
         let mut rest = &bytes[..length as usize];
         if rest.is_empty() {
             break;
@@ -175,17 +206,32 @@ fn folders_are_told() {
         while !rest.is_empty() {
             let size = usize::from(u16::from_ne_bytes([rest[16], rest[17]]));
             let name = rest[19..size].split(|byte| *byte == 0).next().unwrap();
-            names.push((std::string::String::from_utf8(name.to_vec()).unwrap(), rest[18]));
+            names.push((
+                std::string::String::from_utf8(name.to_vec()).unwrap(),
+                rest[18],
+            ));
             rest = &rest[size..];
         }
     }
-    let expected = [(".", 4), ("..", 4), ("a", 8), ("b", 8), ("long-name-of-a-file", 8)];
+    let expected = [
+        (".", 4),
+        ("..", 4),
+        ("a", 8),
+        ("b", 8),
+        ("long-name-of-a-file", 8),
+    ];
     let expected = expected.map(|(name, kind)| (std::string::String::from(name), kind));
     assert_eq!(names, expected);
     let mut none = [0_u8; 8];
-    assert_eq!(caller.call(__NR_getdents64, &[folder, at_mut(&mut none), 8]), Ok(0));
+    assert_eq!(
+        caller.call(__NR_getdents64, &[folder, at_mut(&mut none), 8]),
+        Ok(0)
+    );
     let again = caller.open("/tmp", O_RDONLY).unwrap();
-    assert_eq!(caller.call(__NR_getdents64, &[again, 4096, 8]), Err(Errno::EINVAL));
+    assert_eq!(
+        caller.call(__NR_getdents64, &[again, 4096, 8]),
+        Err(Errno::EINVAL)
+    );
 }
 
 #[test]
@@ -203,7 +249,10 @@ fn what_a_file_is() {
     assert_eq!(caller.call(__NR_statx, &args), Ok(0));
     assert_eq!(u16::from_ne_bytes([statx[28], statx[29]]), 0o020_666);
     assert_eq!((statx[128], statx[132]), (1, 3));
-    assert_eq!(caller.with_path(__NR_stat, "/none", &[0]), Err(Errno::ENOENT));
+    assert_eq!(
+        caller.with_path(__NR_stat, "/none", &[0]),
+        Err(Errno::ENOENT)
+    );
     assert_eq!(caller.call(__NR_stat, &[0, 0]), Err(Errno::EFAULT));
 }
 
@@ -217,15 +266,24 @@ fn the_current_folder_is_kept() {
     let mut path = [0_u8; 16];
     assert_eq!(caller.call(__NR_getcwd, &[at_mut(&mut path), 16]), Ok(7));
     assert_eq!(&path[..7], b"/tmp/d\0");
-    assert_eq!(caller.call(__NR_getcwd, &[at_mut(&mut path), 6]), Err(Errno::ERANGE));
+    assert_eq!(
+        caller.call(__NR_getcwd, &[at_mut(&mut path), 6]),
+        Err(Errno::ERANGE)
+    );
     caller.open("f", O_CREAT | O_RDWR).unwrap();
     assert!(caller.open("/tmp/d/f", O_RDONLY).is_ok());
-    assert_eq!(caller.with_path(__NR_rmdir, "/tmp/d", &[]), Err(Errno::ENOTEMPTY));
+    assert_eq!(
+        caller.with_path(__NR_rmdir, "/tmp/d", &[]),
+        Err(Errno::ENOTEMPTY)
+    );
     assert_eq!(caller.with_path(__NR_unlink, "f", &[]), Ok(0));
     assert_eq!(caller.with_path(__NR_rmdir, "/tmp/d", &[]), Ok(0));
     assert_eq!(caller.with_path(__NR_rmdir, "/", &[]), Err(Errno::EBUSY));
     // It is gone, and one is still in it.
-    assert_eq!(caller.call(__NR_getcwd, &[at_mut(&mut path), 16]), Err(Errno::ENOENT));
+    assert_eq!(
+        caller.call(__NR_getcwd, &[at_mut(&mut path), 16]),
+        Err(Errno::ENOENT)
+    );
     assert_eq!(caller.open("f", O_CREAT | O_RDWR), Err(Errno::ENOENT));
 }
 

@@ -47,7 +47,10 @@ fn paths_lead_where_they_say() {
     assert_eq!(tree.path(ROOT).unwrap(), b"/");
     // A file is made where a link leads.
     let (folder, name) = tree.place_of(ROOT, b"/a/gone").unwrap();
-    assert_eq!((tree.path(folder).unwrap(), name), (b"/a".to_vec(), Some(b"none".to_vec())));
+    assert_eq!(
+        (tree.path(folder).unwrap(), name),
+        (b"/a".to_vec(), Some(b"none".to_vec()))
+    );
     assert_eq!(tree.parent(ROOT, b"/"), Err(Errno::EEXIST));
     let long = [b'x'; 256];
     assert_eq!(tree.find(ROOT, &long, true), Err(Errno::ENAMETOOLONG));
@@ -100,23 +103,39 @@ fn files_grow_and_shrink() {
 fn renaming_keeps_the_tree_one() {
     let mut tree = Tree::new();
     let dir = |tree: &mut Tree, folder, name: &[u8]| {
-        tree.create(folder, name, Tree::directory(folder), 0o755).unwrap()
+        tree.create(folder, name, Tree::directory(folder), 0o755)
+            .unwrap()
     };
     let a = dir(&mut tree, ROOT, b"a");
     let b = dir(&mut tree, a, b"b");
     let c = dir(&mut tree, ROOT, b"c");
-    assert_eq!(tree.rename((ROOT, b"a"), (b, b"x"), true), Err(Errno::EINVAL));
-    assert_eq!(tree.rename((ROOT, b"a"), (a, b"x"), true), Err(Errno::EINVAL));
+    assert_eq!(
+        tree.rename((ROOT, b"a"), (b, b"x"), true),
+        Err(Errno::EINVAL)
+    );
+    assert_eq!(
+        tree.rename((ROOT, b"a"), (a, b"x"), true),
+        Err(Errno::EINVAL)
+    );
     tree.rename((a, b"b"), (ROOT, b"c"), true).unwrap();
     assert_eq!(tree.path(b).unwrap(), b"/c");
     assert_eq!(tree.find(b, b"..", true), Ok(ROOT));
     assert_eq!(tree.find(ROOT, b"/a/b", true), Err(Errno::ENOENT));
     let f = tree.create(ROOT, b"f", file("f"), 0o644).unwrap();
     assert_ne!(f, c, "c is free, and f may have its number");
-    assert_eq!(tree.rename((ROOT, b"f"), (ROOT, b"c"), true), Err(Errno::EISDIR));
-    assert_eq!(tree.rename((ROOT, b"c"), (ROOT, b"f"), true), Err(Errno::ENOTDIR));
+    assert_eq!(
+        tree.rename((ROOT, b"f"), (ROOT, b"c"), true),
+        Err(Errno::EISDIR)
+    );
+    assert_eq!(
+        tree.rename((ROOT, b"c"), (ROOT, b"f"), true),
+        Err(Errno::ENOTDIR)
+    );
     tree.create(b, b"g", file("g"), 0o644).unwrap();
-    assert_eq!(tree.rename((ROOT, b"f"), (b, b"g"), false), Err(Errno::EEXIST));
+    assert_eq!(
+        tree.rename((ROOT, b"f"), (b, b"g"), false),
+        Err(Errno::EEXIST)
+    );
     tree.rename((ROOT, b"f"), (b, b"g"), true).unwrap();
     assert_eq!(text(&tree, "/c/g").unwrap(), "f");
     assert_eq!(tree.remove_directory(ROOT, b"c"), Err(Errno::ENOTEMPTY));
