@@ -1,7 +1,9 @@
 //! The end of the machine.
 //!
 //! A status reaches the outside where QEMU has its device `isa-debug-exit` at port 0xf4:
-//! QEMU then ends with twice the status plus one. Elsewhere the machine is powered off, or
+//! QEMU then ends with twice what is written there plus one, of eight bits. It ends with 1 as
+//! well when it does not start at all, so that what is written is the status with bits
+//! turned over ([`TURNED`]): what looks like 1 is 126, "cannot be run". Elsewhere the machine is powered off, or
 //! reset, and the status is only in the last line of the console.
 
 use crate::acpi::Sleep;
@@ -12,6 +14,9 @@ use crate::memory::tables::map_device;
 
 /// Where `-device isa-debug-exit,iobase=0xf4` listens.
 const DEBUG_EXIT: u16 = 0xf4;
+
+/// What is written is the exclusive or of this and seven bits of the status.
+pub const TURNED: u32 = 126;
 
 /// The status of a kernel that could not go on, like that of a program that was aborted.
 pub const FAILED: u8 = 134;
@@ -24,7 +29,7 @@ pub fn exit(status: u8) -> ! {
     // SAFETY: nothing else listens there.
     unsafe {
         if port::read_u8(DEBUG_EXIT) == 0 {
-            port::write_u32(DEBUG_EXIT, u32::from(status));
+            port::write_u32(DEBUG_EXIT, u32::from(status) & 0x7f ^ TURNED);
         }
     }
     console::last_words(format_args!("rumprun: exit status {status}"));

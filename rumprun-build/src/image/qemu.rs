@@ -175,16 +175,15 @@ impl Machine {
     }
 }
 
-/// What the machine said when it ended; `isa-debug-exit` has QEMU end with twice that and 1.
-/// `None` if it was QEMU that ended.
+/// The status, of seven bits, that the machine ended with: `isa-debug-exit` has QEMU end with
+/// twice what was written there and 1. `None` if it was QEMU that failed, or a program that
+/// ended with 126.
 pub fn of_machine(code: Option<i32>) -> Option<u8> {
-    match code {
-        // Switched off, without that device.
-        Some(0) => Some(0),
-        // QEMU itself fails with 1; so does a program that succeeds, which is meant.
-        Some(code) if code & 1 == 1 => u8::try_from(code >> 1).ok(),
-        _ => None,
-    }
+    // As `rumprun` writes it: QEMU, too, ends with 1 if it fails.
+    const TURNED: u8 = 126;
+    let written = code.filter(|code| code & 1 == 1)? >> 1;
+    let status = u8::try_from(written).ok()? ^ TURNED;
+    (status != TURNED).then_some(status)
 }
 
 #[cfg(test)]
@@ -253,10 +252,13 @@ mod tests {
 
     #[test]
     fn the_machine_tells_the_status() {
-        assert_eq!(of_machine(Some(1)), Some(0));
-        assert_eq!(of_machine(Some(7)), Some(3));
-        assert_eq!(of_machine(Some(0)), Some(0));
-        assert_eq!(of_machine(Some(2)), None);
-        assert_eq!(of_machine(None), None);
+        let written = |status: i32| (status & 0x7f ^ 126) << 1 | 1;
+        for status in [0, 1, 3, 101, 125, 127] {
+            assert_eq!(of_machine(Some(written(status))), Some(status as u8));
+        }
+        assert_eq!(of_machine(Some(written(134))), Some(6));
+        for failed in [Some(0), Some(1), Some(2), None] {
+            assert_eq!(of_machine(failed), None);
+        }
     }
 }

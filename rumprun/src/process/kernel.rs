@@ -3,15 +3,19 @@
 use super::line::Line;
 use alloc::string::String;
 use alloc::sync::Arc;
+use core::net::Ipv4Addr;
 use rump_linux::Kernel;
 
-/// Boots it. The program's sockets are those of its first process.
+/// Boots it, and gives its interface the addresses that the command line has:
+/// `net=ADDRESS/BITS[,ROUTER]`, for the interface of the platform's own card or that which
+/// `interface=` names. The program's sockets are those of its first process.
 ///
 /// # Errors
-/// Why it does not boot.
+/// Why it does not boot, or what is wrong with the setting.
 #[cfg(feature = "image")]
 pub(super) fn boot(line: &Line) -> Result<Arc<dyn Kernel>, String> {
     use alloc::format;
+    use alloc::string::ToString;
     use rump_hyper::params;
     use rump_sys::{abi, control};
     /// Its parameters, and the settings of the command line that set them.
@@ -20,24 +24,18 @@ pub(super) fn boot(line: &Line) -> Result<Arc<dyn Kernel>, String> {
         ("RUMP_MEMLIMIT", "memlimit"),
         ("RUMP_VERBOSE", "verbose"),
     ];
-    params::set("RUMP_NCPU", &format!("{}", crate::cpu::data::count()));
     for (name, setting) in SETTINGS {
         if let Some(value) = line.get(setting) {
             params::set(name, value);
         }
     }
-    // SAFETY: nothing of the kernel runs yet that could read the one; the others may be
-    // called before boot, and take no pointers.
-    let error = unsafe {
+    // SAFETY: nothing of the kernel runs yet that could read the one; the other may be
+    // called before boot, and takes no pointers.
+    unsafe {
         control::maxfiles = super::files::table::LIMIT as i32;
         control::rump_boot_setsigmodel(abi::RUMP_SIGMODEL_IGNORE);
-        control::rump_init()
-    };
-    if error != 0 {
-        return Err(format!(
-            "the rump kernel does not boot (NetBSD's error {error})"
-        ));
     }
+    let interfaces = crate::kernel::boot().map_err(|error| error.to_string())?;
     // What a linker may drop without a word.
     for set in rump_sys::kernel::link_sets() {
         if set.found() != set.expected {
@@ -47,9 +45,41 @@ pub(super) fn boot(line: &Line) -> Result<Arc<dyn Kernel>, String> {
             ));
         }
     }
-    attach();
     limit()?;
+    if let Some(value) = line.get("net") {
+        let net = Net::parse(value).ok_or_else(|| {
+            format!("net={value}: ADDRESS/BITS or ADDRESS/BITS,ROUTER is wanted, of IPv4")
+        })?;
+        let named = line.get("interface");
+        let interface = named.or(interfaces.first().map(String::as_str));
+        crate::kernel::configure(interface, net.address, net.bits, net.router)
+            .map_err(|error| error.to_string())?;
+    }
     Ok(Arc::new(rump_linux::back::in_process::InProcess))
+}
+
+/// What `net=` says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Net {
+    address: Ipv4Addr,
+    bits: u8,
+    router: Option<Ipv4Addr>,
+}
+
+impl Net {
+    fn parse(value: &str) -> Option<Self> {
+        let (net, router) = match value.split_once(',') {
+            Some((net, router)) => (net, Some(router.parse().ok()?)),
+            None => (value, None),
+        };
+        let (address, bits) = net.split_once('/')?;
+        let bits = bits.parse().ok().filter(|bits| *bits <= 32)?;
+        Some(Self {
+            address: address.parse().ok()?,
+            bits,
+            router,
+        })
+    }
 }
 
 /// As many descriptors as the program may have.
@@ -102,3 +132,27 @@ pub(super) fn attach() {}
 
 #[cfg(not(feature = "image"))]
 pub(super) fn detach() {}
+
+#[cfg(test)]
+mod tests {
+    use super::Net;
+
+    #[test]
+    fn addresses_are_read() {
+        let net = Net::parse("10.0.2.15/24,10.0.2.2").unwrap();
+        assert_eq!((net.address.octets(), net.bits), ([10, 0, 2, 15], 24));
+        assert_eq!(net.router.unwrap().octets(), [10, 0, 2, 2]);
+        assert_eq!(Net::parse("10.0.0.1/8").unwrap().router, None);
+        for wrong in [
+            "",
+            "10.0.0.1",
+            "10.0.0.1/33",
+            "/8",
+            "10.0.0.1/8,",
+            "x/8",
+            "10.0.0.1/8,x",
+        ] {
+            assert_eq!(Net::parse(wrong), None, "{wrong}");
+        }
+    }
+}

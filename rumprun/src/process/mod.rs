@@ -189,6 +189,16 @@ fn unknown(number: u32) -> Errno {
 /// The program did what the CPU refused: the frame's vector says what. `address` is that of a
 /// page fault. Returns to the frame. Runs as [`call`] does.
 pub fn fault(frame: &mut Frame, address: u64) {
+    let writes = frame.error & 2 != 0;
+    if frame.vector == 14 && crate::memory::space::is_mapped(address, 1, writes) {
+        // The access is allowed: it is the page that could not come.
+        let (total, _) = crate::host::memory();
+        say!(
+            "rumprun: no memory left for the program: the machine has {} MiB",
+            total >> 20
+        );
+        end_by(SIGKILL, frame, None);
+    }
     let (signal, code) = match frame.vector {
         0 => (SIGFPE, FPE_INTDIV as i32),
         1 | 3 => (SIGTRAP, TRAP_BRKPT as i32),

@@ -223,6 +223,63 @@ impl Files {
         Ok(done as i64)
     }
 
+    /// sendfile(2) to a file, from a file: to what is none it is `rump-linux`'s.
+    pub(super) fn send_file(&self, args: &Args) -> Result<i64> {
+        let (to, from) = (self.file(args[0])?, self.file(args[1])?);
+        self.copy_between(&from, args[2], &to, 0, args[3])
+    }
+
+    /// copy_file_range(2).
+    pub(super) fn copy_file_range(&self, args: &Args) -> Result<i64> {
+        let (from, to) = (self.file(args[0])?, self.file(args[2])?);
+        if args[5] != 0 {
+            return Err(Errno::EINVAL);
+        }
+        self.copy_between(&from, args[1], &to, args[3], args[4])
+    }
+
+    /// Copies bytes; a position that the program keeps is at an address that is not 0.
+    fn copy_between(
+        &self,
+        from: &File,
+        from_place: u64,
+        to: &File,
+        to_place: u64,
+        length: u64,
+    ) -> Result<i64> {
+        from.reads()?;
+        to.writes()?;
+        if to.flags() & O_APPEND != 0 {
+            return Err(Errno::EINVAL);
+        }
+        let position = |file: &File, at: u64| match at {
+            0 => Ok(*file.position.lock()),
+            at => place(copy::get(at)?),
+        };
+        let (start, target) = (position(from, from_place)?, position(to, to_place)?);
+        let mut done = 0;
+        while done < length.min(MOST) {
+            let mut tree = self.tree();
+            let data = tree.data(from.node)?;
+            let at = usize::try_from(start + done).unwrap_or(usize::MAX);
+            let rest = data.get(at..).unwrap_or_default();
+            let now = rest.len().min(CHUNK).min((length - done) as usize);
+            if now == 0 {
+                break;
+            }
+            let chunk = rest[..now].to_vec();
+            tree.write(to.node, Some(target.saturating_add(done)), &chunk)?;
+            done += now as u64;
+        }
+        for (file, at, start) in [(from, from_place, start), (to, to_place, target)] {
+            match at {
+                0 => *file.position.lock() = start + done,
+                at => copy::put(&(start + done), at)?,
+            }
+        }
+        Ok(done as i64)
+    }
+
     pub(super) fn lseek(&self, args: &Args) -> Result<i64> {
         let file = self.file(args[0])?;
         if let Kind::Device(_) = self.tree.lock().get(file.node).kind {

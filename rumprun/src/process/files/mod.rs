@@ -141,6 +141,8 @@ impl Files {
             __NR_lseek => self.lseek(args),
             __NR_ftruncate => self.ftruncate(args),
             __NR_fallocate => self.fallocate(args),
+            __NR_sendfile => self.send_file(args),
+            __NR_copy_file_range => self.copy_file_range(args),
             __NR_fsync | __NR_fdatasync | __NR_fadvise64 | __NR_sync_file_range | __NR_flock
             | __NR_syncfs => self.file(args[0]).map(|_| 0),
             __NR_sync => Ok(0),

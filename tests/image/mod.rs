@@ -1,0 +1,213 @@
+//! Images in QEMU, for the test files `image_*.rs`: made once for all of them, from the
+//! programs in `tests/fixtures/image`, with the kernel of this build in them.
+//!
+//! Where QEMU is not installed, trials are skipped with that reason;
+//! `RUMP_TEST_REQUIRE=qemu` makes them fail instead.
+
+#![allow(dead_code)]
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use rump_sys::kernel::{KIND, Kind};
+use rumprun_build::image::object::{self, Source};
+use rumprun_build::image::program::{self, Name};
+use rumprun_build::image::qemu::{self, Machine, Net};
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, OnceLock, mpsc};
+use std::time::{Duration, Instant};
+
+/// What a test comes to.
+pub type Outcome = Result<(), Failed>;
+/// A test and its name.
+pub type Test = (&'static str, fn() -> Outcome);
+
+/// How long a machine may be silent: TCG on a busy host is slow.
+const PATIENCE: Duration = Duration::from_secs(100);
+
+/// Runs the tests, one after the other: each has a machine.
+pub fn run(tests: &[Test]) -> ! {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = Some(1);
+    let trials = tests.iter().map(|test| trial(*test)).collect();
+    libtest_mimic::run(&arguments, trials).exit()
+}
+
+fn trial((name, test): Test) -> Trial {
+    let missing = if KIND == Kind::None {
+        Some(("netbsd", "no rump kernel in this build"))
+    } else if !has_qemu() {
+        Some(("qemu", "qemu-system-x86_64 is not installed"))
+    } else {
+        None
+    };
+    let Some((need, reason)) = missing else {
+        return Trial::test(name, test);
+    };
+    let list = std::env::var("RUMP_TEST_REQUIRE").unwrap_or_default();
+    if list.split(',').any(|word| word.trim() == need) {
+        return Trial::test(name, move || {
+            Err(format!("RUMP_TEST_REQUIRE={need}: {reason}").into())
+        });
+    }
+    println!("skipped: {name}: {reason}");
+    Trial::test(name, test).with_ignored_flag(true)
+}
+
+fn has_qemu() -> bool {
+    let qemu = std::env::var_os("QEMU").unwrap_or_else(|| "qemu-system-x86_64".into());
+    let version = Command::new(qemu).arg("--version").output();
+    version.is_ok_and(|output| output.status.success())
+}
+
+/// Where everything is made: kept between runs, and shared by the test files.
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("rumprun")
+}
+
+/// The kernel's object.
+fn object() -> Result<&'static Path, Failed> {
+    static OBJECT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let made = OBJECT.get_or_init(|| {
+        let recipe = object::Recipe {
+            source: Source::Checkout(env!("CARGO_MANIFEST_DIR").into()),
+            folder: folder().join("kernel"),
+            features: Default::default(),
+            // As this build chose it.
+            kernel: (KIND == Kind::Lite).then(|| "lite".into()),
+        };
+        recipe.make().map_err(|error| error.to_string())
+    });
+    made.as_deref().map_err(|error| error.clone().into())
+}
+
+/// The image of one of the programs.
+pub fn image(name: &str) -> Result<PathBuf, Failed> {
+    static IMAGES: OnceLock<Mutex<HashMap<String, PathBuf>>> = OnceLock::new();
+    let mut images = IMAGES.get_or_init(Mutex::default).lock()?;
+    if let Some(image) = images.get(name) {
+        return Ok(image.clone());
+    }
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/image/Cargo.toml");
+    let recipe = program::Recipe {
+        manifest: Some(manifest),
+        package: None,
+        name: Name::Binary(Some(name.into())),
+        features: Vec::new(),
+        without_defaults: false,
+        profile: "release".into(),
+        folder: folder(),
+    };
+    let image = recipe.make(object()?)?;
+    images.insert(name.into(), image.clone());
+    Ok(image)
+}
+
+/// A machine without a network, that gives its program these arguments.
+pub fn machine(arguments: &[&str]) -> Machine {
+    let mut machine = Machine {
+        net: Net::None,
+        ..Machine::default()
+    };
+    machine.line.arguments = arguments.iter().map(|word| word.to_string()).collect();
+    machine
+}
+
+/// A machine that runs. It ends with this.
+pub struct Running {
+    child: Child,
+    lines: mpsc::Receiver<String>,
+    text: String,
+}
+
+impl Running {
+    /// Starts it.
+    pub fn start(machine: &Machine, image: &Path) -> Result<Self, Failed> {
+        let mut child = machine
+            .command(image)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let output = child.stdout.take().ok_or("no output")?;
+        let (to, lines) = mpsc::channel();
+        std::thread::spawn(move || {
+            let mut output = BufReader::new(output);
+            let mut line = Vec::new();
+            while output
+                .read_until(b'\n', &mut line)
+                .is_ok_and(|length| length > 0)
+            {
+                let text = String::from_utf8_lossy(&line).into_owned();
+                line.clear();
+                if to.send(text).is_err() {
+                    return;
+                }
+            }
+        });
+        Ok(Self {
+            child,
+            lines,
+            text: String::new(),
+        })
+    }
+
+    /// Waits for a line with this in it.
+    pub fn wait_for(&mut self, text: &str) -> Outcome {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            match self.lines.recv_timeout(left) {
+                Ok(line) => {
+                    self.text.push_str(&line);
+                    if line.contains(text) {
+                        return Ok(());
+                    }
+                }
+                Err(_) => return Err(format!("no `{text}` in:\n{}", self.text).into()),
+            }
+        }
+    }
+
+    /// Waits for its end: the status, and all that it said.
+    pub fn end(mut self) -> Result<(Option<u8>, String), Failed> {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            match self.lines.recv_timeout(left) {
+                Ok(line) => self.text.push_str(&line),
+                Err(mpsc::RecvTimeoutError::Disconnected) => break,
+                Err(mpsc::RecvTimeoutError::Timeout) => {
+                    return Err(format!("the machine does not end:\n{}", self.text).into());
+                }
+            }
+        }
+        let status = self.child.wait()?;
+        Ok((
+            qemu::of_machine(status.code()),
+            std::mem::take(&mut self.text),
+        ))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Runs a program in a machine: its status, and all that the machine said.
+pub fn output(machine: &Machine, program: &str) -> Result<(Option<u8>, String), Failed> {
+    Running::start(machine, &image(program)?)?.end()
+}
+
+/// Says what is not as expected, with all that the machine said.
+pub fn check(is: bool, what: &str, text: &str) -> Outcome {
+    if is {
+        Ok(())
+    } else {
+        Err(format!("{what}:\n{text}").into())
+    }
+}
