@@ -37,6 +37,8 @@ step_clippy() { cargo clippy --workspace --features async,fs,npf --all-targets -
 step_nostd() {
     cargo check -p rump-hyper --no-default-features
     cargo check -p rump-linux -p rump-ring
+    # The kernel of an image, as `cargo rumprun` compiles it.
+    cargo clippy -p rumprun --features image -- -D warnings
     # On a target that has no std, where rustup has it.
     if rustc --print target-libdir --target x86_64-unknown-none | xargs test -d; then
         cargo build -p rump-lite -p rump-linux -p rump-ring --target x86_64-unknown-none

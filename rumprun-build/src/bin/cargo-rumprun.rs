@@ -25,7 +25,7 @@ enum Command {
     /// Compile a program and its kernel into one image
     Build(Build),
     /// Build an image and run it in QEMU
-    Run(Run),
+    Run(Box<Run>),
     /// Build an image and tell what is in it
     Inspect(Inspect),
 }

@@ -75,7 +75,7 @@ fn whole(length: u64) -> Result<u64> {
 fn mmap(files: &Files, args: &Args) -> Result<i64> {
     let [hint, length, protection, flags, fd, offset] = *args;
     let flags = flags as u32;
-    if length == 0 || offset % PAGE64 != 0 {
+    if length == 0 || !offset.is_multiple_of(PAGE64) {
         return Err(Errno::EINVAL);
     }
     let size = length
@@ -129,14 +129,14 @@ fn fill(source: &impl rump_linux::File, to: u64, length: u64, offset: u64) -> Re
 }
 
 fn munmap(start: u64, length: u64) -> Result<()> {
-    if start % PAGE64 != 0 {
+    if !start.is_multiple_of(PAGE64) {
         return Err(Errno::EINVAL);
     }
     Ok(space::unmap(start, whole(length)?)?)
 }
 
 fn protect(args: &Args) -> Result<i64> {
-    if args[0] % PAGE64 != 0 {
+    if !args[0].is_multiple_of(PAGE64) {
         return Err(Errno::EINVAL);
     }
     if args[1] != 0 {
@@ -176,7 +176,7 @@ fn set_break(to: u64) -> u64 {
 /// library's `realloc`) can copy as well, and does when it is refused.
 fn mremap(args: &Args) -> Result<i64> {
     let [start, old, new, flags, ..] = *args;
-    if start % PAGE64 != 0 || old == 0 {
+    if !start.is_multiple_of(PAGE64) || old == 0 {
         return Err(Errno::EINVAL);
     }
     let (old, new) = (whole(old)?, whole(new)?);
@@ -195,7 +195,7 @@ fn mremap(args: &Args) -> Result<i64> {
 }
 
 fn advise(args: &Args) -> Result<i64> {
-    if args[0] % PAGE64 != 0 {
+    if !args[0].is_multiple_of(PAGE64) {
         return Err(Errno::EINVAL);
     }
     if args[1] == 0 {
@@ -215,7 +215,7 @@ fn advise(args: &Args) -> Result<i64> {
 
 fn mincore(args: &Args) -> Result<i64> {
     let size = whole(args[1])?;
-    if args[0] % PAGE64 != 0 {
+    if !args[0].is_multiple_of(PAGE64) {
         return Err(Errno::EINVAL);
     }
     let mut at = args[0];

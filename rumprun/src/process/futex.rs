@@ -39,7 +39,7 @@ pub fn futex(task: &Arc<Task>, args: &Args) -> Result<i64> {
     let operation = args[1] as u32;
     let address = args[0];
     let value = args[2] as u32;
-    if address % 4 != 0 {
+    if !address.is_multiple_of(4) {
         return Err(Errno::EINVAL);
     }
     let command = operation & !(FUTEX_PRIVATE_FLAG | FUTEX_CLOCK_REALTIME);
@@ -164,7 +164,7 @@ pub fn wake(address: u64, most: u32, bits: u32) -> usize {
 
 /// Wakes some, and has others wait for another word.
 fn requeue(from: u64, most: u32, to: u64, others: u32) -> Result<i64> {
-    if to % 4 != 0 {
+    if !to.is_multiple_of(4) {
         return Err(Errno::EINVAL);
     }
     let woken = wake(from, most, ANY);

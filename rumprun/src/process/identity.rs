@@ -88,7 +88,7 @@ fn uname(to: u64) -> Result<i64> {
     let mut bytes = [0; 6 * FIELD];
     let host = super::host_name();
     for (index, (field, name)) in bytes.chunks_exact_mut(FIELD).zip(NAMES).enumerate() {
-        let name = if index == 1 { &*host } else { name };
+        let name = if index == 1 { host } else { name };
         let length = name.len().min(FIELD - 1);
         field[..length].copy_from_slice(&name.as_bytes()[..length]);
     }
@@ -166,7 +166,7 @@ fn getrusage(to: u64) -> Result<i64> {
 
 fn affinity(args: &Args) -> Result<i64> {
     let cpus = cpu::data::count();
-    if args[1] % 8 != 0 || args[1] * 8 < cpus as u64 {
+    if !args[1].is_multiple_of(8) || args[1] * 8 < cpus as u64 {
         return Err(Errno::EINVAL);
     }
     let words = cpus.div_ceil(64);

@@ -183,7 +183,7 @@ fn own() -> Result<Loaded, String> {
         fn _start();
     }
     // SAFETY: the linker puts the image's own header there.
-    let header = unsafe { &*(&raw const __ehdr_start) };
+    let header = unsafe { &__ehdr_start };
     let half = |at: usize| u16::from_le_bytes([header[at], header[at + 1]]);
     let entry = (_start as *const ()).addr() as u64;
     let table = header[32..]

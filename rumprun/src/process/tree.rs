@@ -101,13 +101,16 @@ pub enum Told {
     Boot,
 }
 
+/// What is in a folder.
+pub type Names = BTreeMap<Box<[u8]>, Id>;
+
 /// What a node is.
 #[derive(Clone, Debug)]
 pub enum Kind {
     /// Names, and what they stand for.
     Directory {
         /// By name.
-        entries: BTreeMap<Box<[u8]>, Id>,
+        entries: Names,
         /// `..`
         parent: Id,
     },
@@ -394,14 +397,14 @@ impl Tree {
         self.nodes[id].as_mut().expect("a node that is there")
     }
 
-    fn entries(&self, folder: Id) -> Result<(&BTreeMap<Box<[u8]>, Id>, Id), Errno> {
+    fn entries(&self, folder: Id) -> Result<(&Names, Id), Errno> {
         match &self.get(folder).kind {
             Kind::Directory { entries, parent } => Ok((entries, *parent)),
             _ => Err(Errno::ENOTDIR),
         }
     }
 
-    fn entries_mut(&mut self, folder: Id) -> Result<&mut BTreeMap<Box<[u8]>, Id>, Errno> {
+    fn entries_mut(&mut self, folder: Id) -> Result<&mut Names, Errno> {
         let now = self.now;
         let node = self.get_mut(folder);
         node.times[1] = now;
