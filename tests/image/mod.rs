@@ -28,28 +28,49 @@ const PATIENCE: Duration = Duration::from_secs(100);
 
 /// Runs the tests, one after the other: each has a machine.
 pub fn run(tests: &[Test]) -> ! {
+    run_trials(
+        tests
+            .iter()
+            .map(|(name, test)| trial(*name, *test))
+            .collect(),
+    )
+}
+
+/// The same.
+pub fn run_trials(trials: Vec<Trial>) -> ! {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
-    let trials = tests.iter().map(|test| trial(*test)).collect();
     libtest_mimic::run(&arguments, trials).exit()
 }
 
-fn trial((name, test): Test) -> Trial {
-    let missing = if KIND == Kind::None {
-        Some(("netbsd", "no rump kernel in this build"))
+/// A trial with a machine.
+pub fn trial(name: impl Into<String>, test: impl FnOnce() -> Outcome + Send + 'static) -> Trial {
+    trial_if(true, "", "", name, test)
+}
+
+/// A trial with a machine, which can run if `possible`; otherwise `reason` says why not, and
+/// `need` is its word in `RUMP_TEST_REQUIRE`.
+pub fn trial_if(
+    possible: bool,
+    need: &'static str,
+    reason: &str,
+    name: impl Into<String>,
+    test: impl FnOnce() -> Outcome + Send + 'static,
+) -> Trial {
+    let name = name.into();
+    let (need, reason) = if KIND == Kind::None {
+        ("netbsd", "no rump kernel in this build")
     } else if !has_qemu() {
-        Some(("qemu", "qemu-system-x86_64 is not installed"))
+        ("qemu", "qemu-system-x86_64 is not installed")
+    } else if !possible {
+        (need, reason)
     } else {
-        None
-    };
-    let Some((need, reason)) = missing else {
         return Trial::test(name, test);
     };
     let list = std::env::var("RUMP_TEST_REQUIRE").unwrap_or_default();
     if list.split(',').any(|word| word.trim() == need) {
-        return Trial::test(name, move || {
-            Err(format!("RUMP_TEST_REQUIRE={need}: {reason}").into())
-        });
+        let message = format!("RUMP_TEST_REQUIRE={need}: {reason}");
+        return Trial::test(name, move || Err(message.into()));
     }
     println!("skipped: {name}: {reason}");
     Trial::test(name, test).with_ignored_flag(true)
@@ -84,12 +105,38 @@ fn object() -> Result<&'static Path, Failed> {
 
 /// The image of one of the programs.
 pub fn image(name: &str) -> Result<PathBuf, Failed> {
+    let manifest = fixtures().join("image/Cargo.toml");
+    made(name, manifest)
+}
+
+/// The image of a program with dependencies, whose versions are those of this workspace.
+pub fn image_with_packages(name: &str) -> Result<PathBuf, Failed> {
+    let project = folder().join("project").join(name);
+    std::fs::create_dir_all(project.join("src"))?;
+    for file in ["Cargo.toml", "src/main.rs"] {
+        std::fs::copy(
+            fixtures().join("image-tokio").join(file),
+            project.join(file),
+        )?;
+    }
+    let lock = project.join("Cargo.lock");
+    if !lock.exists() {
+        let versions = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.lock");
+        std::fs::copy(versions, lock)?;
+    }
+    made(name, project.join("Cargo.toml"))
+}
+
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
+}
+
+fn made(name: &str, manifest: PathBuf) -> Result<PathBuf, Failed> {
     static IMAGES: OnceLock<Mutex<HashMap<String, PathBuf>>> = OnceLock::new();
     let mut images = IMAGES.get_or_init(Mutex::default).lock()?;
     if let Some(image) = images.get(name) {
         return Ok(image.clone());
     }
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/image/Cargo.toml");
     let recipe = program::Recipe {
         manifest: Some(manifest),
         package: None,
@@ -167,6 +214,12 @@ impl Running {
                 Err(_) => return Err(format!("no `{text}` in:\n{}", self.text).into()),
             }
         }
+    }
+
+    /// What it said so far.
+    pub fn said(&self) -> String {
+        let rest: String = self.lines.try_iter().collect();
+        format!("{}{rest}", self.text)
     }
 
     /// Waits for its end: the status, and all that it said.

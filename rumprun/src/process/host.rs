@@ -7,7 +7,7 @@ use super::task::Task;
 use super::{files, process, signal};
 use crate::time;
 use alloc::boxed::Box;
-use rump_linux::raw::general::{SIGPIPE, epoll_event, pollfd};
+use rump_linux::raw::general::{__NR_socket, __NR_socketpair, SIGPIPE, epoll_event, pollfd};
 use rump_linux::wait::Waker;
 use rump_linux::{Errno, Fault, Host, MakeWatched, Memory, Slot, Watched};
 
@@ -27,7 +27,11 @@ impl Memory for Image {
 
 impl Host for Image {
     fn call(&self, number: u32, arguments: [u64; 6]) -> i64 {
-        let done = process().files.call(number, &arguments);
+        // Sockets of other families than the internet's.
+        let done = match number {
+            __NR_socket | __NR_socketpair => Some(Err(Errno::EAFNOSUPPORT)),
+            _ => process().files.call(number, &arguments),
+        };
         match done.unwrap_or_else(|| Err(super::unknown(number))) {
             Ok(result) => result,
             Err(errno) => -i64::from(errno.0),

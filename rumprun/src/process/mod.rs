@@ -8,7 +8,7 @@
 //! | [`areas`] | mmap(2) and its like |
 //! | [`task`], [`threads`], [`futex`] | threads, and how they wait |
 //! | [`signal`], [`state`] | signals, and the registers that a handler must not lose |
-//! | [`clock`], [`identity`] | time; numbers, limits and names |
+//! | [`clock`], [`timer`], [`identity`] | time; signals at a time; numbers, limits and names |
 //! | [`host`], `kernel` | the surrounding system of `rump-linux`, which has the sockets; the rump kernel below it |
 //! | [`copy`], [`lock`] | access to the program's memory; a lock that sleeps |
 //!
@@ -41,6 +41,7 @@ mod start;
 pub mod state;
 pub mod task;
 pub mod threads;
+pub mod timer;
 pub mod told;
 pub mod tree;
 
@@ -124,6 +125,7 @@ fn answer(task: &alloc::sync::Arc<Task>, number: u32, args: &[u64; 6]) -> Result
     }
     let process = process();
     clock::call(task, number, args)
+        .or_else(|| timer::call(number, args))
         .or_else(|| areas::call(&process.files, number, args))
         .or_else(|| signal::call(task, number, args))
         .or_else(|| identity::call(task, number, args))

@@ -90,6 +90,10 @@ const ENVIRONMENT: [(&str, &str); 2] = [
     ("HOME", "/root"),
 ];
 
+/// Users that a server may want to become, where the root file system has none.
+const USERS: &str = "root:x:0:0:root:/root:/bin/sh\n\
+                     nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n";
+
 fn begin(start: Start) -> Result<core::convert::Infallible, String> {
     let line = Line::parse(&start.command_line);
     let mut tree = Tree::new();
@@ -112,12 +116,8 @@ fn begin(start: Start) -> Result<core::convert::Infallible, String> {
         0o644,
     );
     tree.place("/etc/resolv.conf", text(""), 0o644);
-    tree.place(
-        "/etc/passwd",
-        text("root:x:0:0:root:/root:/bin/sh\n"),
-        0o644,
-    );
-    tree.place("/etc/group", text("root:x:0:\n"), 0o644);
+    tree.place("/etc/passwd", text(USERS), 0o644);
+    tree.place("/etc/group", text("root:x:0:\nnogroup:x:65534:\n"), 0o644);
     let mut given = Given {
         arguments: Vec::from([String::from(name)]),
         capabilities: core::arch::x86_64::__cpuid(1).edx,
