@@ -188,10 +188,15 @@ fn link(archive: &Path, to: &Path) -> Command {
     command
 }
 
-/// objcopy(1): one global symbol, and no tables for unwinding, in which the program's own
+/// objcopy(1), of binutils.
+pub(super) fn objcopy() -> Command {
+    Command::new(std::env::var_os("OBJCOPY").unwrap_or_else(|| "objcopy".into()))
+}
+
+/// One global symbol, and no tables for unwinding, in which the program's own
 /// unwinder would search.
 fn localise(from: &Path, to: &Path) -> Command {
-    let mut command = Command::new(std::env::var_os("OBJCOPY").unwrap_or_else(|| "objcopy".into()));
+    let mut command = objcopy();
     command
         .arg(format!("--keep-global-symbol={ENTRY}"))
         .args(["-R", ".eh_frame", "-R", ".rela.eh_frame", "-R", ".comment"])

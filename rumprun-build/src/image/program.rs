@@ -1,7 +1,7 @@
 //! The program, with the kernel in its link.
 
-use super::object::ENTRY;
-use super::{TARGET, cargo, run};
+use super::object::{ENTRY, objcopy};
+use super::{TARGET, cargo, run, run_quietly};
 use crate::error::{Error, IoContext, Result};
 use std::path::{Path, PathBuf};
 
@@ -89,9 +89,22 @@ impl Recipe {
             .file_name()
             .ok_or_else(|| Error::Image("a program without a name".into()))?;
         let image = self.folder.join(name);
-        std::fs::copy(&program, &image).context("writing", &image)?;
+        let symbols = symbols(&image);
+        std::fs::copy(&program, &symbols).context("writing", &symbols)?;
+        // A debugger reads the one, the machine the other.
+        let mut strip = objcopy();
+        strip.arg("--strip-all").arg(&symbols).arg(&image);
+        run_quietly("leave the image's symbols out", &mut strip)?;
         Ok(image)
     }
+}
+
+/// The file with an image's symbols, for debuggers and `addr2line(1)`: the same program, at the
+/// same addresses.
+pub fn symbols(image: &Path) -> PathBuf {
+    let mut name = image.as_os_str().to_os_string();
+    name.push(".symbols");
+    name.into()
 }
 
 /// The program that cargo's messages tell of last (The Cargo Book, "External tools").
