@@ -11,15 +11,11 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ffi::c_int;
 use core::fmt;
-use core::net::Ipv4Addr;
+use core::net::IpAddr;
 use rump_hyper::errno::Errno;
 use rump_hyper::params;
 use rump_hyper::pci::bus::Place;
-
-unsafe extern "C" {
-    fn rump_init() -> c_int;
-    fn rump_pub_lwproc_newlwp(process: c_int) -> c_int;
-}
+use rump_sys::control::{rump_init, rump_pub_lwproc_newlwp};
 
 /// Why the kernel cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,29 +46,35 @@ impl fmt::Display for Error {
                     let comma = if at == 0 { "" } else { ", " };
                     write!(f, "{comma}{function}")?;
                 }
-                Ok(())
+                f.write_str("; the kernel has drivers for: ")?;
+                if rump_sys::DRIVERS.is_empty() {
+                    return f.write_str("nothing (RUMP_DRIVERS names none)");
+                }
+                f.write_str(&rump_sys::DRIVERS.join(", "))
             }
         }
     }
 }
 
-/// Boots the kernel. Devices other than virtio-net's are the kernel's to drive, if it has the
-/// drivers. Returns the interfaces that the platform made, in the order of the bus.
+/// Whether a card is the platform's to drive: of virtio, unless the kernel has a driver.
+fn is_ours(function: &Found) -> bool {
+    Virtio::is_one(function) && !rump_sys::DRIVERS.contains(&"virtio")
+}
+
+/// Boots the kernel. Devices are the kernel's to drive, if it has the drivers, but for those
+/// of virtio-net if it has none for them. Returns its interfaces: those that the platform
+/// made, in the order of the bus, and then those of the kernel's own drivers.
 ///
 /// The calling thread has an lwp of the first process afterwards.
 ///
 /// # Errors
 /// [`Error::Boot`].
 pub fn boot() -> Result<Vec<String>, Error> {
+    /// Bridges of the chip set, and what was there before there were classes.
+    const KEPT: [u16; 2] = [0x06, 0x00];
     let functions = pci::functions();
-    let (ours, kernels): (Vec<&Found>, Vec<&Found>) = functions
-        .iter()
-        .filter(|function| function.header == 0)
-        .partition(|function| Virtio::is_one(function));
-    for function in kernels {
-        // Bridges of the chip set, and what firmware left alone, are not given.
-        const BRIDGE: u16 = 0x06;
-        if function.class >> 8 == BRIDGE {
+    for function in &functions {
+        if function.header != 0 || is_ours(function) || KEPT.contains(&(function.class >> 8)) {
             continue;
         }
         if let Ok(place) = Place::take(Arc::new(Device::new(function))) {
@@ -83,8 +85,8 @@ pub fn boot() -> Result<Vec<String>, Error> {
     if params::get("RUMP_NCPU").is_none() {
         params::set("RUMP_NCPU", &format!("{}", cpu::data::count()));
     }
-    // SAFETY: the kernel's functions, with the hypercalls in place; the first comes before all
-    // others, on a thread without an lwp.
+    // SAFETY: the first comes before all others, on a thread without an lwp; the kernel looks
+    // the process up itself.
     unsafe {
         match rump_init() {
             0 => {}
@@ -92,26 +94,32 @@ pub fn boot() -> Result<Vec<String>, Error> {
         }
         rump_pub_lwproc_newlwp(1);
     }
-    let mut names = Vec::new();
-    for function in ours {
-        let location = function.location;
-        match Virtio::new(location) {
-            Ok(card) => {
-                let address = card.address();
-                match port::attach(Arc::new(card), address) {
-                    Ok(name) => names.push(name),
-                    Err(errno) => {
-                        say!(
-                            "rumprun: {function}: the kernel takes no interface: error {}",
-                            errno.0
-                        );
-                    }
-                }
-            }
-            Err(error) => say!("rumprun: {function}: {error}"),
+    let mut names: Vec<String> = functions
+        .iter()
+        .filter(|found| is_ours(found))
+        .filter_map(attach)
+        .collect();
+    // Interfaces of the kernel's own drivers, if it tells which there are.
+    for name in configure::interfaces().unwrap_or_default() {
+        if !names.contains(&name) {
+            names.push(name);
         }
     }
     Ok(names)
+}
+
+/// Makes an interface of the kernel's for a card, and tells its name; says why not.
+fn attach(function: &Found) -> Option<String> {
+    let card = Virtio::new(function.location)
+        .map_err(|error| say!("rumprun: {function}: {error}"))
+        .ok()?;
+    let address = card.address();
+    port::attach(Arc::new(card), address)
+        .map_err(|errno| {
+            let error = errno.0;
+            say!("rumprun: {function}: the kernel takes no interface: error {error}");
+        })
+        .ok()
 }
 
 /// Gives an interface an address of so many bits, and where all else is to go. The calling
@@ -121,17 +129,18 @@ pub fn boot() -> Result<Vec<String>, Error> {
 /// [`Error::NoCard`] if there is no such interface, [`Error::Configure`].
 pub fn configure(
     interface: Option<&str>,
-    address: Ipv4Addr,
+    address: impl Into<IpAddr>,
     bits: u8,
-    gateway: Option<Ipv4Addr>,
+    gateway: Option<impl Into<IpAddr>>,
 ) -> Result<(), Error> {
     let Some(interface) = interface else {
         return Err(Error::NoCard(pci::functions()));
     };
+    let address = address.into();
     configure::add_address(interface, address, bits).map_err(|errno| {
         Error::Configure(format!("{interface} cannot have {address}/{bits}"), errno)
     })?;
-    if let Some(gateway) = gateway {
+    if let Some(gateway) = gateway.map(Into::into) {
         configure::add_default_route(gateway).map_err(|errno| {
             Error::Configure(format!("there can be no route over {gateway}"), errno)
         })?;

@@ -7,7 +7,7 @@ use crate::host::Machine;
 use crate::sched;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
-use core::ffi::{CStr, c_char, c_int, c_void};
+use core::ffi::{CStr, c_int, c_void};
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use rump_hyper::errno::Errno;
@@ -15,19 +15,8 @@ use rump_hyper::upcall;
 use rump_hyper::vif::abi::{self, Config, Name, Ops, Rx, Tx, Vif};
 use rump_hyper::vif::shape::{self, Scratch};
 use rump_hyper::vif::{Backend, Batch, Offloads, Pool, Transmit};
-
-unsafe extern "C" {
-    fn rump_vif_create(
-        ops: *const Ops,
-        host: *mut c_void,
-        config: *const Config,
-        made: *mut *mut Vif,
-        name: *mut c_char,
-    ) -> c_int;
-    fn rump_vif_receive(vif: *mut Vif, frames: *const Rx, count: u32);
-    fn rump_vif_set_link(vif: *mut Vif, link: c_int);
-    fn rump_pub_lwproc_newlwp(process: c_int) -> c_int;
-}
+use rump_sys::control::rump_pub_lwproc_newlwp;
+use rump_sys::vif::{rump_vif_create, rump_vif_receive, rump_vif_set_link};
 
 /// What the kernel calls.
 struct Shared {
@@ -100,7 +89,7 @@ pub fn attach(backend: Arc<dyn Backend>, address: [u8; 6]) -> Result<alloc::stri
     let (mut vif, mut name): (*mut Vif, Name) = (null_mut(), [0; abi::NAME_SIZE]);
     let host = core::ptr::from_ref(shared).cast_mut().cast();
     // SAFETY: table and host are there for good; the rest is read and written during the call.
-    let error = unsafe { rump_vif_create(&OPS, host, &config, &mut vif, name.as_mut_ptr()) };
+    let error = unsafe { rump_vif_create(&OPS, host, &config, &mut vif, &mut name) };
     if error != 0 {
         return Err(Errno(error));
     }

@@ -51,13 +51,14 @@ impl Vector for Signal {
 }
 
 impl Device {
-    /// Takes a function over. It may do DMA, and its memory and ports answer.
+    /// Takes a function over. Its memory and ports answer; that it may do DMA is for its driver
+    /// to say.
     pub fn new(found: &Found) -> Self {
         let location = found.location;
         let bars = msi::regions(location);
         let table = Table::find(location, &bars);
         let single = Single::find(location);
-        location.command(command::MASTER | command::MEMORY | command::IO, 0);
+        location.command(command::MEMORY | command::IO, 0);
         Self {
             location,
             bars,
