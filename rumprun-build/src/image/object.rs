@@ -8,7 +8,7 @@
 
 use super::{TARGET, cargo, is_older, run, run_quietly, write};
 use crate::error::{Error, IoContext, Result};
-use object::read::elf::{FileHeader, SectionHeader, Sym};
+use object::read::elf::{FileHeader, SectionHeader, SectionTable, Sym};
 use object::{Endianness, elf};
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -235,6 +235,25 @@ pub fn check(path: &Path) -> Result<()> {
     }
 }
 
+/// The symbols that a relocation names.
+fn referred(
+    sections: &SectionTable<'_, elf::FileHeader64<Endianness>>,
+    data: &[u8],
+    endian: Endianness,
+) -> object::read::Result<BTreeSet<usize>> {
+    let mut referred = BTreeSet::new();
+    for section in sections.iter() {
+        if let Some((relocations, _)) = section.rela(endian, data)? {
+            referred.extend(
+                relocations
+                    .iter()
+                    .map(|relocation| relocation.r_sym(endian, false) as usize),
+            );
+        }
+    }
+    Ok(referred)
+}
+
 fn problem(data: &[u8]) -> object::read::Result<Option<String>> {
     let header = elf::FileHeader64::<Endianness>::parse(data)?;
     let endian = header.endian()?;
@@ -249,11 +268,16 @@ fn problem(data: &[u8]) -> object::read::Result<Option<String>> {
         }
     }
     let symbols = sections.symbols(endian, data, elf::SHT_SYMTAB)?;
+    let referred = referred(&sections, data, endian)?;
     let (mut entry, mut others, mut missing) = (false, Vec::new(), Vec::new());
-    for symbol in symbols.iter().skip(1).filter(|symbol| !symbol.is_local()) {
+    for (index, symbol) in symbols.enumerate() {
+        if index.0 == 0 || symbol.is_local() {
+            continue;
+        }
         let name = String::from_utf8_lossy(symbols.symbol_name(endian, symbol)?).into_owned();
         match symbol.st_shndx(endian) {
-            elf::SHN_UNDEF if symbol.is_weak() => {}
+            // What only code refers to that was dropped is still in the table.
+            elf::SHN_UNDEF if symbol.is_weak() || !referred.contains(&index.0) => {}
             elf::SHN_UNDEF => {
                 let known = ENDS.iter().any(|end| name.starts_with(end))
                     || OF_THE_PROGRAM.contains(&name.as_str())
