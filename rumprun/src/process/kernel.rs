@@ -3,11 +3,11 @@
 use super::line::Line;
 use alloc::string::String;
 use alloc::sync::Arc;
-use core::net::Ipv4Addr;
+use core::net::IpAddr;
 use rump_linux::Kernel;
 
 /// Boots it, and gives its interface the addresses that the command line has:
-/// `net=ADDRESS/BITS[,ROUTER]`, for the interface of the platform's own card or that which
+/// `net=ADDRESS/BITS[,ROUTER]`, which may be repeated, for the first interface or that which
 /// `interface=` names. The program's sockets are those of its first process.
 ///
 /// # Errors
@@ -46,10 +46,9 @@ pub(super) fn boot(line: &Line) -> Result<Arc<dyn Kernel>, String> {
         }
     }
     limit()?;
-    if let Some(value) = line.get("net") {
-        let net = Net::parse(value).ok_or_else(|| {
-            format!("net={value}: ADDRESS/BITS or ADDRESS/BITS,ROUTER is wanted, of IPv4")
-        })?;
+    for value in line.all("net") {
+        let net = Net::parse(value)
+            .ok_or_else(|| format!("net={value}: ADDRESS/BITS or ADDRESS/BITS,ROUTER is wanted"))?;
         let named = line.get("interface");
         let interface = named.or(interfaces.first().map(String::as_str));
         crate::kernel::configure(interface, net.address, net.bits, net.router)
@@ -61,9 +60,9 @@ pub(super) fn boot(line: &Line) -> Result<Arc<dyn Kernel>, String> {
 /// What `net=` says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Net {
-    address: Ipv4Addr,
+    address: IpAddr,
     bits: u8,
-    router: Option<Ipv4Addr>,
+    router: Option<IpAddr>,
 }
 
 impl Net {
@@ -73,9 +72,11 @@ impl Net {
             None => (value, None),
         };
         let (address, bits) = net.split_once('/')?;
-        let bits = bits.parse().ok().filter(|bits| *bits <= 32)?;
+        let address: IpAddr = address.parse().ok()?;
+        let most = if address.is_ipv4() { 32 } else { 128 };
+        let bits = bits.parse().ok().filter(|bits| *bits <= most)?;
         Some(Self {
-            address: address.parse().ok()?,
+            address,
             bits,
             router,
         })
@@ -140,13 +141,16 @@ mod tests {
     #[test]
     fn addresses_are_read() {
         let net = Net::parse("10.0.2.15/24,10.0.2.2").unwrap();
-        assert_eq!((net.address.octets(), net.bits), ([10, 0, 2, 15], 24));
-        assert_eq!(net.router.unwrap().octets(), [10, 0, 2, 2]);
+        assert_eq!((net.address, net.bits), ([10, 0, 2, 15].into(), 24));
+        assert_eq!(net.router, Some([10, 0, 2, 2].into()));
+        let net = Net::parse("2001:db8::5/64,2001:db8::1").unwrap();
+        assert!(net.address.is_ipv6() && net.bits == 64 && net.router.is_some());
         assert_eq!(Net::parse("10.0.0.1/8").unwrap().router, None);
         for wrong in [
             "",
             "10.0.0.1",
             "10.0.0.1/33",
+            "::1/129",
             "/8",
             "10.0.0.1/8,",
             "x/8",
