@@ -126,6 +126,7 @@ pub fn run_with_cards(link: Link, cards: &OpenCards) -> io::Result<()> {
     }
     let from = heir.then(next).transpose()?.map(Link::of);
     let random = File::open("/dev/urandom")?;
+    rump_hyper::linux::calibrate();
     // A card is one worker's at a time: the one before has to end first.
     let later = plan.cards().count() > 0 && from.is_some();
     if !later {
