@@ -99,14 +99,17 @@ fn it_is_one_users_and_is_left_as_it_was() -> Outcome {
 }
 
 fn main() {
-    common::run_with_interfaces([
-        (
-            "netbsd::frames_pass_without_the_stack",
-            frames_pass_without_the_stack,
-        ),
-        (
-            "netbsd::it_is_one_users_and_is_left_as_it_was",
-            it_is_one_users_and_is_left_as_it_was,
-        ),
-    ])
+    common::run_with_interfaces_in_turn(
+        [
+            (
+                "netbsd::frames_pass_without_the_stack",
+                frames_pass_without_the_stack,
+            ),
+            (
+                "netbsd::it_is_one_users_and_is_left_as_it_was",
+                it_is_one_users_and_is_left_as_it_was,
+            ),
+        ],
+        |_| Some("not in rump-lite"),
+    )
 }
