@@ -2,27 +2,24 @@
 //! all busy: for how long nothing comes, beside the same connections in the same run
 //! without a switch, and how many of them are reset.
 //!
-//! A child makes itself a network namespace with a bridge. What is shared is a cable to a
-//! thread that carries its frames to a TAP interface at the bridge, as the network server
-//! does; what is direct is another interface of the kernel, spliced below, over a TAP
-//! interface of its own. Linux has the other ends of the connections.
+//! A child makes itself a network namespace with a bridge. What is shared is a network server
+//! in a process of its own, over a TAP interface at the bridge; what is direct is another
+//! interface of the kernel, spliced below, over a TAP interface of its own. Linux has the other
+//! ends of the connections.
 
 #[path = "../../tests/common/crowd.rs"]
 pub mod crowd;
-#[path = "../../tests/common/patch.rs"]
-mod patch;
 
 use crate::Outcome;
 use crate::comparison::{Better, CPUS, Harness, RUNS, Subject};
+use crate::recovery::server::Server;
 use crate::tap::{exit_code, in_child, netns};
 use crowd::{Crowd, Gaps};
-use patch::Patch;
-use rump::iface::{Backend, IpNet, Shm, Splice, Tap};
+use rump::iface::{Backend, Link, Splice, Tap};
 use rump::switch::{Error, Path, Switch};
 use rump::sysctl;
 use rump_examples::ratios;
 use std::io;
-use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -51,12 +48,19 @@ pub fn child(arguments: &[String]) -> ExitCode {
 /// TCP's timer, with or without a switch.
 const QUEUE: i32 = 10_000;
 
-fn tap(name: &str) -> Result<Tap, Box<dyn std::error::Error>> {
-    let tap = Tap::open(name)?;
+fn to_bridge(name: &str) -> Result<(), String> {
     netns::ip(&format!(
         "link set {name} txqueuelen {QUEUE} master bridge up"
-    ))?;
-    Ok(tap)
+    ))
+}
+
+/// Frames that were dropped at the server or in the kernel.
+fn dropped(server: &Server, link: &Link) -> Result<u64, Box<dyn std::error::Error>> {
+    let stats = link.stats()?;
+    let status = server.status()?;
+    let counters = status.applications.iter().map(|known| &known.counters);
+    let at_server: u64 = counters.flat_map(|of| of.dropped.values()).sum();
+    Ok(at_server + stats.rx_dropped + stats.tx_dropped)
 }
 
 /// How many milliseconds more nothing came: over all, or for the one that waited longest,
@@ -79,16 +83,18 @@ fn run(names: &[String]) -> Outcome {
     netns::ip("address add 10.9.8.1/24 dev bridge")?;
     netns::ip("address add fd00:9:8::1/64 dev bridge nodad")?;
     netns::ip("link set bridge up")?;
-    let (near, far) = UnixStream::pair()?;
-    let (near, far) = (Shm::offer(near)?, Shm::accept(far)?);
-    let _patch = Patch::new(far, tap("shared")?);
-    let link = kernel.attach(near)?;
-    link.add_address(IpNet::new("10.9.8.2".parse()?, 24)?)?;
-    link.add_address(IpNet::new("fd00:9:8::2".parse()?, 64)?)?;
-    let lower = kernel.attach(tap("direct")?)?;
+    let hosts = "[[host]]\nname = \"one\"\nring = 8388608\n\
+                 addresses = [\"10.9.8.2/24\", \"fd00:9:8::2/64\"]\n";
+    let server = Server::over("tap = \"shared\"", hosts)?;
+    to_bridge("shared")?;
+    let cable = rump::server::connect(server.place())?;
+    let link = Arc::new(cable.attach(&kernel)?);
+    let lower = kernel.attach(Tap::open("direct")?)?;
+    to_bridge("direct")?;
     let name = lower.name().to_owned();
-    let switch = Switch::builder(Arc::new(link))
+    let switch = Switch::builder(Arc::clone(&link))
         .direct(move || -> io::Result<Arc<dyn Backend>> { Ok(Arc::new(Splice::over(&name)?)) })
+        .server(Arc::new(cable.clone()))
         .build()?;
     let crowd = Crowd::start(&["10.9.8.2".into(), "fd00:9:8::2".into()], CONNECTIONS)?;
 
@@ -103,6 +109,7 @@ fn run(names: &[String]) -> Outcome {
         Ok::<_, Error>(())
     };
     crowd.during(RUN, || ());
+    let before = dropped(&server, &link)?;
     let (mut differences, mut without_switch, mut with_switch) =
         (Vec::new(), Vec::new(), Vec::new());
     for run in 0..RUNS {
@@ -120,10 +127,11 @@ fn run(names: &[String]) -> Outcome {
         without_switch.push(1e3 * without.worst.as_secs_f64());
         with_switch.push(1e3 * with.worst.as_secs_f64());
     }
+    let dropped = dropped(&server, &link)? - before;
     let subject = Subject {
         note: Some(format!(
-            "{CONNECTIONS} connections, IPv4 and IPv6, all busy; a switch every {EVERY:?}; from a cable to a splice over \
-             TAP and back; the larger difference of the longest interval over all connections and of that of the worst \
+            "{CONNECTIONS} connections, IPv4 and IPv6, all busy; a switch every {EVERY:?}; from a network server to a \
+             splice over TAP and back; {dropped} frames were dropped; the larger difference of the longest interval over all connections and of that of the worst \
              one, which is {:.1} ms without a switch; the spread is that of the latter with switches",
             ratios::median(&without_switch)
         )),

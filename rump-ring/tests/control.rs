@@ -63,7 +63,7 @@ fn to_server() -> impl Strategy<Value = ToServer> {
             port
         }),
         any::<u32>().prop_map(|id| ToServer::Lease { id }),
-        any::<bool>().prop_map(|direct| ToServer::Moved { direct }),
+        any::<(u32, bool)>().prop_map(|(id, direct)| ToServer::Moved { id, direct }),
     ]
 }
 

@@ -141,7 +141,9 @@ fn serve(socket: &Socket, tap: &Arc<Tap>, welcome: &Welcome, ends: impl Fn() -> 
                 id,
                 errno: Errno::EADDRINUSE.raw(),
             },
-            ToServer::Claim { id, .. } => ToApplication::Granted { id },
+            ToServer::Claim { id, .. } | ToServer::Moved { id, .. } => {
+                ToApplication::Granted { id }
+            }
             ToServer::Lease { id } => {
                 leases += 1;
                 let first = *welcome.ports.start() + 1000 * (leases - 1);

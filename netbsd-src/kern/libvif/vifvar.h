@@ -22,7 +22,7 @@
 #include "rump_vif.h"
 
 /* As many frames wait to be sent; more are dropped. */
-#define	VIF_QUEUE	1024
+#define	VIF_QUEUE	4096
 /* As many parts all frames of a batch have together. */
 #define	VIF_PARTS	1024
 

@@ -65,8 +65,9 @@ pub(super) fn unpark_shared(word: &AtomicU32) {
 static SPINS: AtomicU32 = AtomicU32::new(0);
 static SPINNERS: AtomicU32 = AtomicU32::new(0);
 
-/// Measures the spin loop: `pause` takes 10 to 140 cycles, depending on the CPU.
-pub(super) fn calibrate() {
+/// Measures the spin loop: `pause` takes 10 to 140 cycles, depending on the CPU. Before that
+/// nobody [spins](crate::sync::spin); a kernel does it when it boots.
+pub fn calibrate() {
     const TURNS: u32 = 1000;
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     if cpus < 2 {

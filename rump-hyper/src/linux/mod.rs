@@ -23,6 +23,7 @@ mod variables;
 pub mod vfio;
 mod wake;
 
+pub use futex::calibrate;
 pub use packet::Packet;
 pub use shm::Shm;
 pub use shmif::Shmif;

@@ -10,7 +10,7 @@
 //! | 2 | [`ToServer::Claim`] | id 4, protocol 1, address 16, port 2 |
 //! | 3 | [`ToServer::Release`] | protocol 1, address 16, port 2 |
 //! | 4 | [`ToServer::Lease`] | id 4 |
-//! | 5 | [`ToServer::Moved`] | 1 if it is at a NIC of its own, else 0 |
+//! | 5 | [`ToServer::Moved`] | id 4, 1 if it is at a NIC of its own, else 0 |
 //! | 257 | [`Welcome`] | version 4, MAC 6, MTU 4, queues 2, data 4, ticket 16, first port 2, last port 2, two gateways of 16, number of addresses 1, each 16 and its prefix 1 |
 //! | 258 | [`ToApplication::Granted`] | id 4 |
 //! | 259 | [`ToApplication::Refused`] | id 4, errno 4 |
@@ -38,7 +38,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::ops::RangeInclusive;
 
 /// The version that is spoken here.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// The longest message in bytes.
 pub const MOST: usize = 4096;
 /// The most addresses of a host.
@@ -200,8 +200,12 @@ pub enum ToServer {
         /// Comes back with the answer.
         id: u32,
     },
-    /// It has gone to a NIC of its own, or is back.
+    /// It has gone to a NIC of its own, or comes back: [`Granted`](ToApplication::Granted), after
+    /// which nothing more comes to its ring, or all that is for it does; or
+    /// [`Refused`](ToApplication::Refused), where others are of its host.
     Moved {
+        /// Comes back with the answer.
+        id: u32,
         /// At a NIC of its own.
         direct: bool,
     },
@@ -212,9 +216,9 @@ pub enum ToServer {
 pub enum ToApplication {
     /// The answer to a [`Hello`].
     Welcome(Welcome),
-    /// The port is the application's.
+    /// The port is the application's; it is known where the application is.
     Granted {
-        /// That of the claim.
+        /// That of what was asked for.
         id: u32,
     },
     /// It is not, or there are no more ports.
@@ -296,7 +300,7 @@ impl ToServer {
                 .u16(*port)
                 .done(),
             Self::Lease { id } => Writer::new(LEASE).u32(*id).done(),
-            Self::Moved { direct } => Writer::new(MOVED).u8((*direct).into()).done(),
+            Self::Moved { id, direct } => Writer::new(MOVED).u32(*id).u8((*direct).into()).done(),
         }
     }
 
@@ -327,6 +331,7 @@ impl ToServer {
             },
             LEASE => Self::Lease { id: from.u32()? },
             MOVED => Self::Moved {
+                id: from.u32()?,
                 direct: from.flag()?,
             },
             _ => return Err(Malformed),

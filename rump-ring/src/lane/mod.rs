@@ -343,6 +343,11 @@ impl Receiver {
         }))
     }
 
+    /// Whether there is something to be looked at, or to be complained of.
+    pub fn is_waiting(&self) -> bool {
+        self.put != self.seen || self.lane.told(AT_PUT) != self.seen
+    }
+
     /// Gives the room of all messages that were looked at back to the sender. What is left of
     /// them in the memory is no more theirs.
     pub fn release(&mut self) {

@@ -33,6 +33,9 @@ const HELLO: Duration = Duration::from_secs(5);
 const TURN: usize = 16;
 /// How often what has expired is looked for.
 const TICK: Duration = Duration::from_millis(250);
+/// How long a queue of a NIC is given to be empty once, and how often that is looked at.
+const EMPTY: Duration = Duration::from_millis(100);
+const LOOK: Duration = Duration::from_millis(1);
 /// So many ports of an application are shown.
 const SHOWN: usize = 16;
 
@@ -55,6 +58,19 @@ pub(super) struct Control {
     connections: Vec<Connection>,
     threads: HashMap<Slot, Vec<JoinHandle<()>>>,
     uplinks: Vec<JoinHandle<()>>,
+    leaving: Vec<Leaving>,
+}
+
+/// An application that goes to a NIC of its own, once all that has come for it here is in its
+/// ring.
+struct Leaving {
+    slot: Slot,
+    /// What it waits for the answer to.
+    id: u32,
+    nic: usize,
+    /// How often each queue of the NIC will have been empty then.
+    marks: Vec<u64>,
+    until: Instant,
 }
 
 /// What ends the worker.
@@ -80,6 +96,7 @@ impl Control {
             connections: Vec::new(),
             threads: HashMap::new(),
             uplinks: Vec::new(),
+            leaving: Vec::new(),
         }
     }
 
@@ -180,6 +197,7 @@ impl Control {
                 self.accept();
             }
             self.listen(&ready[2..]);
+            self.let_go();
             if ticked.elapsed() > TICK {
                 ticked = Instant::now();
                 self.expire();
@@ -199,7 +217,8 @@ impl Control {
                 process.map_or(connection.socket.as_fd(), |file| file.as_fd()),
             ));
         }
-        let time = PollTimeout::try_from(TICK).unwrap_or(PollTimeout::MAX);
+        let time = if self.leaving.is_empty() { TICK } else { LOOK };
+        let time = PollTimeout::try_from(time).unwrap_or(PollTimeout::MAX);
         let _ = poll(&mut all, time);
         all.iter().map(|entry| entry.any() == Some(true)).collect()
     }
@@ -364,14 +383,74 @@ impl Control {
                 }
                 answer(id, result.map(|ports| ToApplication::Leased { id, ports }))
             }
-            ToServer::Moved { direct } => match shared.write().moved(slot, direct) {
-                Ok(()) => return Ok(()),
-                // Others are of its host: it is to come back.
-                Err(_) => ToApplication::Order { direct: false },
+            ToServer::Moved { id, direct } => match self.moved(slot, id, direct) {
+                Some(answer) => answer,
+                None => return Ok(()),
             },
         };
         let told = tell(&self.connections[index].socket, &answer);
         told.map_err(|_| farewell(Code::Misbehaved, "it does not read what it is told"))
+    }
+
+    /// An application says where it is; what it is answered at once. While it leaves, frames that
+    /// have come for it before go on to its ring.
+    fn moved(&mut self, slot: Slot, id: u32, direct: bool) -> Option<ToApplication> {
+        let shared = self.shared.clone();
+        self.leaving.retain(|other| other.slot != slot);
+        let table = shared.read();
+        let host = table.application(slot).map(|known| known.host)?;
+        if direct && table.host(host).members().len() > 1 {
+            // Others are of its host: it is to come back.
+            let errno = rump_hyper::errno::Errno::BUSY.0;
+            if let Some(cable) = table.application(slot).and_then(|known| known.end.as_ref()) {
+                let _ = tell(&cable.socket, &ToApplication::Order { direct: false });
+            }
+            return Some(ToApplication::Refused { id, errno });
+        }
+        let nic = shared.plan.hosts[host.0].nic;
+        drop(table);
+        if direct {
+            let empty = &shared.uplinks[nic].empty;
+            self.leaving.push(Leaving {
+                slot,
+                id,
+                nic,
+                // What it is reading just now may have begun before.
+                marks: empty
+                    .iter()
+                    .map(|it| it.load(Ordering::Acquire) + 2)
+                    .collect(),
+                until: Instant::now() + EMPTY,
+            });
+            return None;
+        }
+        let _ = shared.write().moved(slot, false);
+        Some(ToApplication::Granted { id })
+    }
+
+    /// Answers those who leave, and for whom nothing is under way here any more.
+    fn let_go(&mut self) {
+        let shared = self.shared.clone();
+        let now = Instant::now();
+        let is_over = |leaving: &mut Leaving| {
+            let uplink = &shared.uplinks[leaving.nic];
+            let empty = uplink.empty.iter().map(|it| it.load(Ordering::Acquire));
+            let is_over = empty.zip(&leaving.marks).all(|(now, mark)| now >= *mark);
+            if !is_over {
+                uplink.backend.wake();
+            }
+            is_over || now >= leaving.until
+        };
+        for Leaving { slot, id, .. } in self.leaving.extract_if(.., is_over) {
+            let mut table = shared.write();
+            if table.moved(slot, true).is_err() {
+                continue;
+            }
+            if let Some(cable) = table.application(slot).and_then(|known| known.end.as_ref()) {
+                // Who does not read what it is told is found out at its next wish.
+                let _ = tell(&cable.socket, &ToApplication::Granted { id });
+            }
+        }
     }
 
     /// An application is gone, and all that it had.

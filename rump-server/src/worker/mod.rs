@@ -36,7 +36,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 use turns::Turns;
@@ -58,6 +58,8 @@ struct Uplink {
     backend: Box<dyn Backend>,
     turns: Turns,
     counters: Counters,
+    /// How often each queue was found empty, after all that was in it had gone on.
+    empty: Vec<AtomicU64>,
 }
 
 /// What all threads have.
@@ -126,6 +128,7 @@ pub fn run_with_cards(link: Link, cards: &OpenCards) -> io::Result<()> {
     }
     let from = heir.then(next).transpose()?.map(Link::of);
     let random = File::open("/dev/urandom")?;
+    rump_hyper::linux::calibrate();
     // A card is one worker's at a time: the one before has to end first.
     let later = plan.cards().count() > 0 && from.is_some();
     if !later {
@@ -142,6 +145,7 @@ pub fn run_with_cards(link: Link, cards: &OpenCards) -> io::Result<()> {
     let named = plan.nics.iter().zip(backends.into_iter().flatten());
     let uplinks = named.map(|(nic, backend)| Uplink {
         name: nic.name.clone(),
+        empty: (0..backend.queues()).map(|_| AtomicU64::new(0)).collect(),
         backend,
         turns: Turns::new(cpus),
         counters: Counters::default(),

@@ -39,7 +39,11 @@ pub(super) fn serve(shared: &Shared, nic: usize, queue: usize) {
         if !batch.is_empty() {
             distribute(shared, nic, queue, batch.frames());
         }
+        let is_empty = !batch.is_full();
         batch.take().clear();
+        if is_empty {
+            uplink.empty[queue].fetch_add(1, Ordering::Release);
+        }
     }
 }
 

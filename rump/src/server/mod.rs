@@ -384,12 +384,13 @@ impl Cable {
 }
 
 impl switch::Server for Cable {
-    /// The server neither answers for the host nor brings it frames while it is elsewhere.
+    /// The server neither answers for the host nor brings it frames while it is elsewhere. This
+    /// returns when it knows, and all that it had for the interface until then is in the ring; or
+    /// after 200 ms.
     fn moved(&self, path: switch::Path) -> io::Result<()> {
         let shared = &self.0.shared;
         let direct = path == switch::Path::Direct;
-        shared.session.moved(direct, || shared.ring());
-        Ok(())
+        Ok(shared.session.moved(direct, || shared.ring())?)
     }
 }
 

@@ -12,6 +12,9 @@ use std::time::{Duration, Instant};
 
 /// So long an answer is waited for.
 const ANSWER: Duration = Duration::from_secs(5);
+/// So long the server is given to say that it knows where the interface is. Frames are lost where
+/// it takes longer, and TCP sends them again.
+const MOVE: Duration = Duration::from_millis(200);
 /// A server that has not taken so many messages will take none.
 const MOST_UNSENT: usize = 10_000;
 
@@ -29,7 +32,11 @@ enum Asked {
     Again(Place),
     /// For ephemeral ports.
     Lease,
-    /// The answer to a claim.
+    /// Whether it knows that the interface is at a network card of its own, or not.
+    Move(bool),
+    /// The same; nobody waits for the answer.
+    MoveLate(bool),
+    /// The answer to a claim, or to a move.
     Answered(Result<(), Errno>),
 }
 
@@ -87,7 +94,19 @@ impl Session {
         let mut state = self.state();
         let id = state.ask(Asked::Claim(place));
         tell();
-        let until = Instant::now() + ANSWER;
+        let answer = self.answer(state, id, ANSWER, Asked::Late(place));
+        answer.unwrap_or(Err(Errno::ETIMEDOUT))
+    }
+
+    /// Waits for the answer to something, up to so long; it is `late` then.
+    fn answer(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        id: u32,
+        time: Duration,
+        late: Asked,
+    ) -> Option<Result<(), Errno>> {
+        let until = Instant::now() + time;
         loop {
             let answer = match state.asked.get(&id) {
                 Some(Asked::Answered(answer)) => Some(*answer),
@@ -97,12 +116,12 @@ impl Session {
             };
             if let Some(answer) = answer {
                 state.asked.remove(&id);
-                return answer;
+                return Some(answer);
             }
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                state.asked.insert(id, Asked::Late(place));
-                return Err(Errno::ETIMEDOUT);
+                state.asked.insert(id, late);
+                return None;
             }
             let woken = self.answered.wait_timeout(state, left);
             state = woken.unwrap_or_else(PoisonError::into_inner).0;
@@ -148,12 +167,15 @@ impl Session {
         }
     }
 
-    /// Tells where the interface is.
-    pub(super) fn moved(&self, direct: bool, tell: impl Fn()) {
+    /// Tells where the interface is, and waits until the server knows. One that does not answer
+    /// is told all the same.
+    pub(super) fn moved(&self, direct: bool, tell: impl Fn()) -> Result<(), Errno> {
         let mut state = self.state();
         state.direct = direct;
-        state.outgoing.push_back(ToServer::Moved { direct });
+        let id = state.ask(Asked::Move(direct));
         tell();
+        let answer = self.answer(state, id, MOVE, Asked::MoveLate(direct));
+        answer.unwrap_or(Ok(()))
     }
 
     /// The next message for the server; it is taken off by [`sent`](Self::sent).
@@ -181,10 +203,10 @@ impl Session {
     pub(super) fn begin(&self, ports: RangeInclusive<u16>, places: Vec<Place>, known: bool) {
         let mut state = self.state();
         state.outgoing.clear();
-        if state.direct {
-            state.outgoing.push_back(ToServer::Moved { direct: true });
-        }
         let asked = std::mem::take(&mut state.asked);
+        if state.direct {
+            state.ask(Asked::MoveLate(true));
+        }
         let mut places: HashSet<_> = places.into_iter().collect();
         places.extend(std::mem::take(&mut state.held));
         for (id, asked) in asked {
@@ -195,7 +217,9 @@ impl Session {
                 }
                 Asked::Again(place) => drop(places.insert(place)),
                 Asked::Answered(_) => drop(state.asked.insert(id, asked)),
-                Asked::Late(_) | Asked::Lease => {}
+                // The new one learns where it is in any case.
+                Asked::Move(_) => drop(state.asked.insert(id, Asked::Answered(Ok(())))),
+                Asked::Late(_) | Asked::Lease | Asked::MoveLate(_) => {}
             }
         }
         for place in places {
@@ -245,8 +269,8 @@ impl Session {
             return News::Wrong("an answer to what was not asked");
         };
         match (asked, answer) {
-            (Asked::Claim(place), answer) => {
-                if answer.is_ok() {
+            (asked @ (Asked::Claim(_) | Asked::Move(_)), answer) => {
+                if let (Asked::Claim(place), Ok(())) = (asked, answer) {
                     state.held.insert(place);
                 }
                 state.asked.insert(id, Asked::Answered(answer));
@@ -264,7 +288,7 @@ impl Session {
                 News::None
             }
             (Asked::Again(place), Err(_)) => News::Lost(place),
-            (Asked::Late(_), Err(_)) | (Asked::Lease, Err(_)) => News::None,
+            (Asked::Late(_) | Asked::Lease, Err(_)) | (Asked::MoveLate(_), _) => News::None,
             (Asked::Answered(_) | Asked::Lease, _) => News::Wrong("a second answer"),
         }
     }
@@ -294,6 +318,10 @@ impl State {
         match &what {
             Asked::Claim(place) | Asked::Again(place) => {
                 self.outgoing.push_back(claim(id, *place));
+            }
+            Asked::Move(direct) | Asked::MoveLate(direct) => {
+                let direct = *direct;
+                self.outgoing.push_back(ToServer::Moved { id, direct });
             }
             _ => self.outgoing.push_back(ToServer::Lease { id }),
         }

@@ -429,14 +429,36 @@ fn orders_are_passed_on_and_moves_are_told() {
     cable.on_order(move |path| ordered.send(path).unwrap());
     say(&peer.socket, ToApplication::Order { direct: true });
     assert_eq!(orders.recv_timeout(SOON), Ok(Path::Direct));
-    cable.moved(Path::Direct).unwrap();
-    assert_eq!(hear(&peer.socket), ToServer::Moved { direct: true });
+    let moves = |peer: &Peer, wanted: bool| match hear(&peer.socket) {
+        ToServer::Moved { id, direct } if direct == wanted => id,
+        other => panic!("{other:?}"),
+    };
+    // It returns when the server has answered.
+    std::thread::scope(|scope| {
+        let start = Instant::now();
+        let moving = scope.spawn(|| cable.moved(Path::Direct));
+        let id = moves(&peer, true);
+        std::thread::sleep(Duration::from_millis(20));
+        say(&peer.socket, ToApplication::Granted { id });
+        moving.join().unwrap().unwrap();
+        assert!(start.elapsed() >= Duration::from_millis(20));
+        let moving = scope.spawn(|| cable.moved(Path::Direct));
+        let (id, errno) = (moves(&peer, true), Errno::EBUSY.raw());
+        say(&peer.socket, ToApplication::Refused { id, errno });
+        let error = moving.join().unwrap().unwrap_err();
+        assert_eq!(Errno::of(&error), Some(Errno::EBUSY));
+    });
     // Another server has to know, too.
     drop(peer);
     let (peer, _) = stand.welcome(&welcome());
-    assert_eq!(hear(&peer.socket), ToServer::Moved { direct: true });
+    moves(&peer, true);
+    // One that does not answer keeps nobody.
     cable.moved(Path::Shared).unwrap();
-    assert_eq!(hear(&peer.socket), ToServer::Moved { direct: false });
+    let id = moves(&peer, false);
+    say(&peer.socket, ToApplication::Granted { id });
+    cable.moved(Path::Shared).unwrap();
+    moves(&peer, false);
+    assert_eq!(cable.reconnections(), 1);
 }
 
 /// A server that says and writes what it likes: nothing panics, nothing hangs, and the program

@@ -45,8 +45,10 @@
 //! Each interface has a switch of its own, and they may move at the same time.
 //!
 //! # What is known to be weak
-//! Frames that the server hands on later than two milliseconds after it was told that the
-//! interface has left are lost; TCP sends them again. A program that itself replaces the back
+//! Frames are lost, and TCP sends them again, where a server takes longer than 200 ms to say that
+//! nothing is under way for the interface there any more, or the thread of an interface below
+//! does not run for 5 ms. Where both paths bring all frames (cards on one hub), what comes
+//! within that time comes twice. A program that itself replaces the back
 //! end of a link that has a switch confuses the two.
 
 mod inner;
@@ -152,7 +154,8 @@ pub trait Server: Send + Sync {
     }
 
     /// The interface has left ([`Path::Direct`]), or is about to come back
-    /// ([`Path::Shared`]). May wait.
+    /// ([`Path::Shared`]). May wait, and should, until all that has come for the interface
+    /// until then is in the shared back end, or from when on all is.
     ///
     /// # Errors
     /// It cannot come back: it stays where it is. Where it has left, an error is only noted.

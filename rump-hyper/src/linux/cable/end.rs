@@ -4,6 +4,8 @@ use super::incoming::Incoming;
 use super::memory::Memory;
 use super::{Broken, Shape, Side, futex};
 use crate::errno::Errno;
+use crate::linux::LinuxHost;
+use crate::sync::spin::{Budget, Gauge};
 use crate::vif::abi::FRAME_MAX;
 use crate::vif::backend::Piece;
 use crate::vif::lane::{offload, put};
@@ -62,6 +64,8 @@ pub(super) struct Queue {
     /// What these are of.
     outgoing: Lane,
     pub(super) incoming: Lane,
+    /// How waits for frames went that did not sleep.
+    gauge: Gauge,
     /// A wait is to end.
     woken: AtomicBool,
     /// Room was waited for in vain; there is no waiting until there is some.
@@ -130,6 +134,7 @@ impl End {
                 receiver: Mutex::new(Receiver::resume(incoming, taken)),
                 outgoing,
                 incoming,
+                gauge: Gauge::new(),
                 woken: AtomicBool::new(false),
                 stuck: AtomicBool::new(false),
                 received: AtomicU64::new(0),
@@ -255,7 +260,8 @@ impl End {
     }
 
     /// Waits until there is a frame in a queue, up to so long, and never longer than
-    /// [`LONGEST`]; it may end earlier. Ends at once when it was [woken](Self::wake).
+    /// [`LONGEST`]; it may end earlier. Where frames come soon, it looks for them for
+    /// some microseconds [before it sleeps](crate::sync::spin). Ends at once when it was [woken](Self::wake).
     ///
     /// # Errors
     /// The other side is broken: the cable is of no more use.
@@ -264,8 +270,16 @@ impl End {
     /// If there is no such queue.
     pub fn wait(&self, queue: usize, time: Duration) -> Result<(), Broken> {
         let queue = &self.queues[queue];
+        let is_over = || queue.woken.load(Ordering::Acquire) || self.is_closed();
+        let has_frame = || queue.receiver().is_waiting();
+        let spun = queue
+            .gauge
+            .spin::<LinuxHost>(Budget::EVENT, || has_frame() || is_over());
+        if spun && !is_over() {
+            return Ok(());
+        }
         let may_sleep = queue.receiver().may_sleep()?;
-        if may_sleep && !queue.woken.load(Ordering::Acquire) && !self.is_closed() {
+        if may_sleep && !is_over() {
             futex::park_shared(queue.incoming.sleeps(), 1, time.min(LONGEST));
         }
         queue.woken.store(false, Ordering::Relaxed);

@@ -59,7 +59,9 @@ pub use rump_sys::hyper::linux::{Packet, Shm, Shmif, Tap};
 pub use rump_sys::hyper::vif::abi::Offload;
 pub use rump_sys::hyper::vif::abi::Stats;
 pub use rump_sys::hyper::vif::backend::Piece;
-pub use rump_sys::hyper::vif::{Backend, Batch, Buffer, Offloads, Received, Statistics, Transmit};
+pub use rump_sys::hyper::vif::{
+    Backend, Batch, Buffer, Offloads, Pool, Received, Statistics, Transmit,
+};
 
 /// What an interface is to be; [`Builder::attach`] is next.
 #[derive(Debug, Clone, Default)]

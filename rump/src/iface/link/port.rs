@@ -22,7 +22,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A back end, and by the count of references how many are using it here.
 pub(crate) struct InUse(pub(crate) Arc<dyn Backend>);
@@ -236,6 +236,11 @@ const DRAINED: usize = 1024;
 const LOOKS: u32 = 4;
 const BETWEEN_LOOKS: Duration = Duration::from_micros(500);
 
+/// An interface below is let go of when nothing has come over it for so long, or after so long:
+/// its thread may have to wait for a CPU.
+const QUIET: Duration = Duration::from_millis(5);
+const LINGER: Duration = Duration::from_millis(20);
+
 /// The name of the interface that a back end is, for the kernel.
 fn lower_of(backend: &Arc<dyn Backend>) -> Option<CString> {
     // The name of an interface has no 0 in it.
@@ -320,12 +325,27 @@ impl Port {
         match lower_of(&old) {
             Some(old) if lower.as_ref() == Some(&old) => {}
             Some(old) => {
-                std::thread::sleep(LOOKS * BETWEEN_LOOKS);
+                self.linger();
                 self.vif.unsplice(&old);
             }
             None => self.take_late(&old),
         }
         Ok(old)
+    }
+
+    /// Takes in what comes over an interface below that is no more sent over, until nothing has
+    /// come for a while. Where both paths bring the same there is an end to it.
+    fn linger(&self) {
+        let came = || self.vif.stats().map_or(0, |stats| stats.rx_spliced);
+        let began = Instant::now();
+        let (mut last, mut quiet) = (came(), began);
+        while began.elapsed() < LINGER && quiet.elapsed() < QUIET {
+            std::thread::sleep(BETWEEN_LOOKS);
+            let now = came();
+            if now != last {
+                (last, quiet) = (now, Instant::now());
+            }
+        }
     }
 
     /// The kernel sends over the other interface, and only then leaves the old back end.
