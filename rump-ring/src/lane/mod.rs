@@ -348,6 +348,11 @@ impl Receiver {
         self.put != self.seen || self.lane.told(AT_PUT) != self.seen
     }
 
+    /// Whether all that was put in was looked at and released.
+    pub fn is_done(&self) -> bool {
+        self.taken == self.seen && !self.is_waiting()
+    }
+
     /// Gives the room of all messages that were looked at back to the sender. What is left of
     /// them in the memory is no more theirs.
     pub fn release(&mut self) {

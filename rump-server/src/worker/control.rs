@@ -62,7 +62,8 @@ pub(super) struct Control {
 }
 
 /// An application that goes to a NIC of its own, once all that has come for it here is in its
-/// ring.
+/// ring, and all that it has sent here is on the wire: a bridge there would learn from that
+/// that it is here.
 struct Leaving {
     slot: Slot,
     /// What it waits for the answer to.
@@ -435,11 +436,15 @@ impl Control {
         let is_over = |leaving: &mut Leaving| {
             let uplink = &shared.uplinks[leaving.nic];
             let empty = uplink.empty.iter().map(|it| it.load(Ordering::Acquire));
-            let is_over = empty.zip(&leaving.marks).all(|(now, mark)| now >= *mark);
-            if !is_over {
+            let is_empty = empty.zip(&leaving.marks).all(|(now, mark)| now >= *mark);
+            if !is_empty {
                 uplink.backend.wake();
             }
-            is_over || now >= leaving.until
+            let end = |cable: &Arc<Cable>| cable.end.is_done();
+            let table = shared.read();
+            let known = table.application(leaving.slot);
+            let is_sent = known.is_none_or(|known| known.end.as_ref().is_none_or(end));
+            is_empty && is_sent || now >= leaving.until
         };
         for Leaving { slot, id, .. } in self.leaving.extract_if(.., is_over) {
             let mut table = shared.write();

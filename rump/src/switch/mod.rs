@@ -47,7 +47,7 @@
 //! # What is known to be weak
 //! Frames are lost, and TCP sends them again, where a server takes longer than 200 ms to say that
 //! nothing is under way for the interface there any more, or the thread of an interface below
-//! does not run for 5 ms. Where both paths bring all frames (cards on one hub), what comes
+//! does not run for 10 ms. Where both paths bring all frames (cards on one hub), what comes
 //! within that time comes twice. A program that itself replaces the back
 //! end of a link that has a switch confuses the two.
 

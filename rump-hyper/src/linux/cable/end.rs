@@ -15,7 +15,7 @@ use core::time::Duration;
 use rump_ring::lane::sleep::rouse;
 use rump_ring::lane::{Lane, Receiver, Sender};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Instant;
 use std::vec;
 use std::vec::Vec;
@@ -257,6 +257,16 @@ impl End {
             memory: &self.memory.shared,
             queue,
         }
+    }
+
+    /// Whether all that the other side has sent was taken, and nobody has any of it in hand.
+    pub fn is_done(&self) -> bool {
+        let is_done = |queue: &Queue| match queue.receiver.try_lock() {
+            Ok(receiver) => receiver.is_done(),
+            Err(TryLockError::Poisoned(error)) => error.into_inner().is_done(),
+            Err(TryLockError::WouldBlock) => false,
+        };
+        self.queues.iter().all(is_done)
     }
 
     /// Waits until there is a frame in a queue, up to so long, and never longer than

@@ -238,8 +238,8 @@ const BETWEEN_LOOKS: Duration = Duration::from_micros(500);
 
 /// An interface below is let go of when nothing has come over it for so long, or after so long:
 /// its thread may have to wait for a CPU.
-const QUIET: Duration = Duration::from_millis(5);
-const LINGER: Duration = Duration::from_millis(20);
+const QUIET: Duration = Duration::from_millis(10);
+const LINGER: Duration = Duration::from_millis(100);
 
 /// The name of the interface that a back end is, for the kernel.
 fn lower_of(backend: &Arc<dyn Backend>) -> Option<CString> {
