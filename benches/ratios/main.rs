@@ -12,6 +12,7 @@ mod fairness;
 mod guest;
 mod http;
 mod idle;
+mod image;
 mod layer;
 mod loopback;
 mod recovery;
@@ -74,6 +75,7 @@ const BENCHMARKS: &[Measurement] = &[
     (&["conn/idle-memory"], idle::memory),
     (guest::card::NAMES, guest::card::card),
     (guest::disk::NAMES, guest::disk::disk),
+    (image::NAMES, image::image),
 ];
 
 fn main() -> ExitCode {

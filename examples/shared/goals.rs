@@ -245,6 +245,26 @@ pub const BENCHMARKS: &[Benchmark] = &[
         Goal::Ratio(0.5),
     ),
     row(
+        "image/hello-size",
+        "an image of a program that says hello, with NetBSD's network stack",
+        Goal::AtMost(3.5),
+    ),
+    row(
+        "image/hello-mem",
+        "the least memory that it runs in",
+        Goal::AtMost(12.0),
+    ),
+    row(
+        "image/boot",
+        "from QEMU's start to its first line, beside a Linux guest whose init it is",
+        Goal::Ratio(10.0),
+    ),
+    row(
+        "image/idle-cpu",
+        "what QEMU takes of a host CPU while a server in an image, with two CPUs, waits",
+        Goal::AtMost(1.0),
+    ),
+    row(
         "lite/stream-64k",
         "one TCP stream on rump-lite, writes of 64 KiB",
         Goal::Ratio(0.43),

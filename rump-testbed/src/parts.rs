@@ -65,6 +65,14 @@ impl Parts {
     }
 }
 
+/// The kernel that a guest without modules boots.
+///
+/// # Errors
+/// [`Missing`] without one, or without what else a guest needs.
+pub fn kernel() -> Result<PathBuf, Missing> {
+    Ok(Parts::find(&[])?.kernel.image)
+}
+
 fn in_path(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     let mut places = std::env::split_paths(&path).map(|folder| folder.join(program));
