@@ -14,6 +14,7 @@ fn main() {
     image::run(&[
         ("qemu::echo::one_cpu", || echo(1)),
         ("qemu::echo::two_cpus", || echo(2)),
+        ("qemu::what_was_sent_arrives", what_was_sent_arrives),
         ("qemu::no_card", no_card),
     ]);
 }
@@ -94,6 +95,30 @@ fn datagram(port: u16) -> Outcome {
         }
     }
     Err("no datagram came back".into())
+}
+
+/// Although the program ends, and with it its kernel and its machine.
+fn what_was_sent_arrives() -> Outcome {
+    let [port, _] = ports()?;
+    let machine = Machine {
+        forwards: vec![Forward {
+            host: port,
+            machine: 7,
+            datagrams: false,
+        }],
+        ..Machine::default()
+    };
+    let mut running = Running::start(&machine, &image::image("echo")?)?;
+    running.wait_for("listening")?;
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+    stream.write_all(b"give\n")?;
+    let mut got = Vec::new();
+    stream.read_to_end(&mut got)?;
+    let (status, text) = running.end()?;
+    let length = got.len();
+    check(length == 3 << 20, &format!("{length} bytes came"), &text)?;
+    check(status == Some(0), &format!("{status:?}"), &text)
 }
 
 fn no_card() -> Outcome {

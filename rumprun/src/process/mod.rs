@@ -50,9 +50,9 @@ pub(crate) use start::{given, host_name, line, process, program_name, set_stack_
 pub(crate) use threads::tasks;
 
 use crate::trap::Frame;
-use crate::{cpu, exit, say, sched, trap};
+use crate::{cpu, exit, say, sched, time, trap};
 use copy::Result;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use rump_linux::Errno;
 use rump_linux::raw::general::*;
 use signal::Told;
@@ -230,10 +230,29 @@ pub fn fault(frame: &mut Frame, address: u64) {
     }
 }
 
-/// The program ends with a status.
+/// How long the end of the program waits for what was sent to arrive, how often it looks, and
+/// how long the last segments, which nobody waits for, take to leave; in nanoseconds.
+const PATIENCE: u64 = 20_000_000_000;
+const LOOK: u64 = 2_000_000;
+const LAST: u64 = 5_000_000;
+
+/// The program ends with a status; its connections do, too, but not before what was sent has
+/// arrived.
 pub(crate) fn end(status: u8) -> ! {
-    process().descriptors.end();
+    let descriptors = &process().descriptors;
+    let until = time::monotonic_ns() + PATIENCE;
+    while descriptors.end() > 0 && time::monotonic_ns() < until {
+        rest(LOOK);
+    }
+    rest(LAST);
     exit::exit(status)
+}
+
+/// Lets others run for so long.
+fn rest(ns: u64) {
+    static NOBODY: AtomicU32 = AtomicU32::new(0);
+    let until = time::monotonic_ns() + ns;
+    while sched::park(&NOBODY, 0, Some(until)) {}
 }
 
 /// The program ends by a signal, about an address if it was a fault.
