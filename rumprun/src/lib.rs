@@ -45,6 +45,8 @@
 //! are logic only (parsers, allocators, the table of areas) have their tests.
 #![no_std]
 #![allow(unsafe_code)]
+// The documentation is for who reads the code as well.
+#![allow(rustdoc::private_intra_doc_links)]
 // Much of it is only called by an image's first code.
 #![cfg_attr(not(feature = "image"), allow(dead_code, unused_imports))]
 

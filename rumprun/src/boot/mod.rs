@@ -1,7 +1,7 @@
 //! From the loader to the first thread.
 //!
-//! [`pvh`] has the entry in assembly: it builds page tables for the first 4 GiB, goes to
-//! 64-bit mode and calls [`start`] on a stack of its own, with interrupts off. From there on
+//! `pvh` has the entry in assembly: it builds page tables for the first 4 GiB, goes to
+//! 64-bit mode and calls `start` on a stack of its own, with interrupts off. From there on
 //! it is Rust: console, memory, tables, and then [`process::start`](crate::process::start)
 //! on the first thread.
 

@@ -5,7 +5,7 @@
 //! frames back, after all CPUs have forgotten the mapping. The image's own parts are areas,
 //! too, whose rights can be changed, but which stay.
 //!
-//! A page whose area allows nothing keeps its frame, marked [`KEPT`](super::tables::KEPT).
+//! A page whose area allows nothing keeps its frame, marked [`KEPT`].
 //!
 //! Addresses are given out from the lowest gap that fits, so that page tables are used again.
 

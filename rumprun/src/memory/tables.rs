@@ -1,6 +1,6 @@
 //! Page tables (Intel SDM volume 3, 4.5): four levels, one root for all CPUs.
 //!
-//! Tables are pages of [`frames`](super::frames) at their own addresses. A table that was
+//! Tables are pages of [`frames`] at their own addresses. A table that was
 //! made stays, so that a walk needs no lock against its end; what the program maps again
 //! and again reuses them.
 

@@ -2,7 +2,7 @@
 //!
 //! | module | is |
 //! |---|---|
-//! | [`line`] | the image's command line |
+//! | [`mod@line`] | the image's command line |
 //! | [`elf`], [`exec`] | programs, and starting one |
 //! | [`cpio`], [`tree`], [`files`], [`told`] | the file system in memory, open files, proc(5) |
 //! | [`areas`] | mmap(2) and its like |

@@ -2,7 +2,7 @@
 //!
 //! Time is the CPUs' time stamp counter, which virtual machines keep in step on all CPUs.
 //! Its frequency is what cpuid says, or is measured once, with that of the local APIC's
-//! timer, against a clock of the machine ([`reference`]).
+//! timer, against a clock of the machine ([`mod@reference`]).
 //!
 //! The wall clock is the machine's real-time clock at boot, and goes on by the counter.
 
