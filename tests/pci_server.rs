@@ -30,7 +30,7 @@ const KILLS: usize = 3;
 /// What each side receives between two changes.
 const BYTES: u64 = 1 << 17;
 const HOST: &str = "10.9.0.1";
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The kernel with a card of its own, and its name.
 fn boot() -> Result<(Kernel, String)> {

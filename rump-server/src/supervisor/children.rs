@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 /// How long a worker may take to start, and to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// The same for one that boots a kernel and has a card reset, on a slow machine.
+const PATIENCE_WITH_CARDS: Duration = Duration::from_secs(60);
 
 /// A worker.
 pub(super) struct Child {
@@ -27,7 +29,12 @@ impl Child {
         from: Option<&Link>,
     ) -> io::Result<Self> {
         let (link, its) = Link::pair()?;
-        link.set_patience(PATIENCE)?;
+        let has_cards = kept.plan.cards().next().is_some();
+        link.set_patience(if has_cards {
+            PATIENCE_WITH_CARDS
+        } else {
+            PATIENCE
+        })?;
         // Its own program, also where that has been replaced or is not to be found any more.
         let process = Command::new(program.unwrap_or("/proc/self/exe"))
             .args(&kept.arguments)
