@@ -1,0 +1,86 @@
+//! The machine below the programs of images: registers and stacks under interrupts, many
+//! threads, the kernel's own drivers of network cards.
+
+mod image;
+
+use image::{Outcome, Running, check, machine, output};
+use rumprun_build::image::qemu::{Forward, Machine};
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::time::Duration;
+
+fn main() {
+    image::run(&[
+        ("qemu::registers::one_cpu", || registers(1)),
+        ("qemu::registers::two_cpus", || registers(2)),
+        ("qemu::registers::four_cpus", || registers(4)),
+        ("qemu::stress::one_cpu", || stress(1)),
+        ("qemu::stress::two_cpus", || stress(2)),
+        ("qemu::stress::four_cpus", || stress(4)),
+        ("qemu::card_of_the_kernels_driver", card),
+    ]);
+}
+
+/// How long a program works, in seconds, and with how many threads.
+fn load() -> [&'static str; 2] {
+    let long = std::env::var_os("RUMP_TEST_LONG").is_some();
+    if long { ["60", "1000"] } else { ["2", "200"] }
+}
+
+fn works(program: &str, cpus: u32) -> Outcome {
+    let mut machine = machine(&load());
+    machine.cpus = cpus;
+    let (status, text) = output(&machine, program)?;
+    check(text.contains("all passed"), "not all passed", &text)?;
+    check(status == Some(0), &format!("{status:?}"), &text)
+}
+
+/// What a program has in its registers and below its stack pointer stays, whatever interrupts
+/// it, and over system calls.
+fn registers(cpus: u32) -> Outcome {
+    works("registers", cpus)
+}
+
+/// Many threads with locks, conditions, sleeps and messages.
+fn stress(cpus: u32) -> Outcome {
+    works("stress", cpus)
+}
+
+/// A card that only the kernel has a driver for: traffic with `wm` in it, and without it a
+/// message that tells what was found.
+fn card() -> Outcome {
+    let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    let machine = Machine {
+        cpus: 2,
+        card: "e1000e".into(),
+        forwards: vec![Forward {
+            host: port,
+            machine: 7,
+            datagrams: false,
+        }],
+        ..Machine::default()
+    };
+    if !rump_sys::DRIVERS.contains(&"wm") {
+        let (status, text) = output(&machine, "hello")?;
+        check(text.contains("there is no network card"), "not said", &text)?;
+        check(text.contains("8086:10d3 class 0200"), "not listed", &text)?;
+        return check(status == Some(6), &format!("{status:?}"), &text);
+    }
+    let mut running = Running::start(&machine, &image::image("echo")?)?;
+    running.wait_for("listening")?;
+    // Negotiating the link takes the card some seconds; QEMU keeps the connection meanwhile.
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+    let sent: Vec<u8> = (0..200_000_u32).map(|at| (at / 3) as u8).collect();
+    stream.write_all(&sent)?;
+    stream.shutdown(Shutdown::Write)?;
+    let mut back = Vec::new();
+    stream.read_to_end(&mut back)?;
+    if back != sent {
+        return Err(format!("{} of {} bytes came back", back.len(), sent.len()).into());
+    }
+    TcpStream::connect(("127.0.0.1", port))?.write_all(b"end\n")?;
+    running.wait_for("ended")?;
+    let (status, text) = running.end()?;
+    check(status == Some(0), &format!("{status:?}"), &text)
+}
