@@ -308,10 +308,15 @@ pub fn protect(start: u64, len: u64, rights: Rights) -> Result<(), SpaceError> {
         return Err(SpaceError::NotMapped);
     }
     space.protect(start, end, rights);
+    // A CPU knows only of what was present.
+    let mut known = false;
     TABLES.lock().for_each(start, end, |_, entry| {
+        known |= entry & PRESENT != 0;
         Change::To(entry & ADDRESS | rights.flags())
     });
-    cpu::forget_everywhere(start, end);
+    if known {
+        cpu::forget_everywhere(start, end);
+    }
     Ok(())
 }
 
