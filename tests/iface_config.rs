@@ -11,6 +11,7 @@ use rump::iface::{Error, Interface, IpNet, Link, LinkState, Pair, Tap};
 use rump::net::{TcpListener, TcpStream, UdpSocket};
 use std::io::{Read, Write};
 use std::net::IpAddr;
+use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -216,7 +217,11 @@ fn statistics_count() -> Outcome {
     Ok(())
 }
 
+/// One test has routes to everywhere for a moment, another relies on there being none.
+static EVERYWHERE: Mutex<()> = Mutex::new(());
+
 fn routes_come_and_go() -> Outcome {
+    let _alone = EVERYWHERE.lock()?;
     let (one, _other) = joined()?;
     one.add_address(net("10.8.0.1/24"))?;
     one.add_address(net("2001:db8:8::1/64"))?;
@@ -325,6 +330,7 @@ fn traffic_takes_a_route() -> Outcome {
 }
 
 fn wrong_routes() -> Outcome {
+    let _alone = EVERYWHERE.lock()?;
     common::boot();
     let router = |text| Gateway::Router(ip(text));
     let error = route::remove(net("10.90.0.0/16")).unwrap_err();
