@@ -35,7 +35,7 @@ use std::time::Duration;
 /// let kernel = rump::Kernel::builder().pci("0000:00:03.0".parse()?).boot()?;
 /// let card = Card::over(&kernel, "wm0")?;
 /// let mut batch = Batch::new(Pool::new(0));
-/// card.receive(0, &mut batch)?;
+/// card.receive(0, &mut batch).map_err(|error| rump::Errno::from_raw(error.0))?;
 /// println!("{} frames", batch.frames().len());
 /// # Ok(())
 /// # }
