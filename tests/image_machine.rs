@@ -6,8 +6,7 @@ mod image;
 use image::{Outcome, Running, check, machine, output};
 use rumprun_build::image::qemu::{Forward, Machine};
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
-use std::time::Duration;
+use std::net::{Shutdown, TcpListener};
 
 fn main() {
     image::run(&[
@@ -69,8 +68,7 @@ fn card() -> Outcome {
     let mut running = Running::start(&machine, &image::image("echo")?)?;
     running.wait_for("listening")?;
     // Negotiating the link takes the card some seconds; QEMU keeps the connection meanwhile.
-    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
-    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+    let mut stream = image::connect(port)?;
     let sent: Vec<u8> = (0..200_000_u32).map(|at| (at / 3) as u8).collect();
     stream.write_all(&sent)?;
     stream.shutdown(Shutdown::Write)?;
@@ -79,7 +77,7 @@ fn card() -> Outcome {
     if back != sent {
         return Err(format!("{} of {} bytes came back", back.len(), sent.len()).into());
     }
-    TcpStream::connect(("127.0.0.1", port))?.write_all(b"end\n")?;
+    image::connect(port)?.write_all(b"end\n")?;
     running.wait_for("ended")?;
     let (status, text) = running.end()?;
     check(status == Some(0), &format!("{status:?}"), &text)

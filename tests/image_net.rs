@@ -7,7 +7,7 @@ use image::{Outcome, Running, check};
 use libtest_mimic::Failed;
 use rumprun_build::image::qemu::{Forward, Machine, Net};
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream, UdpSocket};
+use std::net::{Shutdown, TcpListener, UdpSocket};
 use std::time::Duration;
 
 fn main() {
@@ -47,7 +47,7 @@ fn echo(cpus: u32) -> Outcome {
         thread.join().map_err(|_| "a panic")??;
     }
     datagram(datagrams)?;
-    TcpStream::connect(("127.0.0.1", stream))?.write_all(b"end\n")?;
+    image::connect(stream)?.write_all(b"end\n")?;
     running.wait_for("ended")?;
     let (status, text) = running.end()?;
     check(status == Some(0), &format!("{status:?}"), &text)
@@ -56,10 +56,7 @@ fn echo(cpus: u32) -> Outcome {
 /// Sends so many bytes and expects them back.
 fn exchange(port: u16, length: usize) -> Result<(), String> {
     let told = |error: std::io::Error| error.to_string();
-    let stream = TcpStream::connect(("127.0.0.1", port)).map_err(told)?;
-    stream
-        .set_read_timeout(Some(Duration::from_secs(60)))
-        .map_err(told)?;
+    let stream = image::connect(port).map_err(told)?;
     let data: Vec<u8> = (0..length).map(|at| (at / 3 + length) as u8).collect();
     let (mut sender, sent) = (stream.try_clone().map_err(told)?, data.clone());
     let sending = std::thread::spawn(move || {
@@ -110,8 +107,7 @@ fn what_was_sent_arrives() -> Outcome {
     };
     let mut running = Running::start(&machine, &image::image("echo")?)?;
     running.wait_for("listening")?;
-    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
-    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+    let mut stream = image::connect(port)?;
     stream.write_all(b"give\n")?;
     let mut got = Vec::new();
     stream.read_to_end(&mut got)?;

@@ -4,12 +4,12 @@
 
 mod image;
 
-use image::{Outcome, Running, check};
+use image::{Outcome, Running, check, connect};
 use libtest_mimic::{Failed, Trial};
 use rumprun_build::image::qemu::{Forward, Machine};
 use rumprun_build::image::root;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -86,12 +86,6 @@ fn served(
         machine.line = machine.line.with("exec", program);
     }
     Ok((machine, here))
-}
-
-fn connect(port: u16) -> Result<TcpStream, Failed> {
-    let stream = TcpStream::connect(("127.0.0.1", port))?;
-    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
-    Ok(stream)
 }
 
 fn redis(cpus: u32) -> Outcome {
@@ -185,8 +179,7 @@ fn nginx(cpus: u32) -> Outcome {
 }
 
 fn get(port: u16, path: &str) -> std::io::Result<Vec<u8>> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
-    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+    let mut stream = connect(port)?;
     write!(
         stream,
         "GET {path} HTTP/1.1\r\nHost: image\r\nConnection: close\r\n\r\n"
@@ -215,8 +208,7 @@ fn tokio(cpus: u32) -> Outcome {
 }
 
 fn lines(port: u16, n: u32) -> std::io::Result<()> {
-    let stream = TcpStream::connect(("127.0.0.1", port))?;
-    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+    let stream = connect(port)?;
     let (mut to, mut from) = (&stream, BufReader::new(&stream));
     for turn in 0..40 {
         let line = format!("connection {n} turn {turn}\n");

@@ -13,9 +13,10 @@ use rumprun_build::image::program::{self, Name};
 use rumprun_build::image::qemu::{self, Machine, Net};
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, OnceLock, mpsc};
+use std::sync::{Mutex, OnceLock, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 /// What a test comes to.
@@ -159,6 +160,18 @@ pub fn machine(arguments: &[&str]) -> Machine {
     };
     machine.line.arguments = arguments.iter().map(|word| word.to_string()).collect();
     machine
+}
+
+/// Connects to a port of this host that leads to a machine. QEMU has room for one connection
+/// that it has not taken yet: of several at once Linux would hold some up for seconds, and
+/// reset others.
+pub fn connect(port: u16) -> std::io::Result<TcpStream> {
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+    std::thread::sleep(Duration::from_millis(50));
+    Ok(stream)
 }
 
 /// A machine that runs. It ends with this.
