@@ -4,6 +4,7 @@
 //! `netbsd-src/kern/libvif/vif.c`, by the same numbers.
 
 use core::ffi::{c_char, c_int, c_void};
+use core::ptr::null_mut;
 
 /// The version of the interface.
 pub const VERSION: u32 = 2;
@@ -101,6 +102,25 @@ pub struct Rx {
     pub offload: Offload,
     /// Zero.
     pub pad: [u8; 6],
+}
+
+impl Rx {
+    /// None: what a batch has before it is filled.
+    pub const EMPTY: Self = Self {
+        data: null_mut(),
+        len: 0,
+        room: 0,
+        lease: null_mut(),
+        offload: Offload {
+            flags: 0,
+            gso_type: 0,
+            hdr_len: 0,
+            gso_size: 0,
+            csum_start: 0,
+            csum_offset: 0,
+        },
+        pad: [0; 6],
+    };
 }
 
 /// What the kernel calls.

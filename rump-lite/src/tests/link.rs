@@ -97,12 +97,11 @@ impl Link {
             data: frame.as_mut_ptr(),
             len: frame.len() as u32,
             room: frame.len() as u32,
-            lease: null_mut(),
             offload: Offload {
                 flags,
                 ..Offload::default()
             },
-            pad: [0; 6],
+            ..Rx::EMPTY
         };
         // SAFETY: the interface is there as long as this value, and so is the frame.
         unsafe { rump_vif_receive(self.0, &raw const rx, 1) };

@@ -14,7 +14,6 @@ use rump_sys::hyper::vif::{Offloads, Received, Transmit};
 use rump_sys::vif as raw;
 use std::ffi::{CStr, c_void};
 use std::io;
-use std::ptr::null_mut;
 use std::sync::Arc;
 
 /// What the kernel calls.
@@ -97,7 +96,7 @@ impl Vif {
         if lwp::enter_here().is_err() {
             return;
         }
-        let mut rx: [abi::Rx; abi::BATCH] = [EMPTY; abi::BATCH];
+        let mut rx = [abi::Rx::EMPTY; abi::BATCH];
         let mut count = 0;
         // Those that the kernel copies must stay until it has.
         let mut kept = [const { None }; abi::BATCH];
@@ -107,9 +106,8 @@ impl Vif {
                 data: frame.buffer.as_mut_ptr(),
                 len: frame.len as u32,
                 room: frame.len.next_multiple_of(ROOM).min(frame.buffer.len()) as u32,
-                lease: null_mut(),
                 offload: frame.offload,
-                pad: [0; 6],
+                ..abi::Rx::EMPTY
             };
             if frame.len >= WORTH_LEASING && frame.buffer.can_lease() {
                 to.lease = frame.buffer.into_lease();
@@ -181,22 +179,6 @@ impl Vif {
         Ok(stats)
     }
 }
-
-const EMPTY: abi::Rx = abi::Rx {
-    data: null_mut(),
-    len: 0,
-    room: 0,
-    lease: null_mut(),
-    offload: abi::Offload {
-        flags: 0,
-        gso_type: 0,
-        hdr_len: 0,
-        gso_size: 0,
-        csum_start: 0,
-        csum_offset: 0,
-    },
-    pad: [0; 6],
-};
 
 impl Drop for Vif {
     fn drop(&mut self) {

@@ -130,23 +130,8 @@ fn serve(shared: &Shared, port: &Port, mut link: bool) {
 }
 
 fn deliver(port: &Port, batch: &mut Batch) {
-    const EMPTY: Rx = Rx {
-        data: null_mut(),
-        len: 0,
-        room: 0,
-        lease: null_mut(),
-        offload: abi::Offload {
-            flags: 0,
-            gso_type: 0,
-            hdr_len: 0,
-            gso_size: 0,
-            csum_start: 0,
-            csum_offset: 0,
-        },
-        pad: [0; 6],
-    };
     for frames in batch.take().chunks_mut(abi::BATCH) {
-        let mut rx = [EMPTY; abi::BATCH];
+        let mut rx = [Rx::EMPTY; abi::BATCH];
         for (to, frame) in rx.iter_mut().zip(&mut *frames) {
             to.data = frame.buffer.as_mut_ptr();
             to.len = frame.len as u32;
