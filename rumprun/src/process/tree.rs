@@ -12,7 +12,6 @@ mod start;
 pub use node::{Device, KIND, Kind, Names, Node, Told};
 
 use alloc::borrow::Cow;
-use alloc::string::String;
 use alloc::vec::Vec;
 use rump_linux::Errno;
 

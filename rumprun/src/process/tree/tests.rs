@@ -1,7 +1,7 @@
 use super::*;
 use crate::process::cpio::tests::put;
 use std::collections::BTreeMap as Model;
-use std::string::ToString;
+use std::string::{String, ToString};
 
 fn file(text: &'static str) -> Kind {
     Kind::File(Cow::Borrowed(text.as_bytes()))
