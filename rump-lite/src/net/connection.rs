@@ -401,7 +401,10 @@ impl Kernel {
             if after.state == State::Closed {
                 self.net.hide(id);
                 self.sockets[socket].error = match (cause, before.state) {
-                    (Cause::Local, _) | (_, State::LastAck) => None,
+                    // Both sides have ended: the other may have forgotten it, and say so.
+                    (Cause::Local, _) | (_, State::LastAck | State::Closing | State::TimeWait) => {
+                        None
+                    }
                     (Cause::Segment, State::SynSent) => Some(Errno::CONNREFUSED),
                     (Cause::Segment, _) => Some(Errno::CONNRESET),
                     (Cause::Timer, _) => Some(Errno::TIMEDOUT),

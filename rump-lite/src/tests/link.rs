@@ -3,9 +3,11 @@
 
 use super::frames::{HERE, arp, ipv4, tcp, udp};
 use super::fuzz::Random;
-use super::{boot, bound, listener_at, lock};
+use super::{accept, boot, bound, checked, listener_at, lock, receive};
 use crate::hypercall;
 use crate::net::vif::{rump_vif_create, rump_vif_destroy, rump_vif_receive};
+use crate::syscall::descriptor::rump___sysimpl_read;
+use crate::syscall::socket::rump___sysimpl_shutdown;
 use core::ffi::c_void;
 use core::ptr::null_mut;
 use rump_abi as abi;
@@ -262,6 +264,36 @@ fn malformed_frames_are_survived() {
     // Frames that changed the neighbour's address are forgotten by another.
     link.receive(&mut arp.clone(), 0);
     assert_eq!(answers(&link, &echo_request()), 1);
+}
+
+/// The other side's `FIN` comes twice; the answer to the second one meets nobody there, who
+/// says so: what came before is there to be read, and then its end.
+#[test]
+fn a_reset_after_both_ends_is_no_error() {
+    let _kernel = boot();
+    let link = Link::new();
+    link.receive(&mut arp(THERE), 0);
+    let (listener, port) = listener_at(HERE);
+    let give = |control, sequence, acknowledged, data: &[u8]| {
+        let before = sent();
+        let mut frame = tcp((THERE, 5002), port, control, sequence, acknowledged, data);
+        link.receive(&mut frame, 0);
+        sent_since(before).pop()
+    };
+    let answer = give(TcpControl::Syn, 1000, None, &[]).expect("an answer");
+    let number = TcpPacket::new_unchecked(&answer[34..]).seq_number() + 1;
+    give(TcpControl::None, 1001, Some(number), &[]);
+    let server = accept(&listener);
+    // SAFETY: takes numbers.
+    checked(unsafe { rump___sysimpl_shutdown(server.0, abi::SHUT_WR) });
+    give(TcpControl::Fin, 1001, Some(number + 1), b"all");
+    give(TcpControl::Fin, 1001, Some(number + 1), b"all").expect("acknowledged again");
+    give(TcpControl::Rst, 1005, None, &[]);
+    assert_eq!(&receive::<3>(&server), b"all");
+    let mut byte = [0_u8];
+    // SAFETY: the byte is written.
+    let end = unsafe { rump___sysimpl_read(server.0, byte.as_mut_ptr().cast(), 1) };
+    assert_eq!(checked(end), 0);
 }
 
 #[test]
