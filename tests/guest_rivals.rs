@@ -52,7 +52,7 @@ fn linux_reads_an_nvme_disk() -> Outcome {
     ] {
         let measured = json(&mut guest, &bench("/dev/nvme0n1", options))?;
         let (reads, bytes) = (number(&measured, "reads")?, number(&measured, "bytes")?);
-        assert!(reads >= 10.0 && bytes >= reads * 4096.0, "{measured}");
+        assert!(reads >= 1.0 && bytes >= reads * 4096.0, "{measured}");
         assert!(
             measured["kernel"]
                 .as_str()

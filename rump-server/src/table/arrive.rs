@@ -12,7 +12,11 @@ use super::{Counters, Delivery, Nic, Reason, Table, Targets};
 use crate::wire::icmp::About;
 use crate::wire::{Carries, Frame, Icmp, Ip, Mac, Payload, arp, parse};
 use std::net::IpAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// How long what comes for one that has gone to a NIC of its own is brought to it: a bridge may
+/// have learned of that only now.
+const LATE: Duration = Duration::from_millis(100);
 
 /// What becomes of a frame from the wire.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +47,7 @@ impl<E> Table<E> {
                     // Not for anybody here, and tells nothing that others must know.
                     return Err(Reason::Nobody);
                 }
-                self.by_destination(nic, parsed.destination, Targets::Host)
+                self.by_destination(nic, parsed.destination, now, Targets::Host)
             }
             Payload::Ip(ip) => {
                 if let Carries::Icmp(Icmp::Solicitation { target, link }) = ip.carries {
@@ -54,7 +58,7 @@ impl<E> Table<E> {
                         host, &ip, target, to,
                     )));
                 }
-                self.by_destination(nic, parsed.destination, |host| {
+                self.by_destination(nic, parsed.destination, now, |host| {
                     self.classify(host, &ip, now)
                 })
             }
@@ -66,13 +70,15 @@ impl<E> Table<E> {
         &self,
         nic: Nic,
         destination: Mac,
+        now: Instant,
         of: impl FnOnce(HostId) -> Targets,
     ) -> Result<Delivery, Reason> {
         if destination.is_group() {
             return Ok(Targets::Nic(nic).into());
         }
         let host = self.by_mac(nic, destination).ok_or(Reason::Nobody)?;
-        if self.host(host).is_away() {
+        let away = self.host(host).away;
+        if away.is_some_and(|since| now.saturating_duration_since(since) > LATE) {
             return Err(Reason::Away);
         }
         Ok(of(host).into())

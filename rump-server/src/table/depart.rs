@@ -65,7 +65,7 @@ impl<E> Table<E> {
             id: application.host,
             host: self.host(application.host),
         };
-        if sender.host.away {
+        if sender.host.is_away() {
             return Err(Reason::Away);
         }
         let parsed = parse(frame)?;

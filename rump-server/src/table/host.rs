@@ -87,7 +87,8 @@ pub struct Host {
     pub(super) claims: HashMap<Claim, Owned>,
     /// Who has which block of the ephemeral ports.
     pub(super) blocks: Vec<Option<Slot>>,
-    pub(super) away: bool,
+    /// Since when.
+    pub(super) away: Option<Instant>,
     pub(super) fragments: Fragments<Targets>,
     echoes: Mutex<Vec<(bool, u16, Slot, Instant)>>,
 }
@@ -111,7 +112,7 @@ impl Host {
             members: Vec::new(),
             claims: HashMap::new(),
             blocks: vec![None; blocks],
-            away: false,
+            away: None,
             fragments: Fragments::default(),
             echoes: Mutex::default(),
         }
@@ -124,12 +125,12 @@ impl Host {
 
     /// Whether its only application has gone to a NIC of its own.
     pub fn is_away(&self) -> bool {
-        self.away
+        self.away.is_some()
     }
 
     /// Whether somebody answers for it here.
     pub(super) fn is_here(&self) -> bool {
-        !self.away && !self.members.is_empty()
+        !self.is_away() && !self.members.is_empty()
     }
 
     /// Its applications, in the order in which they came.

@@ -125,7 +125,7 @@ impl<E> Table<E> {
             return Ok(slot);
         }
         let host = self.host(id);
-        if host.away {
+        if host.is_away() {
             return Err(Refusal::Away);
         }
         if host.members.len() >= host.most {
@@ -238,7 +238,7 @@ impl<E> Table<E> {
                 *block = None;
             }
         }
-        host.away &= !host.members.is_empty();
+        host.away = host.away.filter(|_| !host.members.is_empty());
         Some(application)
     }
 
@@ -327,13 +327,13 @@ impl<E> Table<E> {
     ///
     /// # Errors
     /// [`Refusal::Away`]: it is not alone in its host.
-    pub fn moved(&mut self, slot: Slot, direct: bool) -> Result<(), Refusal> {
+    pub fn moved(&mut self, slot: Slot, direct: bool, now: Instant) -> Result<(), Refusal> {
         let application = self.applications.get(&slot).ok_or(Refusal::NoHost)?;
         let host = &mut self.hosts[application.host.0];
         if direct && host.members.len() > 1 {
             return Err(Refusal::Away);
         }
-        host.away = direct;
+        host.away = direct.then_some(now);
         Ok(())
     }
 

@@ -148,7 +148,6 @@ impl<E> Table<E> {
             if delivery.but != Some(slot)
                 && let Some(application) = self.applications.get(&slot)
                 && Some(application.host) != delivery.but_host
-                && !self.host(application.host).away
             {
                 each(slot, application);
             }
@@ -157,7 +156,8 @@ impl<E> Table<E> {
             Targets::One(slot) => to(slot),
             Targets::Host(id) => self.host(id).members.iter().copied().for_each(to),
             Targets::Nic(nic) => {
-                let on = self.hosts.iter().filter(|host| host.nic == nic);
+                let on = self.hosts.iter();
+                let on = on.filter(|host| host.nic == nic && !host.is_away());
                 on.flat_map(|host| host.members.iter().copied())
                     .for_each(to);
             }

@@ -1219,9 +1219,15 @@ fn who_comes_back_has_what_it_had() {
 #[test]
 fn who_is_away_is_not_spoken_for() {
     let mut world = World::new();
-    assert_eq!(world.table.moved(world.a, true), Err(Refusal::Away));
-    world.table.moved(world.c, true).unwrap();
+    assert_eq!(
+        world.table.moved(world.a, true, world.now),
+        Err(Refusal::Away)
+    );
+    world.table.moved(world.c, true, world.now).unwrap();
     let to_db = V4::new("10.0.0.9", "10.0.0.3", 6, tcp(9, 80, 2)).frame(DB, PEER);
+    // What was under way.
+    assert_eq!(world.wire(&to_db), Ok("c".into()));
+    world.now += Duration::from_millis(101);
     assert_eq!(world.wire(&to_db), Err(Reason::Away));
     assert_eq!(
         world.wire(&ask(PEER, "10.0.0.9", "10.0.0.3")),
@@ -1245,10 +1251,10 @@ fn who_is_away_is_not_spoken_for() {
     assert_eq!(joined, Err(Refusal::Away));
     // Its port stays its own.
     assert_eq!(world.table.claims_of(world.c).len(), 3);
-    world.table.moved(world.c, false).unwrap();
+    world.table.moved(world.c, false, world.now).unwrap();
     assert_eq!(world.send(world.c, &own), Ok("wire".into()));
     // Who goes for good leaves nothing behind.
-    world.table.moved(world.c, true).unwrap();
+    world.table.moved(world.c, true, world.now).unwrap();
     world.table.leave(world.c);
     let candidate = Candidate {
         label: "e".into(),

@@ -425,7 +425,7 @@ impl Control {
             });
             return None;
         }
-        let _ = shared.write().moved(slot, false);
+        let _ = shared.write().moved(slot, false, Instant::now());
         Some(ToApplication::Granted { id })
     }
 
@@ -448,7 +448,7 @@ impl Control {
         };
         for Leaving { slot, id, .. } in self.leaving.extract_if(.., is_over) {
             let mut table = shared.write();
-            if table.moved(slot, true).is_err() {
+            if table.moved(slot, true, now).is_err() {
                 continue;
             }
             if let Some(cable) = table.application(slot).and_then(|known| known.end.as_ref()) {

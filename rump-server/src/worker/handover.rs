@@ -174,7 +174,7 @@ impl Control {
         });
         table.resume(slot, cable.clone());
         if away {
-            let _ = table.moved(slot, true);
+            let _ = table.moved(slot, true, Instant::now());
         }
         if let Some(application) = table.application(slot) {
             counters.restore(&application.counters);

@@ -236,10 +236,34 @@ const DRAINED: usize = 1024;
 const LOOKS: u32 = 4;
 const BETWEEN_LOOKS: Duration = Duration::from_micros(500);
 
-/// An interface below is let go of when nothing has come over it for so long, or after so long:
-/// its thread may have to wait for a CPU.
+/// What may bring something late is let go of when nothing has come for so long, or after so
+/// long: who brings it may have to wait for a CPU.
 const QUIET: Duration = Duration::from_millis(10);
 const LINGER: Duration = Duration::from_millis(100);
+
+/// How long that is waited for. Where both paths bring the same there is an end to it.
+struct Patience {
+    began: Instant,
+    quiet: Instant,
+}
+
+impl Patience {
+    fn new() -> Self {
+        let began = Instant::now();
+        Self {
+            began,
+            quiet: began,
+        }
+    }
+
+    /// Whether there is some left, after something came, or did not.
+    fn is_left(&mut self, came: bool) -> bool {
+        if came {
+            self.quiet = Instant::now();
+        }
+        self.began.elapsed() < LINGER && self.quiet.elapsed() < QUIET
+    }
+}
 
 /// The name of the interface that a back end is, for the kernel.
 fn lower_of(backend: &Arc<dyn Backend>) -> Option<CString> {
@@ -328,23 +352,26 @@ impl Port {
                 self.linger();
                 self.vif.unsplice(&old);
             }
-            None => self.take_late(&old),
+            None => {
+                let mut looks = 0..LOOKS;
+                self.take_in(&old, |_| looks.next().is_some());
+            }
         }
         Ok(old)
     }
 
     /// Takes in what comes over an interface below that is no more sent over, until nothing has
-    /// come for a while. Where both paths bring the same there is an end to it.
+    /// come for a while.
     fn linger(&self) {
         let came = || self.vif.stats().map_or(0, |stats| stats.rx_spliced);
-        let began = Instant::now();
-        let (mut last, mut quiet) = (came(), began);
-        while began.elapsed() < LINGER && quiet.elapsed() < QUIET {
+        let (mut last, mut patience) = (came(), Patience::new());
+        loop {
             std::thread::sleep(BETWEEN_LOOKS);
             let now = came();
-            if now != last {
-                (last, quiet) = (now, Instant::now());
+            if !patience.is_left(now != last) {
+                break;
             }
+            last = now;
         }
     }
 
@@ -408,8 +435,16 @@ impl Port {
         }
     }
 
-    /// Takes in what a back end brings that nobody serves any more, for a moment.
+    /// Takes in what a back end brings that nobody serves any more, until nothing has come for a
+    /// while.
     pub(crate) fn take_late(&self, backend: &Arc<dyn Backend>) {
+        let mut patience = Patience::new();
+        self.take_in(backend, |came| patience.is_left(came));
+    }
+
+    /// Takes in what a back end brings that nobody serves any more, again and again while `more`
+    /// says so, which is told whether something came.
+    fn take_in(&self, backend: &Arc<dyn Backend>, mut more: impl FnMut(bool) -> bool) {
         let (done, over) = mpsc::channel::<()>();
         std::thread::scope(|scope| {
             // Both may be over one device, whose new threads take wake-ups for theirs that
@@ -419,11 +454,17 @@ impl Port {
                     backend.wake();
                 }
             });
-            for _ in 0..LOOKS {
-                drain(backend, |batch| self.deliver(batch));
+            loop {
+                let mut came = false;
+                drain(backend, |batch| {
+                    came = true;
+                    self.deliver(batch);
+                });
+                if !more(came) {
+                    break;
+                }
                 std::thread::sleep(BETWEEN_LOOKS);
             }
-            drain(backend, |batch| self.deliver(batch));
             drop(done);
         });
     }
