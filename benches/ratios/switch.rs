@@ -64,7 +64,7 @@ fn dropped(server: &Server, links: [&Link; 2]) -> Result<u64, Box<dyn std::error
     let mut all = at_server + late;
     for link in links {
         let stats = link.stats()?;
-        all += stats.rx_dropped + stats.tx_dropped;
+        all += stats.rx_dropped + stats.tx_dropped + link.send_drops();
     }
     Ok(all)
 }

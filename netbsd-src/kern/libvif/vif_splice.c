@@ -294,6 +294,12 @@ vif_splice_send_over(struct rump_vif *vif, struct vif_splice *s)
 	/* Nobody takes from the old one what the new one could not bring. */
 	if (old != NULL && (below = vif_of(old->s_lower)) != NULL)
 		vif_tell_state(below);
+
+	/* The host lets go of what it sends through as soon as it hears of this. */
+	mutex_enter(&vif->tx_lock);
+	while (s != NULL && vif->tx_splice == s && vif->tx_to_host)
+		cv_wait(&vif->tx_idle, &vif->tx_lock);
+	mutex_exit(&vif->tx_lock);
 }
 
 /* Whether the interface has a link: the host's, or that of what it is over. */

@@ -308,6 +308,7 @@ vif_send(void *arg)
 			(void)vif_send_spliced(vif, vif_dequeue(vif));
 			continue;
 		}
+		vif->tx_to_host = true;
 		count = vif_fill(vif);
 		stats->tx_batches++;
 		for (i = 0; i < count; i++) {
@@ -323,6 +324,10 @@ vif_send(void *arg)
 		for (i = 0; i < count; i++)
 			m_freem(vif->tx_mbufs[i]);
 		mutex_enter(&vif->tx_lock);
+		vif->tx_to_host = false;
+		/* Who is about to send over another interface waits for it. */
+		if (vif->tx_splice != NULL)
+			cv_broadcast(&vif->tx_idle);
 	}
 	vif->tx_busy = false;
 	if (vif->tx_closed)

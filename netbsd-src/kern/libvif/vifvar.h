@@ -47,6 +47,7 @@ struct rump_vif {
 	struct mbuf	**tx_tail;
 	u_int		tx_length;
 	bool		tx_busy;	/* a thread is sending */
+	bool		tx_to_host;	/* and just now to the host */
 	bool		tx_closed;
 	void		*tx_softint;
 	struct vif_splice *tx_splice;	/* where it sends, instead of to the host;
