@@ -2,6 +2,7 @@
 //! `RUMP_RING_FUZZ` says how many datagrams of each kind are tried.
 #![cfg(not(loom))]
 
+use fastrand::Rng;
 use proptest::prelude::*;
 use rump_ring::control::{
     Code, Farewell, Hello, MOST, MOST_ADDRESSES, Malformed, Protocol, Text, ToApplication,
@@ -168,43 +169,27 @@ proptest! {
     }
 }
 
-/// A generator for so many inputs that proptest would be slow.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        (self.next() % end as u64) as usize
-    }
-}
-
 #[test]
 fn datagrams_of_random_bytes() {
     const KINDS: [u16; 13] = [0, 1, 2, 3, 4, 5, 6, 257, 258, 259, 260, 261, 262];
-    let mut random = Random(7);
+    let mut random = Rng::with_seed(7);
     let mut bytes = vec![0; MOST + 8];
     let mut decoded = 0_u32;
     for _ in 0..cases() {
-        let len = match random.below(64) {
-            0 => random.below(MOST + 8),
-            _ => random.below(130),
+        let len = match random.usize(..64) {
+            0 => random.usize(..MOST + 8),
+            _ => random.usize(..130),
         };
         // Small numbers and zeros are likelier to be taken for lengths and flags.
-        let mask = [0xff, 0x0f, 0x01][random.below(3)];
+        let mask = [0xff, 0x0f, 0x01][random.usize(..3)];
         for word in bytes[..len].chunks_mut(8) {
-            let new = random.next().to_le_bytes();
+            let new = random.u64(..).to_le_bytes();
             word.iter_mut()
                 .zip(new)
                 .for_each(|(to, byte)| *to = byte & mask);
         }
-        if len >= 2 && random.below(8) > 0 {
-            bytes[..2].copy_from_slice(&KINDS[random.below(KINDS.len())].to_le_bytes());
+        if len >= 2 && random.usize(..8) > 0 {
+            bytes[..2].copy_from_slice(&KINDS[random.usize(..KINDS.len())].to_le_bytes());
         }
         is_refused_or_exact(&bytes[..len]);
         decoded += u32::from(ToServer::decode(&bytes[..len]).is_ok());
@@ -234,15 +219,15 @@ fn datagrams_that_were_damaged() {
                 .encode(),
         );
     }
-    let mut random = Random(11);
+    let mut random = Rng::with_seed(11);
     for _ in 0..cases() {
-        let mut bytes = good[random.below(good.len())].clone();
-        for _ in 0..random.below(4) {
-            let at = random.below(bytes.len());
-            match random.below(4) {
-                0 => bytes[at] = random.next() as u8,
-                1 => bytes[at] ^= 1 << random.below(8),
-                2 => bytes.insert(at, random.next() as u8),
+        let mut bytes = good[random.usize(..good.len())].clone();
+        for _ in 0..random.usize(..4) {
+            let at = random.usize(..bytes.len());
+            match random.usize(..4) {
+                0 => bytes[at] = random.u8(..),
+                1 => bytes[at] ^= 1 << random.usize(..8),
+                2 => bytes.insert(at, random.u8(..)),
                 _ if bytes.len() > 1 => drop(bytes.remove(at)),
                 _ => {}
             }

@@ -20,49 +20,37 @@ const IMAGES: [u64; 2] = [150, 3000];
 /// How long one may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self, below: u64) -> u64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6364136223846793005)
-            .wrapping_add(1442695040888963407);
-        (self.0 >> 33) % below.max(1)
-    }
-}
-
 /// Damages what describes files more than what is in them: it is where bytes are not 0, and
 /// above all at the start.
 fn damage(disk: &mut [u8], seed: u64) {
-    let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let mut random = fastrand::Rng::with_seed(seed);
     let used: Vec<usize> = (0..disk.len() / 512)
         .filter(|sector| disk[sector * 512..][..512].iter().any(|byte| *byte != 0))
         .collect();
-    for _ in 0..=random.next(12) {
-        let among = match random.next(3) {
+    for _ in 0..=random.u32(..12) {
+        let among = match random.u32(..3) {
             0 => used.len().min(16),
             1 => used.len().min(200),
             _ => used.len(),
         };
-        let at = used[random.next(among as u64) as usize] * 512 + random.next(512) as usize;
-        match random.next(5) {
-            0 => disk[at] ^= 1 << random.next(8),
-            1 => disk[at] = random.next(256) as u8,
+        let at = used[random.usize(..among)] * 512 + random.usize(..512);
+        match random.u32(..5) {
+            0 => disk[at] ^= 1 << random.u32(..8),
+            1 => disk[at] = random.u8(..),
             2 => {
-                let value = [0, 1, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff][random.next(5) as usize];
+                let value = [0, 1, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff][random.usize(..5)];
                 let at = at & !3;
                 disk[at..at + 4].copy_from_slice(&u32::to_le_bytes(value));
             }
             3 => {
-                let end = (at + random.next(64) as usize).min(disk.len());
+                let end = (at + random.usize(..64)).min(disk.len());
                 disk[at..end]
                     .iter_mut()
-                    .for_each(|byte| *byte = random.next(256) as u8);
+                    .for_each(|byte| *byte = random.u8(..));
             }
             _ => {
                 let sector = at & !511;
-                let from = used[random.next(used.len() as u64) as usize] * 512;
+                let from = used[random.usize(..used.len())] * 512;
                 disk.copy_within(from..from + 512, sector);
             }
         }

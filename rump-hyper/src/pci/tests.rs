@@ -3,6 +3,7 @@
 use super::super::header::Header;
 use super::super::{Function, Kind, Region, Vector};
 use super::*;
+use fastrand::Rng;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::vec;
 
@@ -13,23 +14,11 @@ fn alone() -> MutexGuard<'static, ()> {
     ONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Pseudo-random numbers (xorshift, Marsaglia 2003).
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-}
-
 /// A function whose configuration space is memory, and may change at every look.
 struct Fake {
     config: Mutex<Vec<u32>>,
     regions: [u64; 6],
-    changes: Option<Mutex<Random>>,
+    changes: Option<Mutex<Rng>>,
     vectors: [usize; 3],
 }
 
@@ -62,8 +51,8 @@ impl Function for Fake {
         let mut config = self.config.lock().unwrap();
         if let Some(changes) = &self.changes {
             let mut random = changes.lock().unwrap();
-            let at = random.next() as usize % config.len();
-            config[at] = random.next() as u32;
+            let at = random.usize(..config.len());
+            config[at] = random.u32(..);
         }
         config.get(offset / 4).copied().ok_or(Errno::INVAL)
     }
@@ -205,11 +194,11 @@ fn interrupts_that_the_host_does_not_give_are_not_seen() {
 fn garbage_in_configuration_space_does_not_lead_astray() {
     const INPUTS: usize = 16_000;
     let _alone = alone();
-    let mut random = Random(0x2545_f491_4f6c_dd1d);
+    let mut random = Rng::with_seed(0x2545_f491_4f6c_dd1d);
     let (mut taken, mut longest) = (0, 0);
     for input in 0..INPUTS {
         let len = if input % 2 == 0 { 64 } else { 1024 };
-        let mut config: Vec<u32> = (0..len).map(|_| random.next() as u32).collect();
+        let mut config: Vec<u32> = (0..len).map(|_| random.u32(..)).collect();
         // Some have the longest lists there can be, which end somewhere, or in a loop.
         if input % 8 < 2 {
             config[1] |= 1 << 20;
@@ -222,13 +211,13 @@ fn garbage_in_configuration_space_does_not_lead_astray() {
                 };
             }
         }
-        if !random.next().is_multiple_of(8) {
+        if random.u8(..8) > 0 {
             config[3] &= !(0x7f << 16);
         }
-        let regions = [0; 6].map(|_: u64| random.next() >> (random.next() % 64));
+        let regions = [0; 6].map(|_: u64| random.u64(..) >> random.u64(..64));
         let mut fake = Fake::new(config, regions);
         if input % 3 == 0 {
-            fake.changes = Some(Mutex::new(Random(random.next() | 1)));
+            fake.changes = Some(Mutex::new(random.fork()));
         }
         let Ok(place) = Place::take(Arc::new(fake)) else {
             continue;
@@ -243,14 +232,14 @@ fn garbage_in_configuration_space_does_not_lead_astray() {
             0,
             "not the only function, or a bridge"
         );
-        let address = random.next() >> (random.next() % 64);
-        let len = random.next() >> (random.next() % 64);
+        let address = random.u64(..) >> random.u64(..64);
+        let len = random.u64(..) >> random.u64(..64);
         let _ = map(address, len);
-        if let Ok(handle) = by_call(random.next().is_multiple_of(2), address, len) {
-            let _ = super::read(handle.wrapping_add(random.next() >> 40), 4);
+        if let Ok(handle) = by_call(random.bool(), address, len) {
+            let _ = super::read(handle.wrapping_add(random.u64(..) >> 40), 4);
         }
-        let _ = super::read(random.next(), 4);
-        super::write(random.next(), 2, 0);
+        let _ = super::read(random.u64(..), 4);
+        super::write(random.u64(..), 2, 0);
     }
     assert!(
         taken > INPUTS / 2 && longest == 48 + 960,

@@ -1,10 +1,10 @@
 //! More than can be had, over an interface to other hosts.
 
 use super::frames::{HERE, arp, tcp};
-use super::fuzz::Random;
 use super::link::{Link, sent, sent_since};
 use super::{accept, boot, echo, listener_at, lock, receive};
 use crate::hypercall;
+use fastrand::Rng;
 use rump_abi as abi;
 use smoltcp::wire::{Ipv4Address, Ipv4Packet, TcpControl, TcpPacket, TcpSeqNumber};
 use std::println;
@@ -30,18 +30,18 @@ fn a_flood_of_syns_over_a_link_is_survived() {
     let link = Link::new();
     let (listener, port) = listener_at(HERE);
     link.receive(&mut arp(THERE), 0);
-    let mut random = Random(hypercall::random() | 1);
+    let mut random = Rng::with_seed(hypercall::random());
     let count = 20_000;
     let mut most = (0, 0);
     let before = rump_hyper::memory::in_use();
     for number in 0..count {
-        let from = match random.below(3) {
+        let from = match random.usize(..3) {
             0 => THERE,
-            1 => Ipv4Address::new(10, 9, 0, 3 + random.below(200) as u8),
-            _ => Ipv4Address::from(random.next() as u32),
+            1 => Ipv4Address::new(10, 9, 0, 3 + random.usize(..200) as u8),
+            _ => Ipv4Address::from(random.u32(..)),
         };
-        let source = 1 + random.below(65_000) as u16;
-        let sequence = random.next() as i32;
+        let source = 1 + random.usize(..65_000) as u16;
+        let sequence = random.i32(..);
         link.receive(
             &mut tcp((from, source), port, TcpControl::Syn, sequence, None, &[]),
             0,

@@ -6,25 +6,10 @@
 use super::{Fd, accept, boot, bound, connect, echo, listener, lock, send};
 use crate::hypercall;
 use crate::net::LOOPBACK;
+use fastrand::Rng;
 use rump_abi as abi;
 use std::println;
 use std::vec::Vec;
-
-/// xorshift64*.
-pub(super) struct Random(pub(super) u64);
-
-impl Random {
-    pub(super) fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    pub(super) fn below(&mut self, limit: usize) -> usize {
-        (self.next() >> 33) as usize % limit.max(1)
-    }
-}
 
 /// Sockets in several states, and the packets that have been seen on the way.
 struct Scene {
@@ -74,43 +59,39 @@ impl Scene {
         }
     }
 
-    fn packet(&self, random: &mut Random) -> Vec<u8> {
-        let mut packet = self.packets[random.below(self.packets.len())].clone();
-        let kind = random.below(8);
+    fn packet(&self, random: &mut Rng) -> Vec<u8> {
+        let mut packet = self.packets[random.usize(..self.packets.len())].clone();
+        let kind = random.usize(..8);
         match kind {
             // As it was, out of its time.
             0 => {}
-            1 => packet.truncate(random.below(packet.len() + 1)),
-            2 => packet.extend((0..random.below(64)).map(|_| random.next() as u8)),
+            1 => packet.truncate(random.usize(..packet.len() + 1)),
+            2 => packet.extend((0..random.usize(..64)).map(|_| random.u8(..))),
             // A TCP header with other flags, numbers, window and options.
             3 | 4 if packet.len() >= 60 => {
                 let start = if packet[0] >> 4 == 4 { 20 } else { 40 };
                 let header = &mut packet[start..];
-                for _ in 0..=random.below(3) {
-                    let at = [13, 12, 14, 15, 4, 7, 8, 11, 20, 21, 22][random.below(11)]
+                for _ in 0..=random.usize(..3) {
+                    let at = [13, 12, 14, 15, 4, 7, 8, 11, 20, 21, 22][random.usize(..11)]
                         .min(header.len() - 1);
-                    header[at] = random.next() as u8;
+                    header[at] = random.u8(..);
                 }
             }
             // For another socket, or from elsewhere.
             5 if packet.len() >= 24 => {
                 let start = if packet[0] >> 4 == 4 { 20 } else { 40 };
-                let port = self.ports[random.below(self.ports.len())].to_be_bytes();
+                let port = self.ports[random.usize(..self.ports.len())].to_be_bytes();
                 if packet.len() >= start + 4 {
                     packet[start + 2..start + 4].copy_from_slice(&port);
-                    packet[start] = random.next() as u8;
+                    packet[start] = random.u8(..);
                 }
             }
-            6 => {
-                packet = (0..random.below(128))
-                    .map(|_| random.next() as u8)
-                    .collect()
-            }
+            6 => packet = (0..random.usize(..128)).map(|_| random.u8(..)).collect(),
             _ => {
-                for _ in 0..=random.below(8) {
+                for _ in 0..=random.usize(..8) {
                     if !packet.is_empty() {
-                        let at = random.below(packet.len().min(80));
-                        packet[at] ^= 1 << random.below(8);
+                        let at = random.usize(..packet.len().min(80));
+                        packet[at] ^= 1 << random.usize(..8);
                     }
                 }
             }
@@ -128,7 +109,7 @@ fn malformed_packets_are_survived() {
         .unwrap_or(200_000);
     let seed = hypercall::random() | 1;
     println!("seed {seed:#x}");
-    let mut random = Random(seed);
+    let mut random = Rng::with_seed(seed);
     let mut scene = Scene::set();
     for number in 0..count {
         let packet = scene.packet(&mut random);
@@ -139,9 +120,9 @@ fn malformed_packets_are_survived() {
             .send(packet.len(), |room| room.copy_from_slice(&packet));
         kernel.run_network();
         // Time passes faster than it does, so that timers take part.
-        if random.below(50) == 0 {
+        if random.usize(..50) == 0 {
             let later =
-                hypercall::now() + smoltcp::time::Duration::from_millis(random.next() % 100_000);
+                hypercall::now() + smoltcp::time::Duration::from_millis(random.u64(..100_000));
             kernel.run_timers(later);
         }
         drop(kernel);
@@ -164,7 +145,7 @@ fn malformed_packets_are_survived() {
 fn a_flood_of_syns_is_survived() {
     let _kernel = boot();
     let (listener, address) = listener(abi::AF_INET);
-    let mut random = Random(hypercall::random() | 1);
+    let mut random = Rng::with_seed(hypercall::random());
     let syn = {
         lock().net.record = Some(Vec::new());
         drop(connect(abi::AF_INET, abi::SOCK_STREAM, &address));
@@ -175,8 +156,8 @@ fn a_flood_of_syns_is_survived() {
         let mut packet = syn.clone();
         // From another host and port, whose answers get lost.
         packet[12] = 10;
-        packet[13..16].copy_from_slice(&random.next().to_ne_bytes()[..3]);
-        packet[20..22].copy_from_slice(&(1 + (random.next() as u16 >> 1)).to_be_bytes());
+        packet[13..16].copy_from_slice(&random.u64(..).to_ne_bytes()[..3]);
+        packet[20..22].copy_from_slice(&(1 + (random.u16(..) >> 1)).to_be_bytes());
         let mut kernel = lock();
         kernel.net.read_clock();
         let device = &mut kernel.net.interfaces[LOOPBACK].device;

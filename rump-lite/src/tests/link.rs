@@ -2,7 +2,6 @@
 //! of wrong, and many that come and go.
 
 use super::frames::{HERE, arp, ipv4, tcp, udp};
-use super::fuzz::Random;
 use super::{accept, boot, bound, checked, listener_at, lock, receive};
 use crate::hypercall;
 use crate::net::vif::{rump_vif_create, rump_vif_destroy, rump_vif_receive};
@@ -10,6 +9,7 @@ use crate::syscall::descriptor::rump___sysimpl_read;
 use crate::syscall::socket::rump___sysimpl_shutdown;
 use core::ffi::c_void;
 use core::ptr::null_mut;
+use fastrand::Rng;
 use rump_abi as abi;
 use rump_hyper::vif::abi::{Config, DATA_VALID, NAME_SIZE, Offload, Ops, Rx, Tx, VERSION, Vif};
 use smoltcp::phy::ChecksumCapabilities;
@@ -189,7 +189,7 @@ fn malformed_frames_are_survived() {
     let count = 200_000;
     let seed = hypercall::random() | 1;
     println!("seed {seed:#x}");
-    let mut random = Random(seed);
+    let mut random = Rng::with_seed(seed);
     let link = Link::new();
     let arp = arp(THERE);
     // A neighbour solicitation, as far as it matters here: IPv6, ICMPv6, type 135.
@@ -243,20 +243,24 @@ fn malformed_frames_are_survived() {
         unreachable,
     ];
     for _ in 0..count {
-        let mut frame = seeds[random.below(seeds.len())].clone();
-        match random.below(4) {
-            0 => frame.truncate(random.below(frame.len() + 1)),
-            1 => frame.extend((0..random.below(64)).map(|_| random.next() as u8)),
+        let mut frame = seeds[random.usize(..seeds.len())].clone();
+        match random.usize(..4) {
+            0 => frame.truncate(random.usize(..frame.len() + 1)),
+            1 => frame.extend((0..random.usize(..64)).map(|_| random.u8(..))),
             _ => {}
         }
-        for _ in 0..random.below(6) {
+        for _ in 0..random.usize(..6) {
             if !frame.is_empty() {
-                let at = random.below(frame.len());
-                frame[at] = random.next() as u8;
+                let at = random.usize(..frame.len());
+                frame[at] = random.u8(..);
             }
         }
         // Half of them as if a host had verified them: they get further.
-        let flags = if random.below(2) == 0 { DATA_VALID } else { 0 };
+        let flags = if random.usize(..2) == 0 {
+            DATA_VALID
+        } else {
+            0
+        };
         link.receive(&mut frame, flags);
     }
     println!("{count} frames of {} kinds", seeds.len());

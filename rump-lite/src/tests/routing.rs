@@ -1,11 +1,11 @@
 //! Routing messages of every kind of wrong.
 
-use super::fuzz::Random;
 use super::link::Link;
 use super::{Fd, boot, lock, socket};
 use crate::hypercall;
 use crate::syscall::descriptor::{rump___sysimpl_read, rump___sysimpl_write};
 use core::mem::{offset_of, size_of};
+use fastrand::Rng;
 use rump_abi::{self as abi, rt_msghdr};
 use rump_hyper::errno::Errno;
 use std::println;
@@ -59,24 +59,24 @@ fn malformed_messages_are_survived() {
     assert_eq!(lock().net.routes.iter().count(), 1);
     let seed = hypercall::random() | 1;
     println!("seed {seed:#x}");
-    let mut random = Random(seed);
+    let mut random = Rng::with_seed(seed);
     let (count, mut taken) = (100_000, 0);
     for _ in 0..count {
-        let mut bytes = message(1 + random.below(4) as u8);
-        match random.below(4) {
-            0 => bytes.truncate(random.below(bytes.len() + 1)),
-            1 => bytes.extend((0..random.below(64)).map(|_| random.next() as u8)),
+        let mut bytes = message(1 + random.usize(..4) as u8);
+        match random.usize(..4) {
+            0 => bytes.truncate(random.usize(..bytes.len() + 1)),
+            1 => bytes.extend((0..random.usize(..64)).map(|_| random.u8(..))),
             _ => {}
         }
-        if random.below(2) == 0 && bytes.len() > 1 {
+        if random.usize(..2) == 0 && bytes.len() > 1 {
             let length = bytes.len() as u16;
             bytes[..2].copy_from_slice(&length.to_ne_bytes());
         }
-        for _ in 0..random.below(5) {
+        for _ in 0..random.usize(..5) {
             if bytes.len() > 4 {
                 // Past the length, and past the version most of the time.
-                let at = 2 + random.below(bytes.len() - 2);
-                bytes[at] = random.next() as u8;
+                let at = 2 + random.usize(..bytes.len() - 2);
+                bytes[at] = random.u8(..);
             }
         }
         if write(&socket, &bytes).is_ok() {

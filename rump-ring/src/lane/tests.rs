@@ -3,6 +3,7 @@
 
 use super::*;
 use core::ptr::NonNull;
+use fastrand::Rng;
 use std::vec;
 use std::vec::Vec;
 
@@ -21,17 +22,6 @@ impl Memory {
         let start = NonNull::new(self.0.as_mut_ptr()).unwrap().cast();
         // SAFETY: the tests use it in no other way meanwhile.
         unsafe { Shared::new(start, len) }
-    }
-}
-
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
     }
 }
 
@@ -71,10 +61,10 @@ fn messages_arrive_in_order() {
     let mut memory = Memory::new();
     let shared = memory.shared();
     let lengths = || {
-        let mut random = Random(9);
-        (0..COUNT).map(move |_| match random.next() % 20 {
-            0 => MOST - (random.next() % 100) as usize,
-            _ => (random.next() % 1500) as usize,
+        let mut random = Rng::with_seed(9);
+        (0..COUNT).map(move |_| match random.u64(..20) {
+            0 => MOST - random.usize(..100),
+            _ => random.usize(..1500),
         })
     };
     std::thread::scope(|scope| {
@@ -199,37 +189,37 @@ fn fuzz() {
     const INPUTS: usize = if cfg!(miri) { 100 } else { 50_000 };
     let mut memory = Memory::new();
     let shared = memory.shared();
-    let mut random = Random(3);
+    let mut random = Rng::with_seed(3);
     let mut out = vec![0; MOST];
     let (mut whole, mut broken) = (0_usize, 0_usize);
     let mut sender = Sender::new(lane(shared));
     let mut receiver = Receiver::new(lane(shared));
     for _ in 0..INPUTS {
-        let message = vec![7; random.next() as usize % 3000];
+        let message = vec![7; random.usize(..3000)];
         match send(&mut sender, &message, 0) {
             Ok(_) => whole += 1,
             Err(Broken) => broken += 1,
         }
-        let spoiled = match random.next() % 4 {
+        let spoiled = match random.u64(..4) {
             0 => {
-                let count = match random.next() % 2 {
-                    0 => random.next(),
-                    _ => receiver.taken.wrapping_add(random.next() % LEN as u64),
+                let count = match random.u64(..2) {
+                    0 => random.u64(..),
+                    _ => receiver.taken.wrapping_add(random.u64(..LEN as u64)),
                 };
-                let at = [AT_PUT, AT_TAKEN][random.next() as usize % 2];
+                let at = [AT_PUT, AT_TAKEN][random.usize(..2)];
                 shared.u64(at).store(count, Ordering::Relaxed);
                 true
             }
             1 => {
                 let [(at, _), _] = receiver.lane.places(receiver.taken, HEADER);
-                let len = random.next() as u32 % 100_000;
+                let len = random.u32(..100_000);
                 shared.u32(at).store(len, Ordering::Relaxed);
                 true
             }
             _ => false,
         };
         for _ in 0..10 {
-            let head = [MOST, 256, 0][random.next() as usize % 3];
+            let head = [MOST, 256, 0][random.usize(..3)];
             match receiver.next(&mut out[..head]) {
                 Ok(Some(seen)) => {
                     assert!(seen.len <= MOST);
@@ -248,7 +238,7 @@ fn fuzz() {
                     break;
                 }
             }
-            match random.next() % 4 {
+            match random.u64(..4) {
                 0 => receiver.rewind(),
                 1 => {}
                 _ => receiver.release(),

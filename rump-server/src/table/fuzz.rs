@@ -11,28 +11,13 @@ use super::tests::{DB, NIC, PEER, WEB, World, claim};
 use super::*;
 use crate::wire::samples::{V4, V6, ethernet, icmp, neighbour, tcp, udp};
 use crate::wire::{Arp, Frame, Protocol, arp};
+use fastrand::Rng;
 use rump_hyper::vif::abi::{GSO_TCPV4, NEEDS_CSUM, Offload};
 use rump_hyper::vif::offload::restore;
 use std::time::Duration;
 
-/// Vigna's xorshift64*: the same inputs in every run.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    fn below(&mut self, limit: usize) -> usize {
-        (self.next() % limit as u64) as usize
-    }
-
-    fn one_of<T: Clone>(&mut self, choices: &[T]) -> T {
-        choices[self.below(choices.len())].clone()
-    }
+fn one_of<T: Clone>(random: &mut Rng, choices: &[T]) -> T {
+    choices[random.usize(..choices.len())].clone()
 }
 
 const V4S: [&str; 9] = [
@@ -58,21 +43,21 @@ const V6S: [&str; 8] = [
 ];
 const PORTS: [u16; 9] = [53, 67, 68, 80, 81, 7, 32768, 33280, 50000];
 
-fn payload(random: &mut Random, v6: bool) -> (u8, Vec<u8>) {
-    let (source, destination) = (random.one_of(&PORTS), random.one_of(&PORTS));
-    let len = random.one_of(&[0, 8, 100, 1400]);
+fn payload(random: &mut Rng, v6: bool) -> (u8, Vec<u8>) {
+    let (source, destination) = (one_of(random, &PORTS), one_of(random, &PORTS));
+    let len = one_of(random, &[0, 8, 100, 1400]);
     let inner = if v6 {
         V6::new(
-            random.one_of(&V6S),
-            random.one_of(&V6S),
+            one_of(random, &V6S),
+            one_of(random, &V6S),
             17,
             udp(source, destination, 8),
         )
         .packet()
     } else {
         V4::new(
-            random.one_of(&V4S),
-            random.one_of(&V4S),
+            one_of(random, &V4S),
+            one_of(random, &V4S),
             6,
             tcp(source, destination, 2),
         )
@@ -80,14 +65,14 @@ fn payload(random: &mut Random, v6: bool) -> (u8, Vec<u8>) {
     };
     let error = if v6 { 1 } else { 3 };
     let echo = if v6 {
-        random.one_of(&[128, 129])
+        one_of(random, &[128, 129])
     } else {
-        random.one_of(&[0, 8])
+        one_of(random, &[0, 8])
     };
     let number = if v6 { 58 } else { 1 };
-    match random.below(6) {
+    match random.usize(..6) {
         0 | 1 => {
-            let mut segment = tcp(source, destination, random.one_of(&[2, 16, 4, 0x14]));
+            let mut segment = tcp(source, destination, one_of(random, &[2, 16, 4, 0x14]));
             segment.extend(vec![0; len]);
             (6, segment)
         }
@@ -95,28 +80,31 @@ fn payload(random: &mut Random, v6: bool) -> (u8, Vec<u8>) {
         3 => (number, icmp(error, [0; 4], &inner)),
         4 => (number, icmp(echo, [0, 1, 0, 1], &[])),
         _ => {
-            let kind = random.one_of(&[135, 136, 133, 134]);
-            let option = random.one_of(&[None, Some((1, WEB)), Some((2, WEB)), Some((1, DB))]);
-            (number, neighbour(kind, random.one_of(&V6S), option))
+            let kind = one_of(random, &[135, 136, 133, 134]);
+            let option = one_of(
+                random,
+                &[None, Some((1, WEB)), Some((2, WEB)), Some((1, DB))],
+            );
+            (number, neighbour(kind, one_of(random, &V6S), option))
         }
     }
 }
 
 /// Mostly right.
-fn some_frame(random: &mut Random) -> Vec<u8> {
+fn some_frame(random: &mut Rng) -> Vec<u8> {
     let macs = [WEB, DB, PEER, PEER, Mac::BROADCAST];
     let (to, from) = (
-        random.one_of(&macs),
-        random.one_of(&[WEB, WEB, WEB, DB, PEER]),
+        one_of(random, &macs),
+        one_of(random, &[WEB, WEB, WEB, DB, PEER]),
     );
-    let mut frame = match random.below(8) {
+    let mut frame = match random.usize(..8) {
         0 => {
             let mut frame = arp::frame(&Arp {
-                operation: random.one_of(&[1, 2]),
-                sender_mac: random.one_of(&macs),
-                sender: random.one_of(&V4S).parse().unwrap(),
-                target_mac: random.one_of(&macs),
-                target: random.one_of(&V4S).parse().unwrap(),
+                operation: one_of(random, &[1, 2]),
+                sender_mac: one_of(random, &macs),
+                sender: one_of(random, &V4S).parse().unwrap(),
+                target_mac: one_of(random, &macs),
+                target: one_of(random, &V4S).parse().unwrap(),
             });
             frame[..6].copy_from_slice(&to.0);
             frame[6..12].copy_from_slice(&from.0);
@@ -125,28 +113,39 @@ fn some_frame(random: &mut Random) -> Vec<u8> {
         1 => ethernet(
             to,
             from,
-            random.next() as u16,
-            &vec![random.next() as u8; random.below(80)],
+            random.u16(..),
+            &vec![random.u8(..); random.usize(..80)],
         ),
         2..=4 => {
             let (protocol, payload) = payload(random, false);
-            let packet = V4::new(random.one_of(&V4S), random.one_of(&V4S), protocol, payload);
-            let options = random.one_of(&[
-                vec![],
-                vec![],
-                vec![1; 4],
-                vec![7, 4, 4, 0],
-                vec![131, 4, 4, 0],
-            ]);
-            let fragment = random.one_of(&[
-                (0, 0),
-                (0, 0),
-                (1, 0x2000),
-                (1, 1),
-                (1, 0x2001),
-                (2, 0x2000),
-                (2, 2),
-            ]);
+            let packet = V4::new(
+                one_of(random, &V4S),
+                one_of(random, &V4S),
+                protocol,
+                payload,
+            );
+            let options = one_of(
+                random,
+                &[
+                    vec![],
+                    vec![],
+                    vec![1; 4],
+                    vec![7, 4, 4, 0],
+                    vec![131, 4, 4, 0],
+                ],
+            );
+            let fragment = one_of(
+                random,
+                &[
+                    (0, 0),
+                    (0, 0),
+                    (1, 0x2000),
+                    (1, 1),
+                    (1, 0x2001),
+                    (2, 0x2000),
+                    (2, 2),
+                ],
+            );
             V4 {
                 options,
                 fragment,
@@ -156,32 +155,32 @@ fn some_frame(random: &mut Random) -> Vec<u8> {
         }
         _ => {
             let (mut next, mut payload) = payload(random, true);
-            for _ in 0..random.below(3) {
-                let kind = random.one_of(&[0, 43, 44, 60]);
-                let mut header = vec![next, 0, 0, random.one_of(&[0, 1, 8, 9]), 0, 0, 0, 1];
+            for _ in 0..random.usize(..3) {
+                let kind = one_of(random, &[0, 43, 44, 60]);
+                let mut header = vec![next, 0, 0, one_of(random, &[0, 1, 8, 9]), 0, 0, 0, 1];
                 header[2] = if kind == 43 { 4 } else { 0 };
                 payload.splice(0..0, header);
                 next = kind;
             }
-            V6::new(random.one_of(&V6S), random.one_of(&V6S), next, payload).frame(to, from)
+            V6::new(one_of(random, &V6S), one_of(random, &V6S), next, payload).frame(to, from)
         }
     };
-    for _ in 0..random.one_of(&[0, 0, 1, 2]) {
-        match random.below(4) {
-            0 => frame.truncate(random.below(frame.len() + 1)),
+    for _ in 0..one_of(random, &[0, 0, 1, 2]) {
+        match random.usize(..4) {
+            0 => frame.truncate(random.usize(..frame.len() + 1)),
             1 | 2 if !frame.is_empty() => {
-                let at = random.below(frame.len().min(110));
-                frame[at] = random.next() as u8;
+                let at = random.usize(..frame.len().min(110));
+                frame[at] = random.u8(..);
             }
-            _ => frame.extend((0..random.below(9)).map(|n| n as u8)),
+            _ => frame.extend((0..random.usize(..9)).map(|n| n as u8)),
         }
     }
     frame
 }
 
 /// What might be left to do to it: mostly what could be.
-fn offload(random: &mut Random, frame: &[u8]) -> Offload {
-    if random.below(3) > 0 || frame.len() < 54 {
+fn offload(random: &mut Rng, frame: &[u8]) -> Offload {
+    if random.usize(..3) > 0 || frame.len() < 54 {
         return Offload::default();
     }
     let v6 = frame[12] == 0x86;
@@ -191,15 +190,15 @@ fn offload(random: &mut Random, frame: &[u8]) -> Offload {
     } else {
         u16::from(frame[14] & 15) * 4
     };
-    let (start, offset) = (random.below(100) as u16, random.below(20) as u16);
+    let (start, offset) = (random.usize(..100) as u16, random.usize(..20) as u16);
     let (right, cut) = (if tcp { 16 } else { 6 }, if v6 { 4 } else { GSO_TCPV4 });
     Offload {
-        flags: random.one_of(&[NEEDS_CSUM, NEEDS_CSUM, NEEDS_CSUM, 0, 2, 3]),
-        gso_type: random.one_of(&[0, cut, 4]),
+        flags: one_of(random, &[NEEDS_CSUM, NEEDS_CSUM, NEEDS_CSUM, 0, 2, 3]),
+        gso_type: one_of(random, &[0, cut, 4]),
         hdr_len: 0,
-        gso_size: random.one_of(&[100, 1400, 9000]),
-        csum_start: random.one_of(&[14 + header, 14 + header, 14 + header, start]),
-        csum_offset: random.one_of(&[right, right, right, 12, offset]),
+        gso_size: one_of(random, &[100, 1400, 9000]),
+        csum_start: one_of(random, &[14 + header, 14 + header, 14 + header, start]),
+        csum_offset: one_of(random, &[right, right, right, 12, offset]),
     }
 }
 
@@ -264,14 +263,14 @@ fn is_of(world: &World, slot: Slot, frame: &[u8]) {
 fn fuzz() {
     let count = std::env::var("RUMP_SERVER_FUZZ").map_or(Ok(100_000), |text| text.parse::<u64>());
     let count = count.expect("RUMP_SERVER_FUZZ is a number");
-    let mut random = Random(0x6b8b_4567_327b_23c6);
+    let mut random = Rng::with_seed(0x6b8b_4567_327b_23c6);
     let mut world = World::new();
     let (mut sent, mut delivered, mut answered, mut shaped) = (0_u64, 0_u64, 0_u64, 0_u64);
     for round in 0..count {
         if round % 64 == 0 {
             world.now += Duration::from_millis(100);
             // Ports change hands.
-            let owner = random.one_of(&[world.a, world.b]);
+            let owner = one_of(&mut random, &[world.a, world.b]);
             let port = claim(Protocol::Tcp, "10.0.0.2", 7);
             world.table.release(world.a, port);
             world.table.release(world.b, port);
@@ -281,7 +280,7 @@ fn fuzz() {
         let claim = offload(&mut random, &frame);
         let slot = match frame.get(11) {
             Some(2) => world.c,
-            _ => random.one_of(&[world.a, world.b]),
+            _ => one_of(&mut random, &[world.a, world.b]),
         };
         if let Ok(departure) =
             world

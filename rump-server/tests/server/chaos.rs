@@ -2,26 +2,15 @@
 
 use crate::Outcome;
 use crate::bare::{Bare, LINUX, PATIENCE, Server, hail, linux, port};
+use fastrand::Rng;
 use nix::sys::socket::{MsgFlags, send};
 use rump_ring::control::Protocol::Udp;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Vigna's xorshift64*: the same inputs in every run.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-}
-
 /// Writes into the memory of its rings: counts, lengths, headers, anything.
-fn memory(bare: &Bare, file: &std::fs::File, random: &mut Random) -> u64 {
+fn memory(bare: &Bare, file: &std::fs::File, random: &mut Rng) -> u64 {
     const WRITES: u64 = 200;
     let len = file.metadata().map_or(0, |metadata| metadata.len());
     // Good frames between, so that there is something to spoil.
@@ -35,18 +24,18 @@ fn memory(bare: &Bare, file: &std::fs::File, random: &mut Random) -> u64 {
             .send(0, &[rump_hyper::vif::Transmit::new(&pieces, offload)]);
     }
     for _ in 0..WRITES {
-        let value = match random.next() % 4 {
-            0 => random.next(),
-            1 => random.next() % 4096 * 16,
-            2 => random.next() % 2,
+        let value = match random.u64(..4) {
+            0 => random.u64(..),
+            1 => random.u64(..4096) * 16,
+            2 => random.u64(..2),
             _ => u64::MAX,
         };
         // Where counts stand, at the start of the lanes, most of all.
-        let at = match random.next() % 4 {
-            0 => random.next() % 8 * 64,
-            1 => len / 2 + random.next() % 8 * 64,
-            2 => random.next() % 65_536,
-            _ => random.next() % len,
+        let at = match random.u64(..4) {
+            0 => random.u64(..8) * 64,
+            1 => len / 2 + random.u64(..8) * 64,
+            2 => random.u64(..65_536),
+            _ => random.u64(..len),
         };
         let _ = file.write_all_at(&value.to_ne_bytes(), (at & !7).min(len - 8));
     }
@@ -54,13 +43,13 @@ fn memory(bare: &Bare, file: &std::fs::File, random: &mut Random) -> u64 {
 }
 
 /// Sends messages that are none, and some that are.
-fn messages(socket: &OwnedFd, random: &mut Random) -> u64 {
+fn messages(socket: &OwnedFd, random: &mut Rng) -> u64 {
     const MESSAGES: u64 = 20;
     for _ in 0..MESSAGES {
-        let mut bytes = vec![0; (random.next() % 80) as usize + 1];
-        bytes.fill_with(|| random.next() as u8);
-        if !random.next().is_multiple_of(4) && bytes.len() > 2 {
-            bytes[0] = (random.next() % 6) as u8;
+        let mut bytes = vec![0; random.usize(..80) + 1];
+        bytes.fill_with(|| random.u8(..));
+        if random.u8(..4) > 0 && bytes.len() > 2 {
+            bytes[0] = random.u8(..6);
             bytes[1] = 0;
         }
         let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
@@ -113,10 +102,10 @@ pub fn chaos() -> Outcome {
             }
             rounds
         });
-        let mut random = Random(0x6b8b_4567_327b_23c6);
+        let mut random = Rng::with_seed(0x6b8b_4567_327b_23c6);
         let mut tried = 0;
         while tried < count {
-            let Ok(bad) = Bare::connect(&server, "two", "bad", random.next().into()) else {
+            let Ok(bad) = Bare::connect(&server, "two", "bad", random.u64(..).into()) else {
                 continue;
             };
             let file = std::fs::File::from(bad.memory.try_clone().unwrap());

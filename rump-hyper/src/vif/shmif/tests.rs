@@ -3,6 +3,7 @@
 
 use super::*;
 use core::ptr::NonNull;
+use fastrand::Rng;
 use std::vec;
 use std::vec::Vec;
 
@@ -17,17 +18,6 @@ impl Memory {
         let start = NonNull::new(self.0.as_mut_ptr()).unwrap().cast();
         // SAFETY: the tests use it in no other way meanwhile.
         unsafe { Shared::new(start, SIZE) }
-    }
-}
-
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
     }
 }
 
@@ -101,11 +91,11 @@ fn the_ring_goes_around() {
     let buses = [1, 2, 3].map(|sender| Bus::new(shared, sender));
     let mut fast = buses[1].join().unwrap();
     let mut slow = buses[2].join().unwrap();
-    let mut random = Random(5);
+    let mut random = Rng::with_seed(5);
     let mut sent = Vec::new();
     let mut behind = 0;
     for number in 0..20_000_u32 {
-        let len = 14 + (random.next() as usize) % (FRAME_MAX - 14);
+        let len = 14 + random.usize(..FRAME_MAX - 14);
         let mut frame = vec![number as u8; len];
         frame[..4].copy_from_slice(&number.to_ne_bytes());
         buses[0].write(&frame, 0, 0).unwrap();
@@ -128,7 +118,7 @@ fn the_ring_goes_around() {
 fn fuzz() {
     const INPUTS: usize = 20_000;
     let mut memory = Memory::new();
-    let mut random = Random(77);
+    let mut random = Rng::with_seed(77);
     let (mut whole, mut broken) = (0_usize, 0_usize);
     let mut out = [0; FRAME_MAX];
     for input in 0..INPUTS {
@@ -139,30 +129,30 @@ fn fuzz() {
         let bus = Bus::new(shared, 1);
         let mut place = match bus.join() {
             Ok(place) => place,
-            Err(_) => Place(random.next() % (4 * RING)),
+            Err(_) => Place(random.u64(..4 * RING)),
         };
-        for _ in 0..random.next() % 4 {
-            let frame = vec![7; random.next() as usize % (FRAME_MAX + 2)];
+        for _ in 0..random.u64(..4) {
+            let frame = vec![7; random.usize(..FRAME_MAX + 2)];
             match bus.write(&frame, 0, 0) {
                 Ok(()) => whole += 1,
                 Err(_) => broken += 1,
             }
         }
         // Spoil something, sometimes only a little.
-        let at = match random.next() % 3 {
-            0 => (random.next() as usize) % DATA,
-            1 => DATA + (random.next() as usize) % 4000,
-            _ => SIZE - 1 - (random.next() as usize) % 100,
+        let at = match random.u64(..3) {
+            0 => random.usize(..DATA),
+            1 => DATA + random.usize(..4000),
+            _ => SIZE - 1 - random.usize(..100),
         };
-        let value = match random.next() % 3 {
-            0 => (random.next() as u32).to_ne_bytes(),
-            1 => (random.next() as u32 % 2000).to_ne_bytes(),
-            _ => (DATA_SIZE as u32 - random.next() as u32 % 40).to_ne_bytes(),
+        let value = match random.u64(..3) {
+            0 => random.u32(..).to_ne_bytes(),
+            1 => random.u32(..2000).to_ne_bytes(),
+            _ => (DATA_SIZE as u32 - random.u32(..40)).to_ne_bytes(),
         };
         let len = value.len().min(SIZE - at);
         shared.write(at, &value[..len]);
-        if random.next().is_multiple_of(4) {
-            place = Place(random.next());
+        if random.u8(..4) == 0 {
+            place = Place(random.u64(..));
         }
         let other = Bus::new(shared, 2);
         for _ in 0..50 {
