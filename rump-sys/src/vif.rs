@@ -3,7 +3,7 @@
 //! A kernel compiled from a tree has them with the feature `net`, and rump-lite always
 //! has; elsewhere [`rump_vif_create`] answers `ENOSYS`.
 
-use crate::hyper::vif::abi::{Config, Name, Ops, Rx, Stats, Vif};
+use crate::hyper::vif::abi::{Config, Name, Ops, Rx, Stats, Tx, Vif};
 use core::ffi::{c_char, c_int, c_void};
 
 macro_rules! functions {
@@ -50,4 +50,6 @@ functions! {
     fn rump_vif_unsplice(vif: *mut Vif, name: *const c_char);
     /// Joins the host to the interface of this name, without the stack.
     fn rump_vif_through(vif: *mut Vif, name: *const c_char) -> c_int;
+    /// Sends frames over that interface, at most `BATCH` of them; returns how many were taken.
+    fn rump_vif_put(vif: *mut Vif, frames: *const Tx, count: u32) -> u32;
 }

@@ -188,13 +188,18 @@ void	rump_vif_unsplice(struct rump_vif *, const char *);
 
 /*
  * Joins the host to another Ethernet interface of the kernel, of this name, without the
- * stack: what that one receives, whoever it is for, is sent to the host, and what the host
- * hands in (rump_vif_receive) that one sends.  It is made promiscuous.  The interface itself
- * receives nothing then; it takes frames from the host only with all their checksums, and in
- * segments that fit.  rump_vif_unsplice ends it.
+ * stack: what that one receives, whoever it is for, is sent to the host, with whether its
+ * checksum was verified, and what the host puts in (rump_vif_put) that one sends.  It is made
+ * promiscuous.  rump_vif_unsplice ends it.
  *
  * Errors: as rump_vif_splice; EBUSY also if the interface is joined to another already.
  */
 int	rump_vif_through(struct rump_vif *, const char *);
+/*
+ * Sends a batch over that interface.  What is to be done to a frame is done there, by the
+ * interface or in software.  Returns how many frames were taken, from the first on: there was
+ * no room for the rest.  One that cannot be sent at all is taken, and counted as dropped.
+ */
+uint32_t rump_vif_put(struct rump_vif *, const struct rump_vif_tx *, uint32_t);
 
 #endif /* RUMP_VIF_H_ */

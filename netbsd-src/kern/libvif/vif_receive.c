@@ -165,9 +165,7 @@ vif_input(struct rump_vif *vif, struct mbuf *m)
 	vif->vif_stats.rx_bytes += m->m_pkthdr.len;
 	VIF_COUNT(ifp, if_ipackets, 1);
 	VIF_TAP_IN(ifp, m);
-	if (__predict_false(vif->tx_through != NULL))
-		vif_through_output(vif, m);
-	else if (m->m_pkthdr.segsz != 0 &&
+	if (m->m_pkthdr.segsz != 0 &&
 	    m->m_pkthdr.len > ETHER_HDR_LEN + ifp->if_mtu &&
 	    ifp->_if_input != vif_splice_input)
 		vif_input_large(vif, ifp, m);

@@ -112,6 +112,17 @@ vif_splice_capabilities(struct vif_splice *s)
 	return s->s_lower->if_capenable & caps;
 }
 
+/* Whether the lower interface has seen to the checksum of what a frame carries. */
+static bool
+vif_verified(const struct mbuf *m)
+{
+	int flags = m->m_pkthdr.csum_flags;
+
+	return (flags & VIF_CSUM_FLAGS) != 0 &&
+	    (flags & (M_CSUM_TCP_UDP_BAD | M_CSUM_DATA |
+	    M_CSUM_NO_PSEUDOHDR)) == 0;
+}
+
 /*
  * Takes a frame in that the lower interface has received: its way in.
  */
@@ -137,6 +148,10 @@ vif_splice_input(struct ifnet *lower, struct mbuf *m)
 	if (s->s_through) {
 		if ((ifp->if_flags & IFF_RUNNING) == 0)
 			goto drop;
+		if (vif_verified(m))
+			m->m_flags |= M_LINK0;
+		else
+			m->m_flags &= ~M_LINK0;
 		/* These would ask for something to be done. */
 		m->m_pkthdr.csum_flags = 0;
 		m->m_pkthdr.segsz = 0;
@@ -230,38 +245,6 @@ vif_splice_output(struct rump_vif *vif, struct vif_splice *s, struct mbuf *m)
 			m_freem(m);
 	}
 	return error;
-}
-
-/*
- * Sends a frame that the host has handed in over the interface that it is joined to.
- */
-void
-vif_through_output(struct rump_vif *vif, struct mbuf *m)
-{
-	const struct ether_header *eh = mtod(m, struct ether_header *);
-	struct vif_splice *s;
-	int error;
-
-	mutex_enter(&vif->tx_lock);
-	if ((s = vif->tx_through) != NULL)
-		s->s_users++;
-	mutex_exit(&vif->tx_lock);
-	if (s == NULL) {
-		vif->vif_stats.rx_dropped++;
-		m_freem(m);
-		return;
-	}
-	/* All that is to be done to it was done. */
-	m->m_pkthdr.csum_flags = 0;
-	m->m_pkthdr.segsz = 0;
-	if (ETHER_IS_MULTICAST(eh->ether_dhost))
-		m->m_flags |= M_MCAST;
-	error = vif_splice_output(vif, s, m);
-	vif->vif_stats.tx_spliced++;
-	vif->vif_stats.rx_dropped += error != 0;
-	mutex_enter(&vif->tx_lock);
-	vif_splice_leave(vif, s);
-	mutex_exit(&vif->tx_lock);
 }
 
 /* Has what the host hands in go over this splice, or to the stack if it is NULL. */

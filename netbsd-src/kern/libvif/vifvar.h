@@ -144,7 +144,6 @@ struct vif_splice *vif_splice_enter(struct rump_vif *);
 void	vif_splice_leave(struct rump_vif *, struct vif_splice *);
 int	vif_splice_output(struct rump_vif *, struct vif_splice *, struct mbuf *);
 void	vif_splice_input(struct ifnet *, struct mbuf *);
-void	vif_through_output(struct rump_vif *, struct mbuf *);
 int	vif_lower_mtu(struct ifnet *, u_long);
 void	vif_tell_link(struct rump_vif *);
 

@@ -270,6 +270,14 @@ impl<'a> Piece<'a> {
         self.raw.base.cast_const().cast()
     }
 
+    /// As the kernel takes it, which copies it before it looks at what it says.
+    pub fn part(&self) -> Part {
+        Part {
+            base: self.raw.base,
+            len: self.len(),
+        }
+    }
+
     /// Its length in bytes.
     pub fn len(&self) -> usize {
         self.raw.len & !SHARED

@@ -432,3 +432,9 @@ pub extern "C" fn rump_vif_unsplice(_vif: *mut abi::Vif, _name: *const c_char) {
 pub extern "C" fn rump_vif_through(_vif: *mut abi::Vif, _name: *const c_char) -> c_int {
     Errno::OPNOTSUPP.0
 }
+
+/// As above: nothing is taken.
+#[unsafe(no_mangle)]
+pub extern "C" fn rump_vif_put(_vif: *mut abi::Vif, _frames: *const abi::Tx, _count: u32) -> u32 {
+    0
+}

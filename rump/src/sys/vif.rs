@@ -10,6 +10,7 @@ use crate::lwp;
 use rump_sys::hyper::linux::LinuxHost;
 use rump_sys::hyper::upcall;
 use rump_sys::hyper::vif::abi;
+use rump_sys::hyper::vif::backend::Piece;
 use rump_sys::hyper::vif::{Offloads, Received, Transmit};
 use rump_sys::vif as raw;
 use std::ffi::{CStr, c_void};
@@ -162,8 +163,41 @@ impl Vif {
         }
     }
 
+    /// Sends frames over the interface that the host is joined to; returns how many were taken.
+    pub(crate) fn put(&self, frames: &[Transmit<'_>]) -> usize {
+        if lwp::enter_here().is_err() {
+            return 0;
+        }
+        let mut taken = 0;
+        for batch in frames.chunks(abi::BATCH) {
+            let pieces = batch.iter().flat_map(|frame| frame.pieces());
+            let parts: Vec<abi::Part> = pieces.map(Piece::part).collect();
+            let mut rest = parts.as_slice();
+            let tx = |frame: &Transmit<'_>| {
+                let (own, behind) = rest.split_at(frame.pieces().len());
+                rest = behind;
+                abi::Tx {
+                    parts: own.as_ptr(),
+                    nparts: own.len() as u32,
+                    len: frame.len() as u32,
+                    offload: frame.offload(),
+                    pad: [0; 6],
+                }
+            };
+            let tx: Vec<abi::Tx> = batch.iter().map(tx).collect();
+            // SAFETY: the interface is there as long as this is; so many frames, whose parts
+            // stay until after the call, which copies them.
+            let count = unsafe { raw::rump_vif_put(self.0.raw(), tx.as_ptr(), tx.len() as u32) };
+            taken += count as usize;
+            if (count as usize) < tx.len() {
+                break;
+            }
+        }
+        taken
+    }
+
     /// Joins the host to that interface: what comes to it is transmitted here, and what is
-    /// received here it sends.
+    /// put in here it sends.
     pub(crate) fn through(&self, lower: &CStr) -> io::Result<()> {
         lwp::enter_here()?;
         // SAFETY: as above; the name is read during the call.

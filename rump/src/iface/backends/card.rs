@@ -6,24 +6,28 @@
 //! kernel's part is an interface of its own between the two, which has no address
 //! (`rump_vif_through` of `rump_vif.h`).
 //!
+//! What is left to be done to a frame that is sent (a checksum, the cutting up of a TCP segment)
+//! the card does, if its driver says that it can; and of one that came it is said whether the card
+//! has verified its checksum. What the card's queue has no room for is not taken.
+//!
 //! # What is known to be weak
-//! Checksums and segments are made and cut in software before a card sees them
-//! ([`offers`](Backend::offers) is empty), and a frame is copied twice each way: into
-//! mbufs, and out of them. What the card's own queue has no room for is dropped there.
+//! A frame that came is copied twice: out of mbufs, and to who receives it. Cards that put segments
+//! together do not do so here.
 
 use super::pair::Pair;
 use super::splice::{Error, Splice};
 use crate::error::Errno;
-use crate::iface::Interface;
-use crate::iface::link::{Backend, Batch, HostErrno, Offload, Offloads, Statistics, Transmit};
+use crate::iface::link::{Backend, Batch, HostErrno, Offloads, Statistics, Transmit};
+use crate::iface::{Capabilities, Interface};
 use crate::kernel::Kernel;
 use crate::pci::{self, Address};
 use crate::sys::vif::{Host, Vif};
-use rump_sys::hyper::vif::{Pool, Received, abi};
+use rump_sys::abi::{IFCAP_TSOv4, IFCAP_TSOv6};
+use rump_sys::hyper::vif::abi;
 use std::ffi::CString;
 use std::fmt;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A card's frames, for whoever calls the methods of [`Backend`].
@@ -48,7 +52,21 @@ pub struct Card {
     /// The card as it is to be, until this is dropped.
     lower: Splice,
     name: CString,
-    pool: Mutex<Pool>,
+    offers: Offloads,
+}
+
+/// What an interface does of what can be left to it.
+fn offers(lower: &Interface) -> Result<Offloads, Error> {
+    let enabled = lower.capabilities()?.enabled;
+    let all = |wanted: u64| enabled & wanted == wanted;
+    let each = [
+        (all(Capabilities::CHECKSUMS_OUT), Offloads::TX_CSUM),
+        (all(IFCAP_TSOv4), Offloads::TX_TSO4),
+        (all(IFCAP_TSOv6), Offloads::TX_TSO6),
+        (enabled & Capabilities::CHECKSUMS_IN != 0, Offloads::RX_CSUM),
+    ];
+    let some = each.into_iter().filter(|(does, _)| *does);
+    Ok(some.fold(Offloads::NONE, |all, (_, one)| all | one))
 }
 
 /// Where the kernel puts what the card has received.
@@ -72,6 +90,11 @@ impl Card {
     pub fn over(kernel: &Kernel, name: &str) -> Result<Self, Error> {
         let _ = kernel;
         let lower = Splice::over(name)?;
+        let enabled = lower.lower().capabilities()?.enabled;
+        // Nobody behind this takes segments that were put together.
+        lower
+            .lower()
+            .set_capabilities(enabled & !Capabilities::LARGE_RECEIVE)?;
         let refused = |source| Error::of(name, name, source);
         let text = CString::new(name).map_err(|_| refused(Errno::ENXIO.into()))?;
         let (inside, outside) = Pair::new();
@@ -93,9 +116,9 @@ impl Card {
         Ok(Self {
             vif,
             outside,
+            offers: offers(lower.lower())?,
             lower,
             name: text,
-            pool: Mutex::new(Pool::new(0)),
         })
     }
 
@@ -147,7 +170,7 @@ pub fn boot<'a>(
 
 impl Backend for Card {
     fn offers(&self) -> Offloads {
-        Offloads::NONE
+        self.offers
     }
 
     fn link(&self) -> bool {
@@ -161,21 +184,7 @@ impl Backend for Card {
     }
 
     fn send(&self, _queue: usize, frames: &[Transmit<'_>]) -> Result<usize, HostErrno> {
-        let copied = |frame: &Transmit<'_>| {
-            let mut buffer = self
-                .pool
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take();
-            let len = frame.copy_to(&mut buffer);
-            Received {
-                buffer,
-                len,
-                offload: Offload::default(),
-            }
-        };
-        self.vif.receive(&mut frames.iter().map(copied).collect());
-        Ok(frames.len())
+        Ok(self.vif.put(frames))
     }
 
     fn wake(&self) {
