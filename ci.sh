@@ -13,6 +13,7 @@
 #                                             libpython3.11-testsuite); as root
 #   faults                                    a minute of transfers over bad links
 #   switches                                  a thousand switches in a row under load; as root
+#   stress                                    images with 1, 2 and 4 CPUs, 1,000 threads, a minute each
 #   kills                                     a network server killed a hundred times; as root
 #   bench [PATTERN]                           benchmarks; adds to target/ratios.jsonl
 #   figures                                   table and plot of the README from that file
@@ -122,6 +123,9 @@ step_switches() {
 step_kills() {
     cargo build --release -p rump-cli
     RUMP_TEST_LONG=1 cargo test --release --test server --test server_command 2>&1 | tee -a "$log"
+}
+step_stress() {
+    RUMP_TEST_LONG=1 cargo test --test image_machine -- stress registers 2>&1 | tee -a "$log"
 }
 step_random() {
     RUMP_TEST_LONG=1 cargo test --release --test linux_random -- --nocapture 2>&1 | tee -a "$log"

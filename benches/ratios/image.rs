@@ -1,16 +1,19 @@
 //! Images in QEMU: how large they are, the least memory that they need, how soon the program
-//! begins beside one that is a minimal Linux guest's init, and what they take of a CPU while
-//! they wait.
+//! begins beside one that is a minimal Linux guest's init, what they take of a CPU while they
+//! wait, and what servers in them reach (`served`).
 //!
 //! Which kernel it is, the image says itself, on its console.
 
+mod linux;
+#[path = "../../tests/image/recipe.rs"]
+mod recipe;
+mod served;
+
+use linux::Linux;
+
 use crate::Outcome;
 use crate::comparison::{Better, Harness, RUNS, Subject};
-use rump_sys::kernel::{KIND, Kind};
-use rumprun_build::image::object::{self, Source};
-use rumprun_build::image::program::{self, Name};
 use rumprun_build::image::qemu::{Machine, Net};
-use rumprun_build::image::root;
 use std::error::Error;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -23,7 +26,14 @@ pub const NAMES: &[&str] = &[
     "image/hello-mem",
     "image/boot",
     "image/idle-cpu",
+    "image/http-size",
+    "image/http-mem",
+    "image/http",
+    "image/redis-get",
+    "image/smp2",
 ];
+
+pub use served::child;
 
 /// What the program says first.
 const HELLO: &str = "hello";
@@ -38,25 +48,32 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 /// Runs them.
 pub fn image(harness: &mut Harness) -> Outcome {
-    let made = Made::new()?;
+    let made = Made::new();
     let hello = made.program("hello")?;
     let kernel = kernel(&hello)?;
-    let size = std::fs::metadata(&hello)?.len() as f64 / 1e6;
     let subject = |name, unit| Subject::new(name, unit, Better::Less);
-    harness.write(
-        &subject("image/hello-size", "MB"),
-        &kernel,
-        Some(1),
-        &[size],
-        None,
-    )?;
+    let size = |name, image: &Path| -> Outcome {
+        let size = std::fs::metadata(image)?.len() as f64 / 1e6;
+        harness.write(&subject(name, "MB"), &kernel, Some(1), &[size], None)
+    };
+    size("image/hello-size", &hello)?;
+    if harness.wants("image/http-size") || harness.wants("image/http-mem") {
+        let http = made.program("http")?;
+        size("image/http-size", &http)?;
+        if harness.wants("image/http-mem") {
+            let mut least = subject("image/http-mem", "MB");
+            least.note = Some("QEMU's -m, in MiB, with a page asked for over virtio-net".into());
+            let memory = served::least_memory(&http)?;
+            harness.write(&least, &kernel, Some(1), &[memory], None)?;
+        }
+    }
     if harness.wants("image/hello-mem") {
         let mut least = subject("image/hello-mem", "MB");
         least.note = Some("QEMU's -m, in MiB, with the kernel's network stack booted".into());
         harness.write(&least, &kernel, Some(1), &[least_memory(&hello)?], None)?;
     }
     if harness.wants("image/boot") {
-        let linux = Linux::make(&made.folder)?;
+        let linux = Linux::hello(&made.folder)?;
         let (mut ours, mut rival) = (Vec::new(), Vec::new());
         for run in 0..=RUNS {
             let pair = (
@@ -81,40 +98,26 @@ pub fn image(harness: &mut Harness) -> Outcome {
         cpu.note = Some("of a host CPU, QEMU as a whole; a server that waits".into());
         harness.write(&cpu, &kernel, Some(2), &runs, None)?;
     }
+    if served::NAMES.iter().any(|name| harness.wants(name)) {
+        crate::tap::in_child("image", served::NAMES, harness)?;
+    }
     Ok(())
 }
 
-/// The kernel's object, and where images of programs with it are made.
+/// Where images are made.
 struct Made {
     folder: PathBuf,
-    object: PathBuf,
 }
 
 impl Made {
-    fn new() -> Result<Self> {
+    fn new() -> Self {
         let folder = crate::comparison::target().join("rumprun");
-        let recipe = object::Recipe {
-            source: Source::Checkout(env!("CARGO_MANIFEST_DIR").into()),
-            folder: folder.join("kernel"),
-            features: Default::default(),
-            // As this build chose it.
-            kernel: (KIND == Kind::Lite).then(|| "lite".into()),
-        };
-        let object = recipe.make()?;
-        Ok(Self { folder, object })
+        Self { folder }
     }
 
     fn program(&self, name: &str) -> Result<PathBuf> {
-        let recipe = program::Recipe {
-            manifest: Some(fixture("Cargo.toml")),
-            package: None,
-            name: Name::Binary(Some(name.into())),
-            features: Vec::new(),
-            without_defaults: false,
-            profile: "release".into(),
-            folder: self.folder.clone(),
-        };
-        Ok(recipe.make(&self.object)?)
+        let recipe = recipe::of(name, fixture("Cargo.toml"), &[], &self.folder);
+        Ok(recipe.make()?)
     }
 }
 
@@ -159,6 +162,11 @@ fn least_memory(image: &Path) -> Result<f64> {
         let said = started.hello(Duration::from_secs(20));
         Ok(said.is_ok())
     };
+    least(runs)
+}
+
+/// The least memory with which it runs, by halving.
+fn least(runs: impl Fn(u32) -> Result<bool>) -> Result<f64> {
     let (mut fails, mut works) = TRIED;
     if !runs(works)? {
         return Err(format!("it does not run in {works} MiB").into());
@@ -203,16 +211,26 @@ impl Started {
 
     /// Waits for a line that begins with this.
     fn line(&mut self, begins: &str, limit: Duration) -> Outcome {
+        let begins = begins.to_string();
+        self.wait(move |line| line.starts_with(&begins), limit)
+    }
+
+    /// Waits for a line with this in it.
+    fn containing(&mut self, text: &str, limit: Duration) -> Outcome {
+        let text = text.to_string();
+        self.wait(move |line| line.contains(&text), limit)
+    }
+
+    fn wait(&mut self, is: impl Fn(&str) -> bool + Send + 'static, limit: Duration) -> Outcome {
         let output = self.output.take().ok_or("its output was read before")?;
         let (to, found) = std::sync::mpsc::channel();
-        let begins = begins.to_string();
         std::thread::spawn(move || {
             let lines = BufReader::new(output)
                 .lines()
                 .map_while(std::io::Result::ok);
             let mut all = String::new();
             for line in lines {
-                if line.starts_with(&begins) {
+                if is(&line) {
                     let _ = to.send(Ok(()));
                 }
                 all += &line;
@@ -232,45 +250,6 @@ impl Drop for Started {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-    }
-}
-
-/// A Linux guest whose init is the same program.
-struct Linux {
-    kernel: PathBuf,
-    root: PathBuf,
-}
-
-impl Linux {
-    fn make(folder: &Path) -> Result<Self> {
-        let files = folder.join("linux");
-        std::fs::create_dir_all(&files)?;
-        let built = Command::new("rustc")
-            .args(["--edition", "2024", "-O", "-C", "strip=symbols"])
-            .args(["-C", "target-feature=+crt-static", "-o"])
-            .arg(files.join("init"))
-            .arg(fixture("src/hello.rs"))
-            .status()?;
-        if !built.success() {
-            return Err("the program for Linux was not compiled".into());
-        }
-        // What init writes to.
-        std::fs::create_dir_all(files.join("dev"))?;
-        let archive = folder.join("linux.cpio");
-        root::archive(&files, &archive)?;
-        Ok(Self {
-            kernel: rump_testbed::kernel()?,
-            root: archive,
-        })
-    }
-
-    /// The same machine as an image's.
-    fn command(&self) -> Command {
-        let mut machine = bare(MEMORY);
-        machine.root = Some(self.root.clone());
-        let mut command = machine.command(&self.kernel);
-        command.args(["-append", "console=ttyS0 quiet panic=-1 rdinit=/init"]);
-        command
     }
 }
 

@@ -102,6 +102,8 @@ fn main() -> ExitCode {
             served::child(part, rest)
         } else if let ("smp", [cpus]) = (&what[..], rest) {
             smp::child(cpus)
+        } else if what == "image" {
+            image::child(rest)
         } else if what == "redis" {
             redis::child(rest)
         } else if what == "remote" {

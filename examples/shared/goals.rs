@@ -265,6 +265,31 @@ pub const BENCHMARKS: &[Benchmark] = &[
         Goal::AtMost(1.0),
     ),
     row(
+        "image/http-size",
+        "an image of an HTTP server",
+        Goal::AtMost(5.0),
+    ),
+    row(
+        "image/http-mem",
+        "the least memory in which it serves a page",
+        Goal::AtMost(24.0),
+    ),
+    row(
+        "image/http",
+        "pages that it serves over virtio-net, beside a Linux guest",
+        Goal::Ratio(1.0),
+    ),
+    row(
+        "image/redis-get",
+        "GET of Debian's redis-server in an image, beside a Linux guest",
+        Goal::Ratio(1.0),
+    ),
+    row(
+        "image/smp2",
+        "pages that take 1 ms of a CPU each, two CPUs beside one",
+        Goal::Ratio(1.6),
+    ),
+    row(
         "lite/stream-64k",
         "one TCP stream on rump-lite, writes of 64 KiB",
         Goal::Ratio(0.43),

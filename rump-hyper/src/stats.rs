@@ -31,6 +31,7 @@ macro_rules! counters {
         /// What has happened since the program started.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         #[non_exhaustive]
+        #[repr(C)]
         pub struct Stats {
             $($(#[$doc])* pub $field: u64,)*
         }

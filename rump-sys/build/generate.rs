@@ -93,6 +93,21 @@ pub(crate) fn lite_links(path: &Path) -> Io {
     Ok(std::fs::write(path, text)?)
 }
 
+/// `links.rs` for the program of an image, whose kernel exports the calls (`src/gate.rs`).
+pub(crate) fn image_links(path: &Path) -> Io {
+    let text = "macro_rules! with_link_name {
+    ($name:ident => $(#[$meta:meta])* pub fn $function:ident($($arg:ident: $type:ty),* $(,)?) -> $result:ty;) => {
+        unsafe extern \"C\" {
+            $(#[$meta])*
+            #[link_name = crate::gate::image_name!($function)]
+            pub fn $function($($arg: $type),*) -> $result;
+        }
+    };
+}
+";
+    Ok(std::fs::write(path, text)?)
+}
+
 /// `links.rs` for a build without a kernel: every system call answers `ENOSYS`.
 pub(crate) fn fallbacks(path: &Path) -> Io {
     let text = "macro_rules! with_link_name {

@@ -61,6 +61,11 @@ fn run() -> Result<(), Failure> {
     println!("cargo::rerun-if-changed=build");
     println!("cargo::rustc-check-cfg=cfg(rump_drivers)");
     println!("cargo::rustc-check-cfg=cfg(rump_pci)");
+    println!("cargo::rustc-check-cfg=cfg(rump_gates)");
+    let has = |feature| std::env::var_os(format!("CARGO_FEATURE_{feature}")).is_some();
+    if has("IMAGE") && !has("STD") {
+        println!("cargo::rustc-cfg=rump_gates");
+    }
     println!(
         "cargo::rustc-check-cfg=cfg(rump_kernel, values(\"netbsd\", \"prefix\", \"lite\", \"none\", \"image\"))"
     );
@@ -89,14 +94,18 @@ fn run() -> Result<(), Failure> {
             generate::lite_links(&out.join("links.rs"))?;
             describe("lite", "", &Kernel::default(), &out)
         }
-        Choice::Image => without_kernel("image", &out),
+        Choice::Image => {
+            generate::image_links(&out.join("links.rs"))?;
+            describe("image", "", &Kernel::default(), &out)
+        }
         Choice::None { warning } => {
             if let Some(warning) = warning {
                 println!(
                     "cargo::warning=no rump kernel in this build: {warning}. Sockets will answer `no kernel`. See netbsd-src/README.md for where NetBSD publishes its source."
                 );
             }
-            without_kernel("none", &out)
+            generate::fallbacks(&out.join("links.rs"))?;
+            describe("none", "", &Kernel::default(), &out)
         }
     }
 }
@@ -187,11 +196,6 @@ fn link(kind: &str, release: &str, made: &Kernel, out: &Path) -> Result<(), Fail
         made.link_sets.values().sum::<usize>()
     );
     describe(kind, release, made, out)
-}
-
-fn without_kernel(kind: &str, out: &Path) -> Result<(), Failure> {
-    generate::fallbacks(&out.join("links.rs"))?;
-    describe(kind, "", &Kernel::default(), out)
 }
 
 fn describe(kind: &str, release: &str, made: &Kernel, out: &Path) -> Result<(), Failure> {

@@ -10,12 +10,20 @@ macro_rules! control {
         unsafe extern "C" {
             $($(#[$meta])* pub fn $name($($arg: $type),*) $(-> $result)?;)*
         }
+        #[cfg(rump_kernel = "image")]
+        unsafe extern "C" {
+            $(
+                $(#[$meta])*
+                #[link_name = crate::gate::image_name!($name)]
+                pub fn $name($($arg: $type),*) $(-> $result)?;
+            )*
+        }
         $(
             $(#[$meta])*
             ///
             /// # Safety
             /// There is no kernel in this build, and nothing is done with the arguments.
-            #[cfg(any(rump_kernel = "none", rump_kernel = "image"))]
+            #[cfg(rump_kernel = "none")]
             pub unsafe extern "C" fn $name($($arg: $type),*) $(-> $result)? {
                 $(let _ = $arg;)*
                 $(crate::abi::ENOSYS as $result)?
@@ -43,6 +51,42 @@ control! {
     fn rump_getversion() -> c_int;
 }
 
+crate::gate::export! {
+    rump_init = rump_init;
+    rump_boot_setsigmodel = rump_boot_setsigmodel;
+    rump_pub_lwproc_rfork = rump_pub_lwproc_rfork;
+    rump_pub_lwproc_newlwp = newlwp;
+    rump_pub_lwproc_switch = rump_pub_lwproc_switch;
+    rump_pub_lwproc_releaselwp = rump_pub_lwproc_releaselwp;
+    rump_component_count = rump_component_count;
+    rump_getversion = rump_getversion;
+    rump_pub_lwproc_curlwp = rump_pub_lwproc_curlwp;
+}
+
+/// The first process, which all threads of an image's program are in.
+#[cfg(rump_gates)]
+const FIRST_PROCESS: c_int = 1;
+
+/// [`rump_pub_lwproc_newlwp`] for the program of an image: its thread may have an lwp already,
+/// for Linux's system calls, and keeps that.
+#[cfg(rump_gates)]
+unsafe extern "C" fn newlwp(pid: c_int) -> c_int {
+    // SAFETY: the caller's; the kernel of an image has booted before its program runs.
+    unsafe {
+        if pid == FIRST_PROCESS && !rump_pub_lwproc_curlwp().is_null() {
+            return 0;
+        }
+        rump_pub_lwproc_newlwp(pid)
+    }
+}
+
+#[cfg(rump_kernel = "image")]
+unsafe extern "C" {
+    /// This thread's lwp, or null.
+    #[link_name = crate::gate::image_name!(rump_pub_lwproc_curlwp)]
+    pub fn rump_pub_lwproc_curlwp() -> *mut c_void;
+}
+
 #[cfg(not(any(rump_kernel = "none", rump_kernel = "image")))]
 unsafe extern "C" {
     /// This thread's lwp, or null.
@@ -53,7 +97,7 @@ unsafe extern "C" {
     pub static mut maxfiles: c_int;
 }
 
-/// How many open files the kernel allows in all: there is none.
+/// How many open files the kernel allows in all: there is none, or it has booted.
 #[cfg(any(rump_kernel = "none", rump_kernel = "image"))]
 #[allow(non_upper_case_globals)]
 pub static mut maxfiles: c_int = 0;
@@ -62,7 +106,7 @@ pub static mut maxfiles: c_int = 0;
 ///
 /// # Safety
 /// There is no kernel in this build.
-#[cfg(any(rump_kernel = "none", rump_kernel = "image"))]
+#[cfg(rump_kernel = "none")]
 pub unsafe extern "C" fn rump_pub_lwproc_curlwp() -> *mut c_void {
     core::ptr::null_mut()
 }

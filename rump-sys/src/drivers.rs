@@ -24,11 +24,32 @@ unsafe extern "C" {
     pub fn rump_drivers_units(name: *const c_char) -> c_int;
 }
 
+#[cfg(rump_kernel = "image")]
+unsafe extern "C" {
+    /// As in a Linux process; there may be none.
+    ///
+    /// # Safety
+    /// The thread holds no virtual CPU.
+    #[link_name = crate::gate::image_name!(rump_drivers_makenodes)]
+    pub fn rump_drivers_makenodes() -> c_int;
+    /// As in a Linux process; there may be none.
+    ///
+    /// # Safety
+    /// `name` is a C string.
+    #[link_name = crate::gate::image_name!(rump_drivers_units)]
+    pub fn rump_drivers_units(name: *const c_char) -> c_int;
+}
+
+crate::gate::export! {
+    rump_drivers_makenodes = rump_drivers_makenodes;
+    rump_drivers_units = rump_drivers_units;
+}
+
 /// Makes no nodes: there are no drivers.
 ///
 /// # Safety
 /// Nothing is done.
-#[cfg(not(rump_drivers))]
+#[cfg(not(any(rump_drivers, rump_kernel = "image")))]
 pub unsafe extern "C" fn rump_drivers_makenodes() -> c_int {
     0
 }
@@ -37,7 +58,7 @@ pub unsafe extern "C" fn rump_drivers_makenodes() -> c_int {
 ///
 /// # Safety
 /// Nothing is done with `name`.
-#[cfg(not(rump_drivers))]
+#[cfg(not(any(rump_drivers, rump_kernel = "image")))]
 pub unsafe extern "C" fn rump_drivers_units(name: *const c_char) -> c_int {
     let _ = name;
     -1

@@ -13,13 +13,15 @@
 //! - [`lite`]: what rump-lite tells beyond what NetBSD does;
 //! - [`drivers`]: the drivers that `RUMP_DRIVERS` put into it;
 //! - [`pci`]: devices of the host, for the kernel's drivers;
+//! - [`mod@stats`]: what the kernel's hypercalls have counted;
 //! - [`vbd`]: disks whose other end is in the host;
 //! - [`vif`]: network interfaces whose other end is in the host.
 //!
 //! Where no tree is named and none is found, `rump-lite` is linked, the reference
 //! kernel (feature `lite`, on by default). In a build without a kernel
 //! (`RUMP_KERNEL=none`, and on docs.rs) everything compiles and links; each call answers
-//! `ENOSYS`.
+//! `ENOSYS`. With `RUMP_KERNEL=image` the calls are those of the kernel that `cargo rumprun`
+//! puts into the link.
 //!
 //! # Settings
 //! `NETBSD_SRC` names the tree; `RUMP_PREFIX` an installed rump kernel;
@@ -45,11 +47,13 @@ pub mod blkio;
 pub mod claims;
 pub mod control;
 pub mod drivers;
-#[cfg(any(rump_kernel = "none", rump_kernel = "image"))]
+#[cfg(rump_kernel = "none")]
 mod fallback;
+mod gate;
 pub mod kernel;
 pub mod lite;
 pub mod pci;
+pub mod stats;
 pub mod syscalls;
 pub mod vbd;
 pub mod vif;

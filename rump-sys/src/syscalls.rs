@@ -4,7 +4,8 @@
 //! the trees seen so far); the build script reads it from `rump_syscalls.h`. A call that
 //! a tree does not have fails to compile here, by name.
 //!
-//! The calls go to the kernel of this process, unless [`go_elsewhere`] named another.
+//! The calls go to the kernel of this process, or image, unless [`go_elsewhere`] named
+//! another.
 //!
 //! # Safety
 //! All of them: the kernel must have been booted, the thread should have an lwp (one is
@@ -46,9 +47,22 @@ fn elsewhere() -> Option<&'static dyn Elsewhere> {
 }
 
 // Of whoever exports the hypercalls: `rump-hyper` for a Linux process, or an image.
+#[cfg(not(rump_kernel = "image"))]
 unsafe extern "C" {
     safe fn rump_hyper_errno() -> c_int;
     safe fn rumpuser_seterrno(errno: c_int);
+}
+#[cfg(rump_kernel = "image")]
+unsafe extern "C" {
+    #[link_name = crate::gate::image_name!(rump_hyper_errno)]
+    safe fn rump_hyper_errno() -> c_int;
+    #[link_name = crate::gate::image_name!(rumpuser_seterrno)]
+    safe fn rumpuser_seterrno(errno: c_int);
+}
+
+crate::gate::export! {
+    rump_hyper_errno = rump_hyper_errno;
+    rumpuser_seterrno = rumpuser_seterrno;
 }
 
 /// NetBSD's number for why this thread's last system call failed; 0 if it did not.
@@ -111,6 +125,7 @@ macro_rules! syscalls {
                 pub fn $name($($arg: $type),*) -> $result;
             );)*
         }
+        crate::gate::export! { $($name = symbols::$name;)* }
 
         $(
             #[doc = concat!("[`", stringify!($name), "(2)`](https://man.netbsd.org/", stringify!($name), ".2).")]

@@ -65,7 +65,7 @@ mod suite;
 pub use device::{Device, Disk, Nic, Place};
 pub use error::{Console, Error};
 pub use guest::{Guest, Iommu};
-pub use parts::{Missing, kernel};
+pub use parts::{Bare, Missing, bare, kernel};
 pub use report::{Fault, Report, faults};
 pub use running::Running;
 pub use suite::{Outcome, Test, run, trial, trials};

@@ -73,6 +73,31 @@ pub fn kernel() -> Result<PathBuf, Missing> {
     Ok(Parts::find(&[])?.kernel.image)
 }
 
+/// What a guest that somebody puts together by himself is made of.
+#[derive(Debug, Clone)]
+pub struct Bare {
+    /// Linux.
+    pub kernel: PathBuf,
+    /// A static busybox.
+    pub busybox: PathBuf,
+    /// Names and contents of modules, in the order in which they can be loaded.
+    pub modules: Vec<(String, Vec<u8>)>,
+}
+
+/// A kernel with these modules, those that they need, and a busybox.
+///
+/// # Errors
+/// [`Missing`] without one, or without what else a guest needs; a module cannot be read.
+pub fn bare(modules: &[&str]) -> Result<Bare, Box<dyn std::error::Error>> {
+    let modules: Vec<_> = modules.iter().map(|name| name.to_string()).collect();
+    let parts = Parts::find(&modules)?;
+    Ok(Bare {
+        modules: parts.kernel.modules.in_order(&modules)?,
+        kernel: parts.kernel.image,
+        busybox: parts.busybox,
+    })
+}
+
 fn in_path(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     let mut places = std::env::split_paths(&path).map(|folder| folder.join(program));

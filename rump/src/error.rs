@@ -47,7 +47,7 @@ include!("errnos.rs");
 impl Errno {
     /// The error of this thread's last system call that failed.
     pub(crate) fn last() -> Self {
-        Self(rump_sys::hyper::errno())
+        Self(rump_sys::syscalls::errno())
     }
 
     /// 0 is success.

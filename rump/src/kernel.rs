@@ -9,6 +9,7 @@ use crate::remote::ConnectError;
 use crate::settings;
 use crate::sys::{control, descriptor, sysctl as raw};
 use crate::sysctl;
+use rump_sys::kernel::{KIND, Kind};
 #[cfg(feature = "remote")]
 use rump_sys::syscalls::Elsewhere;
 use rump_sys::{abi, hyper};
@@ -116,6 +117,10 @@ pub enum BootError {
 }
 
 /// The running kernel.
+///
+/// In an image (`RUMP_KERNEL=image`, which `cargo rumprun` sets) it is that which the program
+/// stands on: [`Builder::boot`] finds it running, and the program's Linux system calls are
+/// made in it as well.
 ///
 /// It is a handle without state: clones are the same kernel, and dropping it does
 /// nothing.
@@ -240,7 +245,8 @@ const BUFFERS: usize = 256 << 10;
 
 impl Builder {
     /// How many virtual CPUs, from 1 to 32; 2 by default. So many threads can be in the
-    /// kernel at a time.
+    /// kernel at a time. In an image it is as many as the machine has CPUs, whatever is said
+    /// here.
     #[must_use]
     pub fn cpus(mut self, count: usize) -> Self {
         self.cpus = Some(count);
@@ -302,6 +308,29 @@ impl Builder {
             })
         };
         self.devices.iter().map(open).collect()
+    }
+
+    /// What is set here and is not so in the kernel of an image, which has booted.
+    fn check_image(&self) -> Result<(), BootError> {
+        let other = |name: &str| Kernel(()).hostname().is_ok_and(|is| is != name);
+        let refused = |setting, of_image: &str| {
+            let problem = format!(
+                "the kernel of an image boots before its program; give the image this setting, by `cargo rumprun run --set {of_image}`"
+            );
+            Err(BootError::Setting { setting, problem })
+        };
+        match self {
+            _ if self.memory.is_some() => refused("memory_limit", "memlimit=BYTES"),
+            _ if self.verbose == Some(true) => refused("verbose", "verbose=1"),
+            _ if self.hostname.as_deref().is_some_and(other) => {
+                refused("hostname", "hostname=NAME")
+            }
+            _ if !self.devices.is_empty() => Err(BootError::Setting {
+                setting: "pci",
+                problem: "the kernel of an image has all devices of its machine that it has drivers for; do not ask for one".into(),
+            }),
+            _ => Ok(()),
+        }
     }
 
     fn parameters(&self) -> Result<Vec<(&'static str, String)>, BootError> {
@@ -374,6 +403,11 @@ impl Builder {
         );
         booted?;
         lwp::attach();
+        if KIND == Kind::Image {
+            // Another try may ask for less.
+            self.check_image()
+                .inspect_err(|_| STATE.store(ABSENT, Ordering::Release))?;
+        }
         let set = descriptor::set_limit(DESCRIPTORS.unsigned_abs())
             .map_err(|error| Errno::of(&error))
             .and_then(|()| {

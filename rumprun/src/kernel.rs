@@ -73,6 +73,7 @@ pub fn boot() -> Result<Vec<String>, Error> {
     /// Bridges of the chip set, and what was there before there were classes.
     const KEPT: [u16; 2] = [0x06, 0x00];
     let functions = pci::functions();
+    pci::assign::missing(&functions);
     for function in &functions {
         if function.header != 0 || is_ours(function) || KEPT.contains(&(function.class >> 8)) {
             continue;

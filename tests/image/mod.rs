@@ -6,10 +6,10 @@
 
 #![allow(dead_code)]
 
+mod recipe;
+
 use libtest_mimic::{Arguments, Failed, Trial};
 use rump_sys::kernel::{KIND, Kind};
-use rumprun_build::image::object::{self, Source};
-use rumprun_build::image::program::{self, Name};
 use rumprun_build::image::qemu::{self, Machine, Net};
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
@@ -25,7 +25,10 @@ pub type Outcome = Result<(), Failed>;
 pub type Test = (&'static str, fn() -> Outcome);
 
 /// How long a machine may be silent: TCG on a busy host is slow.
-const PATIENCE: Duration = Duration::from_secs(100);
+fn patience() -> Duration {
+    let long = std::env::var_os("RUMP_TEST_LONG").is_some();
+    Duration::from_secs(if long { 600 } else { 100 })
+}
 
 /// Runs the tests, one after the other: each has a machine.
 pub fn run(tests: &[Test]) -> ! {
@@ -88,22 +91,6 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("rumprun")
 }
 
-/// The kernel's object.
-fn object() -> Result<&'static Path, Failed> {
-    static OBJECT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    let made = OBJECT.get_or_init(|| {
-        let recipe = object::Recipe {
-            source: Source::Checkout(env!("CARGO_MANIFEST_DIR").into()),
-            folder: folder().join("kernel"),
-            features: Default::default(),
-            // As this build chose it.
-            kernel: (KIND == Kind::Lite).then(|| "lite".into()),
-        };
-        recipe.make().map_err(|error| error.to_string())
-    });
-    made.as_deref().map_err(|error| error.clone().into())
-}
-
 /// The image of one of the programs.
 pub fn image(name: &str) -> Result<PathBuf, Failed> {
     let manifest = fixtures().join("image/Cargo.toml");
@@ -132,22 +119,36 @@ fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
 }
 
+/// The image of one of this project's examples, with the versions of this workspace: `features`
+/// are those of the package in `tests/fixtures/image-examples`.
+pub fn example(name: &str, features: &[&str]) -> Result<PathBuf, Failed> {
+    let checkout = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let project = folder().join("project/examples");
+    std::fs::create_dir_all(&project)?;
+    let manifest = std::fs::read_to_string(fixtures().join("image-examples/Cargo.toml"))?;
+    let manifest = manifest.replace("../../..", &checkout.to_string_lossy());
+    let to = project.join("Cargo.toml");
+    if std::fs::read_to_string(&to).ok().as_ref() != Some(&manifest) {
+        std::fs::write(&to, manifest)?;
+    }
+    let lock = project.join("Cargo.lock");
+    if !lock.exists() {
+        std::fs::copy(checkout.join("Cargo.lock"), lock)?;
+    }
+    made_with(name, to, features)
+}
+
 fn made(name: &str, manifest: PathBuf) -> Result<PathBuf, Failed> {
+    made_with(name, manifest, &[])
+}
+
+fn made_with(name: &str, manifest: PathBuf, features: &[&str]) -> Result<PathBuf, Failed> {
     static IMAGES: OnceLock<Mutex<HashMap<String, PathBuf>>> = OnceLock::new();
     let mut images = IMAGES.get_or_init(Mutex::default).lock()?;
     if let Some(image) = images.get(name) {
         return Ok(image.clone());
     }
-    let recipe = program::Recipe {
-        manifest: Some(manifest),
-        package: None,
-        name: Name::Binary(Some(name.into())),
-        features: Vec::new(),
-        without_defaults: false,
-        profile: "release".into(),
-        folder: folder(),
-    };
-    let image = recipe.make(object()?)?;
+    let image = recipe::of(name, manifest, features, &folder()).make()?;
     images.insert(name.into(), image.clone());
     Ok(image)
 }
@@ -214,7 +215,7 @@ impl Running {
 
     /// Waits for a line with this in it.
     pub fn wait_for(&mut self, text: &str) -> Outcome {
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + patience();
         loop {
             let left = end.saturating_duration_since(Instant::now());
             match self.lines.recv_timeout(left) {
@@ -237,7 +238,7 @@ impl Running {
 
     /// Waits for its end: the status, and all that it said.
     pub fn end(mut self) -> Result<(Option<u8>, String), Failed> {
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + patience();
         loop {
             let left = end.saturating_duration_since(Instant::now());
             match self.lines.recv_timeout(left) {

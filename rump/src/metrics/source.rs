@@ -8,7 +8,7 @@ use super::{Kind, Metric};
 use crate::iface::Interface;
 use crate::sys::sysctl as raw;
 use crate::sysctl;
-use rump_sys::{abi, hyper};
+use rump_sys::abi;
 use std::ffi::c_int;
 use std::mem::offset_of;
 
@@ -135,7 +135,7 @@ pub(super) fn processes(metrics: &mut Vec<Metric>) {
 
 /// What happened below the kernel.
 pub(super) fn hypercalls(metrics: &mut Vec<Metric>) {
-    let stats = hyper::stats();
+    let stats = rump_sys::stats::stats();
     metrics.extend(
         [
             (

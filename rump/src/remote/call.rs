@@ -9,7 +9,6 @@
 use super::segment::{AREA, Answer, Segment};
 use super::table::{Placed, Row, Side, Way, Words, row, walk};
 use rump_sys::abi;
-use rump_sys::hyper;
 use rump_sys::syscalls::{self, Call};
 use std::ffi::c_int;
 use std::ops::Range;
@@ -85,7 +84,7 @@ pub(super) fn answer(segment: &Segment, room: &mut Room, is_there: &dyn Fn() -> 
     match desk.make(call, is_there) {
         Ok(result) => {
             // Before anything else makes a call on this thread.
-            let errno = hyper::errno();
+            let errno = rump_sys::syscalls::errno();
             desk.give_back();
             Answer { result, errno }
         }

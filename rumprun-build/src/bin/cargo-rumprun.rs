@@ -2,10 +2,12 @@
 
 use clap::{Args, Parser, Subcommand};
 use rumprun_build::image::line::Line;
-use rumprun_build::image::object::{self, Source};
+use rumprun_build::image::object::Source;
 use rumprun_build::image::program::{self, Name};
-use rumprun_build::image::qemu::{Forward, Machine, Net};
-use rumprun_build::image::{inspect, root};
+use rumprun_build::image::qemu::{Bus, Disk, Forward, Machine, Net};
+use rumprun_build::image::settings::{Asked, OF_KERNEL, Settings};
+use rumprun_build::image::{Recipe, inspect, root};
+use rumprun_build::settings::DRIVERS;
 use rumprun_build::{Error, Result};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -59,22 +61,22 @@ struct Build {
 struct Run {
     #[command(flatten)]
     build: Build,
-    /// CPUs of the machine
-    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
-    smp: u32,
-    /// Memory of the machine
-    #[arg(long, value_name = "MIB", default_value_t = 128)]
-    mem: u32,
-    /// What its network card is connected to: user, none, or tap=NAME
-    #[arg(long, value_name = "NET", default_value = "user", value_parser = net)]
-    net: Net,
-    /// Its network card, in QEMU's words
-    #[arg(
-        long,
-        value_name = "DEVICE",
-        default_value = "virtio-net-pci,disable-legacy=on"
-    )]
-    card: String,
+    /// CPUs of the machine; 1 by default
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
+    smp: Option<u32>,
+    /// Memory of the machine; 128 MiB by default
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..))]
+    mem: Option<u32>,
+    /// What its network card is connected to: user, by default, none, or tap=NAME
+    #[arg(long, value_name = "NET", value_parser = net)]
+    net: Option<Net>,
+    /// Its network card, in QEMU's words; of virtio by default
+    #[arg(long, value_name = "DEVICE")]
+    card: Option<String>,
+    /// File that is a disk of the machine, for a driver of NetBSD's in the kernel; may be
+    /// repeated
+    #[arg(long, value_name = "FILE")]
+    disk: Vec<PathBuf>,
     /// Port of this host that leads to one of the machine; may be repeated
     #[arg(long, short = 'P', value_name = "HOST:MACHINE[/udp]")]
     publish: Vec<Forward>,
@@ -90,6 +92,10 @@ struct Run {
     /// Variable of the program's environment; may be repeated
     #[arg(long, short, value_name = "NAME=VALUE")]
     env: Vec<String>,
+    /// Setting of the kernel: hostname=NAME, memlimit=BYTES, verbose=1, interface=NAME; may be
+    /// repeated
+    #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
+    set: Vec<(String, String)>,
     /// Have Linux's KVM run the CPUs; without, QEMU does it by itself
     #[arg(long)]
     kvm: bool,
@@ -121,6 +127,17 @@ fn net(text: &str) -> std::result::Result<Net, String> {
     }
 }
 
+fn setting(text: &str) -> std::result::Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if OF_KERNEL.contains(&name) => Ok((name.into(), value.into())),
+        Some((name, _)) => Err(format!(
+            "there is no setting {name}, but {}",
+            OF_KERNEL.join(", ")
+        )),
+        None => Err("NAME=VALUE is wanted".into()),
+    }
+}
+
 fn main() -> ExitCode {
     let Cargo::Rumprun(command) = Cargo::parse();
     match command.execute() {
@@ -137,12 +154,13 @@ impl Command {
     fn execute(self) -> Result<u8> {
         match self {
             Self::Build(build) => {
-                println!("{}", build.image()?.display());
+                println!("{}", build.image(&build.settings()?)?.display());
                 Ok(0)
             }
             Self::Run(run) => run.execute(),
             Self::Inspect(inspect) => {
-                print!("{}", inspect::report(&inspect.build.image()?)?);
+                let build = &inspect.build;
+                print!("{}", inspect::report(&build.image(&build.settings()?)?)?);
                 Ok(0)
             }
         }
@@ -156,52 +174,99 @@ impl Build {
         Ok(target.join("rumprun"))
     }
 
-    fn image(&self) -> Result<PathBuf> {
-        let folder = self.folder()?;
-        let object = object::Recipe {
-            source: Source::own(),
-            folder: folder.join("kernel"),
-            features: Default::default(),
-            kernel: None,
-        }
-        .make()?;
-        let name = match &self.example {
+    fn name(&self) -> Name {
+        match &self.example {
             Some(name) => Name::Example(name.clone()),
             None => Name::Binary(self.bin.clone()),
-        };
-        program::Recipe {
+        }
+    }
+
+    fn settings(&self) -> Result<Settings> {
+        Settings::read(Asked {
+            manifest: self.manifest_path.as_deref(),
+            package: self.package.as_deref(),
+            name: &self.name(),
+        })
+    }
+
+    fn image(&self, settings: &Settings) -> Result<PathBuf> {
+        let mut features = settings.features.clone();
+        features.extend(self.features.iter().cloned());
+        let program = program::Recipe {
             manifest: self.manifest_path.clone(),
             package: self.package.clone(),
-            name,
-            features: self.features.clone(),
+            name: self.name(),
+            features,
             without_defaults: self.no_default_features,
             profile: self.profile.clone(),
-            folder,
-        }
-        .make(&object)
+            folder: self.folder()?,
+        };
+        let recipe = Recipe {
+            source: Source::own(),
+            kernel: None,
+            drivers: settings.drivers.clone(),
+            program,
+        };
+        recipe.make()
+    }
+}
+
+/// NetBSD's drivers in the kernel: those of the environment, or of the settings.
+fn drivers(settings: &Settings) -> Result<Vec<String>> {
+    match std::env::var(DRIVERS) {
+        Ok(value) => rumprun_build::settings::drivers(&value),
+        Err(_) => Ok(settings.drivers.clone()),
     }
 }
 
 impl Run {
     fn execute(self) -> Result<u8> {
-        let image = self.build.image()?;
-        let mut line = Line::default();
-        if let Some(address) = self.address {
-            line = line.with("net", address);
+        let settings = self.build.settings()?;
+        let machine = self.machine(&settings)?;
+        let image = self.build.image(&settings)?;
+        if self.dry_run {
+            println!("{}", machine.words(&image));
+            return Ok(0);
         }
-        if let Some(path) = self.exec {
-            line = line.with("exec", path);
+        machine.run(&image)
+    }
+
+    /// What the command line says, and where it says nothing the settings.
+    fn machine(&self, settings: &Settings) -> Result<Machine> {
+        let usual = Machine::default();
+        let wrong = |what: &str, problem: String| {
+            Error::Image(format!("[package.metadata.rumprun]: {what}: {problem}"))
+        };
+        let of_settings = settings.net.as_deref().map(net).transpose();
+        let of_settings = of_settings.map_err(|problem| wrong("net", problem))?;
+        let mut forwards = self.publish.clone();
+        if forwards.is_empty() {
+            let forward = |text: &String| text.parse().map_err(|problem| wrong("publish", problem));
+            forwards = settings
+                .publish
+                .iter()
+                .map(forward)
+                .collect::<Result<_>>()?;
         }
-        for variable in self.env {
-            if !variable.contains('=') {
+        let files = match self.disk.is_empty() {
+            true => &settings.disks,
+            false => &self.disk,
+        };
+        let drivers = drivers(settings)?;
+        let disk = |file: &PathBuf| {
+            if !file.is_file() {
                 return Err(Error::Image(format!(
-                    "--env {variable}: NAME=VALUE is wanted"
+                    "{}: there is no such disk",
+                    file.display()
                 )));
             }
-            line = line.with("env", variable);
-        }
-        line.arguments = self.args;
-        let archive = match &self.root {
+            let bus = Bus::of_drivers(&drivers)?;
+            Ok(Disk {
+                file: file.clone(),
+                bus,
+            })
+        };
+        let archive = match self.root.as_ref().or(settings.root.as_ref()) {
             Some(folder) => {
                 let to = self.build.folder()?.join("root.cpio");
                 root::archive(folder, &to)?;
@@ -209,21 +274,60 @@ impl Run {
             }
             None => None,
         };
-        let machine = Machine {
-            cpus: self.smp,
-            memory: self.mem,
-            net: self.net,
-            card: self.card,
-            forwards: self.publish,
+        Ok(Machine {
+            cpus: self.smp.or(settings.smp).unwrap_or(usual.cpus),
+            memory: self.mem.or(settings.mem).unwrap_or(usual.memory),
+            net: self.net.clone().or(of_settings).unwrap_or(usual.net),
+            card: self
+                .card
+                .clone()
+                .or(settings.card.clone())
+                .unwrap_or(usual.card),
+            forwards,
+            disks: files.iter().map(disk).collect::<Result<_>>()?,
             root: archive,
-            line,
+            line: self.line(settings)?,
             kvm: self.kvm,
-            more: self.qemu,
-        };
-        if self.dry_run {
-            println!("{}", machine.words(&image));
-            return Ok(0);
+            more: self.qemu.clone(),
+        })
+    }
+
+    /// What the image is told.
+    fn line(&self, settings: &Settings) -> Result<Line> {
+        let mut line = Line::default();
+        if let Some(address) = self.address.as_ref().or(settings.address.as_ref()) {
+            line = line.with("net", address);
         }
-        machine.run(&image)
+        let given = |name: &String| self.set.iter().any(|(other, _)| other == name);
+        let of_settings = settings.set.iter().filter(|(name, _)| !given(name));
+        for (name, value) in of_settings.chain(self.set.iter().map(|(name, value)| (name, value))) {
+            line = line.with(name, value);
+        }
+        if let Some(path) = &self.exec {
+            line = line.with("exec", path);
+        }
+        for variable in &self.env {
+            if !variable.contains('=') {
+                return Err(Error::Image(format!(
+                    "--env {variable}: NAME=VALUE is wanted"
+                )));
+            }
+            line = line.with("env", variable);
+        }
+        let given = |name: &str| {
+            let mut names = self
+                .env
+                .iter()
+                .filter_map(|variable| variable.split_once('='));
+            names.any(|(other, _)| other == name)
+        };
+        for (name, value) in settings.env.iter().filter(|(name, _)| !given(name)) {
+            line = line.with("env", format!("{name}={value}"));
+        }
+        line.arguments = match self.args.is_empty() {
+            true => settings.args.clone(),
+            false => self.args.clone(),
+        };
+        Ok(line)
     }
 }

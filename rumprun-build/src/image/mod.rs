@@ -5,11 +5,12 @@
 //! link.
 //!
 //! ```text
-//! object ── the crate `rumprun` and a rump kernel, as one object whose only global symbol
-//!           is where the machine enters it
+//! object ── the crate `rumprun` and a rump kernel, as one object whose global symbols are
+//!           where the machine enters it and what a program with the crate `rump` calls
 //! program ─ the program, by `cargo rustc`, with that object in its link
 //! root ──── a folder as an archive (cpio), the program's file system
 //! line ──── settings, environment and arguments as the image's command line
+//! settings  what the package says of its images
 //! qemu ──── a virtual machine that runs it
 //! ```
 //!
@@ -28,7 +29,11 @@ pub mod line;
 pub mod object;
 pub mod program;
 pub mod qemu;
+mod recipe;
 pub mod root;
+pub mod settings;
+
+pub use recipe::Recipe;
 
 use crate::error::{Error, IoContext, Result};
 use std::ffi::OsStr;

@@ -3,11 +3,14 @@
 //!
 //! A crate of one line is made around `rumprun` and compiled as a static library. Of that
 //! the linker makes one object, from all members at once, as what only a link set refers to
-//! is referred to by nobody. Then every symbol but the entry becomes local, which is what
-//! keeps the kernel's `memcpy`, allocator and panic handler from those of the program.
+//! is referred to by nobody. Then every symbol becomes local, but for the entry and for the
+//! functions that a program with the crate `rump` calls, which is what keeps the kernel's
+//! `memcpy`, allocator and panic handler from those of the program.
 
 use super::{TARGET, cargo, is_older, run, run_quietly, write};
 use crate::error::{Error, IoContext, Result};
+use crate::settings::DRIVERS;
+use object::read::archive::ArchiveFile;
 use object::read::elf::{FileHeader, SectionHeader, SectionTable, Sym};
 use object::{Endianness, elf};
 use std::collections::BTreeSet;
@@ -17,6 +20,10 @@ use std::process::Command;
 
 /// Where the machine enters the image: the symbol that stays global.
 pub const ENTRY: &str = "pvh_start";
+
+/// What the names of functions begin with that a program with the crate `rump` calls: they
+/// stay global, too.
+pub const GATES: &str = "rump_image_";
 
 /// Symbols that the last linker defines at the ends of sections.
 const ENDS: [&str; 2] = ["__start_", "__stop_"];
@@ -45,9 +52,9 @@ impl Source {
         }
     }
 
-    fn dependency(&self) -> String {
+    fn dependency(&self, name: &str) -> String {
         match self {
-            Self::Checkout(path) => format!("path = {:?}", path.join("rumprun")),
+            Self::Checkout(path) => format!("path = {:?}", path.join(name)),
             Self::Version(version) => format!("version = \"={version}\""),
         }
     }
@@ -60,10 +67,12 @@ pub struct Recipe {
     pub source: Source,
     /// The folder for all of it; the object is `kernel-HASH.o` in there.
     pub folder: PathBuf,
-    /// Features of `rumprun` beside `image`.
+    /// Features of `rump-sys`, which are components of the kernel, beside `net`.
     pub features: BTreeSet<String>,
     /// The value of `RUMP_KERNEL`, if it is not the environment's.
     pub kernel: Option<String>,
+    /// NetBSD's drivers in it, where the environment has no `RUMP_DRIVERS`.
+    pub drivers: Vec<String>,
 }
 
 impl Recipe {
@@ -79,7 +88,9 @@ impl Recipe {
         let made = self.folder.join("kernel.o");
         if is_older(&made, &[&archive]) {
             let whole = self.folder.join("whole.o");
-            run_quietly("make one object of the kernel", &mut link(&archive, &whole))?;
+            let gates = gates(&archive)?;
+            let mut link = link(&archive, &gates, &whole);
+            run_quietly("make one object of the kernel", &mut link)?;
             run_quietly("make its symbols local", &mut localise(&whole, &made))?;
         }
         check(&made)?;
@@ -109,8 +120,7 @@ impl Recipe {
     }
 
     fn write_crate(&self) -> Result<()> {
-        let mut features = vec!["image"];
-        features.extend(self.features.iter().map(String::as_str));
+        let features: Vec<_> = self.features.iter().collect();
         let manifest = format!(
             r#"# Made by `cargo rumprun`, which writes it anew.
 [package]
@@ -124,7 +134,8 @@ crate-type = ["staticlib"]
 path = "lib.rs"
 
 [dependencies]
-rumprun = {{ {}, features = {features:?} }}
+rump-sys = {{ {}, default-features = false, features = {features:?} }}
+rumprun = {{ {}, features = ["image"] }}
 
 [profile.release]
 panic = "abort"
@@ -133,7 +144,8 @@ debug = "line-tables-only"
 
 [workspace]
 "#,
-            self.source.dependency()
+            self.source.dependency("rump-sys"),
+            self.source.dependency("rumprun"),
         );
         write(&self.folder.join("Cargo.toml"), &manifest)?;
         write(
@@ -167,8 +179,18 @@ debug = "line-tables-only"
             .env_remove("RUSTFLAGS")
             .env_remove("CARGO_TARGET_DIR")
             .env_remove("CARGO_BUILD_TARGET");
-        if let Some(kernel) = &self.kernel {
-            command.env("RUMP_KERNEL", kernel);
+        if !self.drivers.is_empty() && std::env::var_os(DRIVERS).is_none() {
+            command.env(DRIVERS, self.drivers.join(","));
+        }
+        match &self.kernel {
+            Some(kernel) => {
+                command.env("RUMP_KERNEL", kernel);
+            }
+            // That is for the program.
+            None if std::env::var_os("RUMP_KERNEL").is_some_and(|kernel| kernel == "image") => {
+                command.env_remove("RUMP_KERNEL");
+            }
+            None => {}
         }
         run("compile the kernel", &mut command)?;
         Ok(target.join(TARGET).join("release/librumprun_kernel.a"))
@@ -176,11 +198,12 @@ debug = "line-tables-only"
 }
 
 /// The linker: GNU's, as others do not collect garbage in such a link.
-fn link(archive: &Path, to: &Path) -> Command {
+fn link(archive: &Path, gates: &BTreeSet<String>, to: &Path) -> Command {
     let mut command = Command::new(std::env::var_os("LD").unwrap_or_else(|| "ld".into()));
     command
         // Commons get their place now: an object that is made local has none later.
         .args(["-r", "-d", "--gc-sections", "-e", ENTRY, "-u", ENTRY])
+        .args(gates.iter().flat_map(|name| ["-u", name]))
         .arg("--whole-archive")
         .arg(archive)
         .arg("-o")
@@ -188,17 +211,42 @@ fn link(archive: &Path, to: &Path) -> Command {
     command
 }
 
+/// The functions in an archive that a program may call.
+fn gates(archive: &Path) -> Result<BTreeSet<String>> {
+    let data = std::fs::read(archive).context("reading", archive)?;
+    let names = || -> object::read::Result<BTreeSet<String>> {
+        let file = ArchiveFile::parse(&*data)?;
+        let Some(symbols) = file.symbols()? else {
+            return Ok(BTreeSet::new());
+        };
+        let mut names = BTreeSet::new();
+        for symbol in symbols {
+            let name = String::from_utf8_lossy(symbol?.name());
+            if name.starts_with(GATES) {
+                names.insert(name.into_owned());
+            }
+        }
+        Ok(names)
+    };
+    names().map_err(|error| Error::Object {
+        path: archive.into(),
+        problem: error.to_string(),
+    })
+}
+
 /// objcopy(1), of binutils.
 pub(super) fn objcopy() -> Command {
     Command::new(std::env::var_os("OBJCOPY").unwrap_or_else(|| "objcopy".into()))
 }
 
-/// One global symbol, and no tables for unwinding, in which the program's own
+/// Few global symbols, and no tables for unwinding, in which the program's own
 /// unwinder would search.
 fn localise(from: &Path, to: &Path) -> Command {
     let mut command = objcopy();
     command
+        .arg("--wildcard")
         .arg(format!("--keep-global-symbol={ENTRY}"))
+        .arg(format!("--keep-global-symbol={GATES}*"))
         .args(["-R", ".eh_frame", "-R", ".rela.eh_frame", "-R", ".comment"])
         .arg(from)
         .arg(to);
@@ -287,6 +335,7 @@ fn problem(data: &[u8]) -> object::read::Result<Option<String>> {
                 }
             }
             _ if name == ENTRY => entry = true,
+            _ if name.starts_with(GATES) => {}
             _ => others.push(name),
         }
     }

@@ -4,6 +4,7 @@ use super::object::{ENTRY, objcopy};
 use super::{TARGET, cargo, run, run_quietly};
 use crate::error::{Error, IoContext, Result};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// Which program of a package.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +35,22 @@ pub struct Recipe {
 }
 
 impl Recipe {
+    /// Tells cargo which package it is, and its features.
+    pub(super) fn choose(&self, command: &mut Command) {
+        if let Some(manifest) = &self.manifest {
+            command.arg("--manifest-path").arg(manifest);
+        }
+        if let Some(package) = &self.package {
+            command.args(["--package", package]);
+        }
+        if !self.features.is_empty() {
+            command.arg("--features").arg(self.features.join(","));
+        }
+        if self.without_defaults {
+            command.arg("--no-default-features");
+        }
+    }
+
     /// Builds the program with this object in its link and returns the image.
     ///
     /// # Errors
@@ -50,23 +67,12 @@ impl Recipe {
             .arg("--target-dir")
             .arg(self.folder.join("program"))
             .args(["--profile", &self.profile]);
-        if let Some(manifest) = &self.manifest {
-            command.arg("--manifest-path").arg(manifest);
-        }
-        if let Some(package) = &self.package {
-            command.args(["--package", package]);
-        }
+        self.choose(&mut command);
         match &self.name {
             Name::Binary(Some(name)) => command.args(["--bin", name]),
             Name::Binary(None) => &mut command,
             Name::Example(name) => command.args(["--example", name]),
         };
-        if !self.features.is_empty() {
-            command.arg("--features").arg(self.features.join(","));
-        }
-        if self.without_defaults {
-            command.arg("--no-default-features");
-        }
         command
             // A program that has the crate `rump` in it finds the image's kernel.
             .env("RUMP_KERNEL", "image")

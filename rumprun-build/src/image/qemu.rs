@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 /// The address of a machine in the net that QEMU makes for it, and who its router is
 /// (QEMU's manual, "Network emulation", user mode).
@@ -56,6 +57,59 @@ impl std::str::FromStr for Forward {
     }
 }
 
+/// What a disk of the machine's is connected to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bus {
+    /// NVMe: NetBSD's nvme(4).
+    Nvme,
+    /// virtio: NetBSD's virtio(4).
+    Virtio,
+}
+
+impl Bus {
+    /// That which one of these drivers of NetBSD's drives.
+    ///
+    /// # Errors
+    /// [`Error::Image`] if none does.
+    pub fn of_drivers(drivers: &[String]) -> Result<Self> {
+        let has = |driver: &str| drivers.iter().any(|name| name == driver);
+        match () {
+            () if has("nvme") => Ok(Self::Nvme),
+            () if has("virtio") => Ok(Self::Virtio),
+            () => Err(Error::Image(
+                "a disk needs a driver of NetBSD's in the kernel: RUMP_DRIVERS=nvme, or drivers = [\"nvme\"] in [package.metadata.rumprun] (nvme and virtio are known), and NETBSD_SRC".into(),
+            )),
+        }
+    }
+}
+
+/// A disk of the machine's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Disk {
+    /// The file with its contents.
+    pub file: PathBuf,
+    /// What it is connected to.
+    pub bus: Bus,
+}
+
+impl Disk {
+    /// QEMU's arguments for it.
+    fn arguments(&self, number: usize) -> [String; 4] {
+        // A comma in a name is written twice.
+        let file = self.file.to_string_lossy().replace(',', ",,");
+        let device = match self.bus {
+            Bus::Nvme => format!("nvme,drive=disk{number},serial=disk{number}"),
+            Bus::Virtio => format!("virtio-blk-pci,drive=disk{number}"),
+        };
+        [
+            "-drive".into(),
+            format!("if=none,id=disk{number},format=raw,file={file}"),
+            "-device".into(),
+            device,
+        ]
+    }
+}
+
 /// A machine.
 #[derive(Clone, Debug)]
 pub struct Machine {
@@ -69,6 +123,8 @@ pub struct Machine {
     pub card: String,
     /// With [`Net::User`].
     pub forwards: Vec<Forward>,
+    /// Its disks.
+    pub disks: Vec<Disk>,
     /// An archive: the root of its file system.
     pub root: Option<PathBuf>,
     /// What it is told. Addresses are added for [`Net::User`] if there are none.
@@ -87,6 +143,7 @@ impl Default for Machine {
             net: Net::default(),
             card: "virtio-net-pci,disable-legacy=on".into(),
             forwards: Vec::new(),
+            disks: Vec::new(),
             root: None,
             line: Line::default(),
             kvm: false,
@@ -95,11 +152,40 @@ impl Default for Machine {
     }
 }
 
+/// Firmware of QEMU's that is quicker than its usual one, and finds places for no devices.
+const QUICK: [&str; 2] = ["bios-microvm.bin", "qboot.rom"];
+
+/// That firmware, if this QEMU has it, where its data is.
+fn quick_firmware() -> Option<&'static Path> {
+    static FOUND: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let find = || {
+        let folders = qemu().args(["-L", "help"]).output().ok()?;
+        let folders = String::from_utf8(folders.stdout).ok()?;
+        let files = QUICK.iter().flat_map(|name| {
+            let folders = folders.lines();
+            folders.map(move |folder| Path::new(folder).join(name))
+        });
+        files.into_iter().find(|file| file.is_file())
+    };
+    FOUND.get_or_init(find).as_deref()
+}
+
+fn qemu() -> Command {
+    Command::new(std::env::var_os("QEMU").unwrap_or_else(|| "qemu-system-x86_64".into()))
+}
+
 impl Machine {
+    /// Whether an image finds places for all of its devices itself: those of virtio, which
+    /// interrupt by messages and have no ports.
+    fn needs_no_firmware(&self) -> bool {
+        let card =
+            self.net == Net::None || self.card.starts_with("virtio-net-pci,disable-legacy=on");
+        card && self.disks.is_empty() && self.more.is_empty()
+    }
+
     /// The command that runs an image, with its console on standard output.
     pub fn command(&self, image: &Path) -> Command {
-        let mut command =
-            Command::new(std::env::var_os("QEMU").unwrap_or_else(|| "qemu-system-x86_64".into()));
+        let mut command = qemu();
         let cpu = if self.kvm { "host" } else { "max" };
         command
             .args(["-nodefaults", "-no-user-config", "-no-reboot"])
@@ -111,6 +197,11 @@ impl Machine {
             .args(["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"])
             .arg("-kernel")
             .arg(image);
+        if self.needs_no_firmware()
+            && let Some(file) = quick_firmware()
+        {
+            command.arg("-bios").arg(file);
+        }
         let mut line = self.line.clone();
         match &self.net {
             Net::None => {}
@@ -133,6 +224,9 @@ impl Machine {
         }
         if self.net != Net::None {
             command.args(["-device", &format!("{},netdev=net0", self.card)]);
+        }
+        for (number, disk) in self.disks.iter().enumerate() {
+            command.args(disk.arguments(number));
         }
         if let Some(root) = &self.root {
             command.arg("-initrd").arg(root);
@@ -228,6 +322,28 @@ mod tests {
             "user,id=net0,hostfwd=tcp:127.0.0.1:8080-:80"
         ]));
         assert!(has(["-append", "env=A=1 net=10.0.2.15/24,10.0.2.2"]));
+    }
+
+    #[test]
+    fn disks_are_those_of_the_drivers() {
+        let bus = |drivers: &[&str]| {
+            let drivers: Vec<_> = drivers.iter().map(|name| name.to_string()).collect();
+            Bus::of_drivers(&drivers)
+        };
+        assert_eq!(bus(&["wm", "nvme"]).unwrap(), Bus::Nvme);
+        assert_eq!(bus(&["virtio"]).unwrap(), Bus::Virtio);
+        let error = bus(&["wm"]).unwrap_err().to_string();
+        assert!(error.contains("RUMP_DRIVERS=nvme"), "{error}");
+        let machine = Machine {
+            disks: vec![Disk {
+                file: "/a,b".into(),
+                bus: Bus::Nvme,
+            }],
+            ..Machine::default()
+        };
+        let words = words(&machine);
+        assert!(words.contains(&"if=none,id=disk0,format=raw,file=/a,,b".to_string()));
+        assert!(words.contains(&"nvme,drive=disk0,serial=disk0".to_string()));
     }
 
     #[test]

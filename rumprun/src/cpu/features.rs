@@ -5,7 +5,7 @@
 
 use core::arch::asm;
 use core::arch::x86_64::{__cpuid, __cpuid_count};
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 /// CR4: FSGSBASE, OSXSAVE.
 const CR4_FSGSBASE: u64 = 1 << 16;
@@ -19,9 +19,13 @@ static STATE: AtomicU64 = AtomicU64::new(0);
 /// Bytes that saving it takes.
 static STATE_SIZE: AtomicU32 = AtomicU32::new(512);
 
-/// Whether the base of FS can be written without a call to a model-specific register.
+/// Whether the instructions for the base of FS are on.
+static FSGSBASE: AtomicBool = AtomicBool::new(false);
+
+/// Whether the base of FS can be written without a call to a model-specific register. Asked
+/// where threads are switched, so cpuid, which leaves a guest, is not.
 pub fn fsgsbase() -> bool {
-    __cpuid(0).eax >= 7 && __cpuid_count(7, 0).ebx & 1 != 0
+    FSGSBASE.load(Ordering::Relaxed)
 }
 
 /// Whether there is a random number instruction.
@@ -44,7 +48,8 @@ pub(crate) fn enable() {
     let mut cr4: u64;
     // SAFETY: reads a register.
     unsafe { asm!("mov {}, cr4", out(reg) cr4, options(nomem, nostack, preserves_flags)) };
-    if fsgsbase() {
+    let fsgsbase = __cpuid(0).eax >= 7 && __cpuid_count(7, 0).ebx & 1 != 0;
+    if fsgsbase {
         cr4 |= CR4_FSGSBASE;
     }
     let xsave = __cpuid(1).ecx & 1 << 26 != 0;
@@ -53,6 +58,7 @@ pub(crate) fn enable() {
     }
     // SAFETY: both bits are set only where cpuid has them.
     unsafe { asm!("mov cr4, {}", in(reg) cr4, options(nomem, nostack, preserves_flags)) };
+    FSGSBASE.store(fsgsbase, Ordering::Relaxed);
     if !xsave {
         return;
     }

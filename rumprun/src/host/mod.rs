@@ -191,11 +191,11 @@ unsafe impl Host for Machine {
     }
 
     fn sleep(clock: Clock, time: Duration) -> Result<(), Errno> {
-        let from = match clock {
-            Clock::Wall => time::monotonic_ns(),
-            Clock::Monotonic => 0,
-        };
-        sched::sleep_until(from.saturating_add(ns(time)));
+        match clock {
+            Clock::Wall => sched::sleep_until(time::monotonic_ns().saturating_add(ns(time))),
+            // To a time of the clock: so do the kernel's own clocks, and nobody else.
+            Clock::Monotonic => sched::clock::sleep(ns(time)),
+        }
         Ok(())
     }
 

@@ -19,9 +19,24 @@ pub struct Bar {
 /// Offset of the first register.
 const FIRST: usize = 0x10;
 
-/// The regions of a function with an ordinary header. Their sizes are found by writing ones,
-/// so the function answers nothing meanwhile: for use before it is driven.
+/// Where a register is.
+pub(super) fn offset(index: usize) -> usize {
+    FIRST + 4 * index
+}
+
+/// Whether the low bits of a register say that the next one has the upper half.
+pub(super) fn is_wide(low: u32) -> bool {
+    low & 0b111 == 0b100
+}
+
+/// The regions of a function with an ordinary header that have a place.
 pub fn read(location: Location) -> impl Iterator<Item = Bar> {
+    all(location).filter(|bar| bar.io || bar.address != 0)
+}
+
+/// The same, with those that have none. Their sizes are found by writing ones,
+/// so the function answers nothing meanwhile: for use before it is driven.
+pub(super) fn all(location: Location) -> impl Iterator<Item = Bar> {
     let mut index = 0;
     core::iter::from_fn(move || {
         while index < 6 {
@@ -37,10 +52,10 @@ pub fn read(location: Location) -> impl Iterator<Item = Bar> {
 
 /// The region of a register, and how many registers it takes.
 fn one(location: Location, index: usize) -> (Option<Bar>, usize) {
-    let at = FIRST + 4 * index;
+    let at = offset(index);
     let value = location.read(at);
     let io = value & 1 != 0;
-    let wide = !io && value & 0b110 == 0b100 && index < 5;
+    let wide = is_wide(value) && index < 5;
     let answering = location.read_u16(4) & (command::IO | command::MEMORY);
     location.command(0, answering);
     let mask_of = |at| {
@@ -68,7 +83,7 @@ fn one(location: Location, index: usize) -> (Option<Bar>, usize) {
     let registers = if wide { 2 } else { 1 };
     let len = (!mask).wrapping_add(1);
     // A size that is no power of two is no size.
-    let there = mask as u32 | (mask >> 32) as u32 != 0 && len.is_power_of_two() && value != 0;
+    let there = mask as u32 | (mask >> 32) as u32 != 0 && len.is_power_of_two();
     let none = mask & 0xffff_ffff == 0 && !wide;
     let bar = Bar {
         index,

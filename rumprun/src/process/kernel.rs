@@ -107,8 +107,13 @@ fn limit() -> Result<(), String> {
 #[cfg(feature = "image")]
 pub(super) fn attach() {
     const FIRST_PROCESS: i32 = 1;
-    // SAFETY: the kernel has booted; it looks the number up itself.
-    unsafe { rump_sys::control::rump_pub_lwproc_newlwp(FIRST_PROCESS) };
+    // SAFETY: the kernel has booted; it looks the number up itself. The program may have made
+    // an lwp itself, by the crate `rump`.
+    unsafe {
+        if rump_sys::control::rump_pub_lwproc_curlwp().is_null() {
+            rump_sys::control::rump_pub_lwproc_newlwp(FIRST_PROCESS);
+        }
+    }
 }
 
 /// Ends the lwp of the thread that runs, if it has one.

@@ -29,8 +29,13 @@
 //! The word is compared under the lock of the bucket, so that a wake-up that follows a
 //! change of the word is not lost.
 //!
-//! Locks: a bucket before timers, both before nothing else; queues by themselves.
+//! The kernel's clocks may sleep longer than they want while there is nothing to do
+//! ([`clock`]).
+//!
+//! Locks: a bucket before timers, both before nothing else; queues, and the table of clocks, by
+//! themselves.
 
+pub(crate) mod clock;
 mod park;
 mod program;
 mod queue;
@@ -327,8 +332,9 @@ pub(crate) fn tick() {
     while let Some(sleeper) = expired() {
         park::time_out(&sleeper);
     }
+    let clocks = clock::tick(now);
     let slice_end = cpu.sched.slice_end.load(Ordering::Relaxed);
-    cpu.sched.timers.lock().set_next(slice_end);
+    cpu.sched.timers.lock().set_next(slice_end, clocks);
 }
 
 /// Whether an interrupt should not return before another thread has run. Not on the idle
@@ -365,6 +371,9 @@ pub(crate) fn idle() -> ! {
             Interrupts::off_for_good();
         }
         cpu.sched.halted.store(false, Ordering::Relaxed);
+        if cpu.sched.waiting.load(Ordering::Relaxed) > 0 {
+            clock::resume(cpu);
+        }
         next(cpu);
     }
 }

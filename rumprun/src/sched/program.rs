@@ -84,7 +84,7 @@ pub(super) fn restore(thread: &Thread) {
 
 /// The base of FS.
 pub fn fs_base() -> u64 {
-    // SAFETY: reads; the instruction is on where cpuid has it.
+    // SAFETY: reads; the instruction is used where it is on.
     unsafe {
         if features::fsgsbase() {
             let base;

@@ -57,12 +57,14 @@ impl Timers {
         }
     }
 
-    /// The timer has interrupted: sets it anew, also for the end of a turn (0 is none).
-    pub(super) fn set_next(&mut self, slice_end: u64) {
+    /// The timer has interrupted: sets it anew, also for the end of a turn (0 is none), and for
+    /// the kernel's clocks (`u64::MAX` is never).
+    pub(super) fn set_next(&mut self, slice_end: u64, clocks: u64) {
         self.set_for = u64::MAX;
         if slice_end != 0 {
             self.set(slice_end);
         }
+        self.set(clocks);
         if let Some(((deadline, _), _)) = self.sleepers.first_key_value() {
             self.set(*deadline);
         }

@@ -151,6 +151,21 @@ rumprun_system_call:
     popfq
     mov rsp, [rsp + 40]
     jmp rcx
+
+    # From the program, which calls the kernel's function that r11 has (rump-sys, `gate`), as
+    # C calls: onto the kernel stack, which is empty, and back. The frame pointer leads from
+    # the one stack to the other.
+    .balign 16
+    .global rumprun_gate
+    .hidden rumprun_gate
+rumprun_gate:
+    push rbp
+    mov rbp, rsp
+    mov rsp, gs:[{KERNEL_STACK}]
+    call r11
+    mov rsp, rbp
+    pop rbp
+    ret
     "#,
     VECTOR = const VECTOR,
     SYSTEM_CALL = const SYSTEM_CALL,

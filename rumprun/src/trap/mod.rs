@@ -12,6 +12,14 @@
 //! A system call comes in by `syscall`, which switches no stack and, in ring 0, to ring 0.
 //! Its entry goes to the kernel stack before it writes anything, and makes the same frame.
 //!
+//! # Calls of the program
+//!
+//! A program that has the crate `rump` in it calls the kernel's functions as functions: a gate
+//! takes it to its kernel stack, which a call that sleeps or is interrupted leaves the frame
+//! on as a system call does, and back. What the kernel wants of the thread is the same, so
+//! that the thread has one lwp for both. A signal that comes meanwhile is handled at the
+//! thread's next system call.
+//!
 //! # What is saved
 //!
 //! General registers, flags, and xmm0 to xmm15: the kernel is compiled with SSE2. It uses

@@ -1,0 +1,28 @@
+//! How an image of a program is made with the kernel of this build: for the tests and the
+//! benchmarks of images.
+
+use rump_sys::kernel::{KIND, Kind};
+use rumprun_build::image::Recipe;
+use rumprun_build::image::object::Source;
+use rumprun_build::image::program::{self, Name};
+use std::path::{Path, PathBuf};
+
+/// That of a package's program, with these features of the package; everything is made in a
+/// folder.
+pub fn of(name: &str, manifest: PathBuf, features: &[&str], folder: &Path) -> Recipe {
+    Recipe {
+        source: Source::Checkout(env!("CARGO_MANIFEST_DIR").into()),
+        // As this build chose it.
+        kernel: (KIND == Kind::Lite).then(|| "lite".into()),
+        drivers: Vec::new(),
+        program: program::Recipe {
+            manifest: Some(manifest),
+            package: None,
+            name: Name::Binary(Some(name.into())),
+            features: features.iter().map(|name| name.to_string()).collect(),
+            without_defaults: false,
+            profile: "release".into(),
+            folder: folder.into(),
+        },
+    }
+}

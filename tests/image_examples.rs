@@ -1,0 +1,195 @@
+//! Programs that use the crate `rump`, in an image, where they find the kernel that runs: the
+//! examples of this project, as they are, and one that has sockets of std beside them.
+//!
+//! What an example does that only a Linux process can is said where it is skipped.
+
+mod image;
+
+use image::{Outcome, Running, check};
+use libtest_mimic::{Failed, Trial};
+use rump_sys::kernel::{KIND, Kind};
+use rumprun_build::image::qemu::{Forward, Machine};
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, UdpSocket};
+use std::time::Duration;
+
+/// Name, arguments, what it says when all is well, and features of the fixture.
+type Example = (
+    &'static str,
+    &'static [&'static str],
+    &'static str,
+    &'static [&'static str],
+);
+
+const EXAMPLES: [Example; 5] = [
+    (
+        "http_hello",
+        &["--once"],
+        "were answered as they should be",
+        &[],
+    ),
+    ("tcp_echo", &["4"], "[::1]:", &[]),
+    ("iperf", &["-t", "1"], "received there", &[]),
+    (
+        "http_server",
+        &["--once"],
+        "were served as they should be",
+        &["async"],
+    ),
+    (
+        "https_server",
+        &["--once"],
+        "the page was served as it should be",
+        &["tls"],
+    ),
+];
+
+/// Examples that a Linux process runs only, and why.
+const OF_LINUX: [(&str, &str); 5] = [
+    (
+        "figures",
+        "it has no kernel in it: it writes this checkout's README",
+    ),
+    (
+        "http_on_nic",
+        "it asks Linux's VFIO for the card, which is the kernel's own in an image",
+    ),
+    ("nic_bench", "it compares VFIO with Linux's driver"),
+    ("nvme_bench", "it compares VFIO with Linux's driver"),
+    (
+        "mount_disk --once",
+        "it executes mkfs.ext2 and e2fsck, and an image has one process",
+    ),
+];
+
+fn main() {
+    let examples = EXAMPLES.iter().flat_map(|example| {
+        // The first shows that all numbers of CPUs do.
+        let cpus: &[u32] = match (example.0, long()) {
+            ("http_hello", _) | (_, true) => &[1, 2, 4],
+            _ => &[2],
+        };
+        cpus.iter().map(|cpus| trial(example, *cpus))
+    });
+    let of_linux = OF_LINUX.iter().map(|(name, reason)| {
+        let name = format!("qemu::example::{name}");
+        image::trial_if(false, "linux", reason, name, || Ok(()))
+    });
+    let beside =
+        [1, 2].map(|cpus| image::trial(format!("qemu::beside::cpus_{cpus}"), move || beside(cpus)));
+    image::run_trials(examples.chain(of_linux).chain(beside).collect());
+}
+
+fn long() -> bool {
+    std::env::var_os("RUMP_TEST_LONG").is_some()
+}
+
+fn trial(example: &'static Example, cpus: u32) -> Trial {
+    let (name, _, _, features) = *example;
+    let there = cfg!(feature = "async") || features.is_empty();
+    image::trial_if(
+        there,
+        "async",
+        "without the feature async",
+        format!("qemu::example::{name}::cpus_{cpus}"),
+        move || runs(example, cpus),
+    )
+}
+
+/// What the kernel is called that is in this build.
+fn kernel() -> &'static str {
+    match KIND {
+        Kind::Lite => "kernel: rump-lite ",
+        _ => "kernel: NetBSD ",
+    }
+}
+
+fn runs(&(name, arguments, says, features): &Example, cpus: u32) -> Outcome {
+    let mut machine = image::machine(arguments);
+    machine.cpus = cpus;
+    machine.memory = 256;
+    let image = image::example(name, features)?;
+    let (status, text) = Running::start(&machine, &image)?.end()?;
+    for says in [kernel(), says] {
+        check(text.contains(says), &format!("not `{says}`"), &text)?;
+    }
+    check(status == Some(0), &format!("{status:?}"), &text)
+}
+
+/// Ports that nobody has now.
+fn ports() -> Result<[u16; 2], Failed> {
+    let stream = TcpListener::bind("127.0.0.1:0")?;
+    let datagrams = UdpSocket::bind("127.0.0.1:0")?;
+    Ok([stream.local_addr()?.port(), datagrams.local_addr()?.port()])
+}
+
+fn beside(cpus: u32) -> Outcome {
+    let [stream, datagrams] = ports()?;
+    let forward = |host, datagrams| Forward {
+        host,
+        machine: 7,
+        datagrams,
+    };
+    let mut machine = Machine {
+        cpus,
+        forwards: vec![forward(stream, false), forward(datagrams, true)],
+        ..Machine::default()
+    };
+    machine.line = machine.line.with("hostname", "beside");
+    let mut running = Running::start(&machine, &image::example("beside", &[])?)?;
+    running.wait_for(kernel())?;
+    running.wait_for("all passed")?;
+    running.wait_for("listening")?;
+    let threads: Vec<_> = (1..=4_usize)
+        .map(|n| std::thread::spawn(move || exchange(stream, n * 100_000)))
+        .collect();
+    for thread in threads {
+        thread.join().map_err(|_| "a panic")??;
+    }
+    datagram(datagrams)?;
+    image::connect(stream)?.write_all(b"end\n")?;
+    running.wait_for("ended")?;
+    let (status, text) = running.end()?;
+    check(status == Some(0), &format!("{status:?}"), &text)
+}
+
+/// Sends so many bytes and expects them back.
+fn exchange(port: u16, length: usize) -> Result<(), String> {
+    let told = |error: std::io::Error| error.to_string();
+    let stream = image::connect(port).map_err(told)?;
+    let data: Vec<u8> = (0..length).map(|at| (at / 3 + length) as u8).collect();
+    let (mut sender, sent) = (stream.try_clone().map_err(told)?, data.clone());
+    let sending = std::thread::spawn(move || {
+        sender.write_all(&sent)?;
+        sender.shutdown(Shutdown::Write)
+    });
+    let mut back = Vec::new();
+    (&stream).read_to_end(&mut back).map_err(told)?;
+    sending.join().map_err(|_| "a panic")?.map_err(told)?;
+    if back == data {
+        Ok(())
+    } else {
+        Err(format!(
+            "{} of {length} bytes came back, or others",
+            back.len()
+        ))
+    }
+}
+
+/// Datagrams may be lost; one of a hundred must come back.
+fn datagram(port: u16) -> Outcome {
+    let socket = UdpSocket::bind("127.0.0.1:0")?;
+    socket.connect(("127.0.0.1", port))?;
+    socket.set_read_timeout(Some(Duration::from_millis(500)))?;
+    for _ in 0..100 {
+        socket.send(b"datagram")?;
+        let mut bytes = [0; 100];
+        if socket
+            .recv(&mut bytes)
+            .is_ok_and(|length| &bytes[..length] == b"datagram")
+        {
+            return Ok(());
+        }
+    }
+    Err("no datagram came back".into())
+}
