@@ -4,12 +4,15 @@
 mod image;
 
 use image::{Outcome, Running, check, machine, output};
+use rumprun_build::image::program;
 use rumprun_build::image::qemu::{Forward, Machine};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener};
+use std::process::Command;
+use std::time::Duration;
 
 fn main() {
-    image::run(&[
+    let tests: [image::Test; 7] = [
         ("qemu::registers::one_cpu", || registers(1)),
         ("qemu::registers::two_cpus", || registers(2)),
         ("qemu::registers::four_cpus", || registers(4)),
@@ -17,7 +20,50 @@ fn main() {
         ("qemu::stress::two_cpus", || stress(2)),
         ("qemu::stress::four_cpus", || stress(4)),
         ("qemu::card_of_the_kernels_driver", card),
-    ]);
+    ];
+    let mut trials = Vec::from(tests.map(|(name, test)| image::trial(name, test)));
+    let gdb = Command::new("gdb").arg("--version").output();
+    let there = gdb.is_ok_and(|output| output.status.success());
+    let missing = "gdb is not installed";
+    trials.push(image::trial_if(
+        there,
+        "gdb",
+        missing,
+        "qemu::gdb_attaches",
+        gdb_attaches,
+    ));
+    image::run_trials(trials);
+}
+
+/// As the README says: gdb stops where `main` begins, and knows all CPUs.
+fn gdb_attaches() -> Outcome {
+    let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    let mut machine = machine(&[]);
+    machine.cpus = 2;
+    let stub = format!("tcp:127.0.0.1:{port}");
+    machine.more = ["-S", "-gdb", &stub].map(String::from).into();
+    let image = image::image("hello")?;
+    let _running = Running::start(&machine, &image)?;
+    // The stub may not listen yet.
+    let remote = format!("target remote 127.0.0.1:{port}");
+    let mut said = String::new();
+    for _ in 0..20 {
+        let output = Command::new("gdb")
+            .args(["-batch", "-nx"])
+            .arg(program::symbols(&image))
+            .args(["-ex", &remote, "-ex", "hbreak main", "-ex", "continue"])
+            .args(["-ex", "backtrace", "-ex", "info threads"])
+            .output()?;
+        said = String::from_utf8_lossy(&output.stdout).into_owned();
+        if said.contains("CPU#") || said.contains("hit Breakpoint") {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(250));
+    }
+    for says in ["hit Breakpoint 1", "in main ()", "CPU#1"] {
+        check(said.contains(says), &format!("not `{says}`"), &said)?;
+    }
+    Ok(())
 }
 
 /// How long a program works, in seconds, and with how many threads.

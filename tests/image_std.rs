@@ -4,6 +4,9 @@
 mod image;
 
 use image::{Outcome, check, machine, output};
+use rumprun_build::image::program;
+use rumprun_build::image::symbols::{Named, Symbols};
+use std::io::Write;
 
 fn main() {
     image::run(&[
@@ -12,6 +15,7 @@ fn main() {
         ("qemu::standard_library::two_cpus", || standard_library(2)),
         ("qemu::standard_library::four_cpus", || standard_library(4)),
         ("qemu::faults", faults),
+        ("qemu::backtrace_has_names", backtrace_has_names),
         ("qemu::corrupt_root", corrupt_root),
         ("qemu::no_such_program", no_such_program),
     ]);
@@ -67,6 +71,21 @@ fn faults() -> Outcome {
         )?;
     }
     Ok(())
+}
+
+/// As `cargo rumprun run` shows it.
+fn backtrace_has_names() -> Outcome {
+    let (_, text) = output(&machine(&["null"]), "faults")?;
+    let symbols = Symbols::read(&program::symbols(&image::image("faults")?))?;
+    let mut shown = Named::new(symbols, Vec::new());
+    shown.write_all(text.as_bytes())?;
+    let shown = String::from_utf8_lossy(shown.get_ref()).into_owned();
+    let line = shown.lines().find(|line| line.starts_with("  at 0x"));
+    check(
+        line.is_some_and(|line| line.contains("faults::")),
+        "no name",
+        &shown,
+    )
 }
 
 fn corrupt_root() -> Outcome {

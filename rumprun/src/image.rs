@@ -15,6 +15,12 @@ static HEAP: memory::heap::Heap = memory::heap::Heap;
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
     console::last_words(format_args!("panic of the kernel: {info}"));
+    let (rip, frame): (u64, u64);
+    // SAFETY: reads registers.
+    unsafe {
+        asm!("lea {}, [rip]", "mov {}, rbp", out(reg) rip, out(reg) frame, options(nomem, nostack));
+    }
+    console::backtrace(rip, frame);
     exit::failed()
 }
 

@@ -32,6 +32,7 @@ pub mod qemu;
 mod recipe;
 pub mod root;
 pub mod settings;
+pub mod symbols;
 
 pub use recipe::Recipe;
 

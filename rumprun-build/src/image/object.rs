@@ -167,7 +167,12 @@ debug = "line-tables-only"
         let target = self.folder.join("target");
         // Code is linked low and does not move, nothing unwinds. Flags that are meant for the
         // program are not the kernel's.
-        let flags = ["-Crelocation-model=static", "-Cforce-unwind-tables=no"];
+        let flags = [
+            "-Crelocation-model=static",
+            "-Cforce-unwind-tables=no",
+            // For backtraces.
+            "-Cforce-frame-pointers=yes",
+        ];
         let mut command = cargo();
         command
             .args(["build", "--release", "--quiet", "--target", TARGET])

@@ -1,10 +1,11 @@
 //! A virtual machine for an image: QEMU.
 
 use super::line::Line;
-use crate::error::{Error, Result};
+use super::symbols::{Named, Symbols};
+use crate::error::{Error, IoContext, Result};
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 /// The address of a machine in the net that QEMU makes for it, and who its router is
@@ -251,7 +252,7 @@ impl Machine {
     /// [`Error::Program`] without QEMU; [`Error::Image`] if QEMU ended by itself.
     pub fn run(&self, image: &Path) -> Result<u8> {
         let mut command = self.command(image);
-        let status = command.status().map_err(|error| Error::Program {
+        let missing = |error| Error::Program {
             program: "qemu-system-x86_64",
             purpose: "run the image",
             problem: format!("it could not be started ({error})"),
@@ -259,7 +260,15 @@ impl Machine {
             fedora: "qemu-system-x86-core",
             pkgsrc: "qemu",
             variable: "QEMU",
-        })?;
+        };
+        let symbols = Symbols::read(&super::program::symbols(image)).unwrap_or_default();
+        let started = command.stdout(Stdio::piped()).spawn();
+        let mut machine = started.map_err(missing)?;
+        if let Some(mut console) = machine.stdout.take() {
+            // If nobody listens any more the machine runs on.
+            let _ = std::io::copy(&mut console, &mut Named::new(symbols, std::io::stdout()));
+        }
+        let status = machine.wait().context("waiting for", "the machine")?;
         of_machine(status.code()).ok_or_else(|| {
             Error::Image(format!(
                 "QEMU ended, and not because the program did ({status}): {}",
