@@ -9,8 +9,11 @@ use image::{Outcome, Running, check};
 use libtest_mimic::{Failed, Trial};
 use rump_sys::kernel::{KIND, Kind};
 use rumprun_build::image::qemu::{Forward, Machine};
+use rumprun_build::image::root;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, UdpSocket};
+use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 /// Name, arguments, what it says when all is well, and features of the fixture.
@@ -77,7 +80,17 @@ fn main() {
     });
     let beside =
         [1, 2].map(|cpus| image::trial(format!("qemu::beside::cpus_{cpus}"), move || beside(cpus)));
-    image::run_trials(examples.chain(of_linux).chain(beside).collect());
+    let disk = image::trial_if(
+        cfg!(feature = "fs")
+            && KIND == Kind::Netbsd
+            && MKFS.iter().any(|path| Path::new(path).is_file()),
+        "fs",
+        "file systems are NetBSD's: it wants the feature fs, NETBSD_SRC and mkfs.ext2",
+        "qemu::example::mount_disk",
+        mount_disk,
+    );
+    let trials = examples.chain(of_linux).chain(beside).chain([disk]);
+    image::run_trials(trials.collect());
 }
 
 fn long() -> bool {
@@ -113,6 +126,40 @@ fn runs(&(name, arguments, says, features): &Example, cpus: u32) -> Outcome {
     for says in [kernel(), says] {
         check(text.contains(says), &format!("not `{says}`"), &text)?;
     }
+    check(status == Some(0), &format!("{status:?}"), &text)
+}
+
+const MKFS: [&str; 2] = ["/usr/sbin/mkfs.ext2", "/sbin/mkfs.ext2"];
+
+/// A file of an ext2 image, which is a file of the image's own root, is read by NetBSD's ext2
+/// through a disk whose other end is in the program.
+fn mount_disk() -> Outcome {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("image-disk");
+    let (root, files) = (folder.join("root"), folder.join("files"));
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&root)?;
+    std::fs::create_dir_all(&files)?;
+    let lines: String = (0..2000).map(|n| format!("line {n}\n")).collect();
+    std::fs::write(files.join("lines"), &lines)?;
+    let disk = root.join("disk.img");
+    std::fs::File::create(&disk)?.set_len(8 << 20)?;
+    let program = MKFS.iter().find(|path| Path::new(path).is_file());
+    let made = Command::new(program.ok_or("no mkfs.ext2")?)
+        .args(["-q", "-F", "-d"])
+        .args([&files, &disk])
+        .status()?;
+    if !made.success() {
+        return Err("mkfs.ext2 has failed".into());
+    }
+    let archive = folder.join("root.cpio");
+    root::archive(&root, &archive)?;
+    let mut machine = image::machine(&["-t", "ext2", "/disk.img", "cat", ":/lines"]);
+    machine.memory = 256;
+    machine.root = Some(archive);
+    let image = image::example("mount_disk", &["fs"])?;
+    let (status, text) = Running::start(&machine, &image)?.end()?;
+    let shown = text.replace('\r', "");
+    check(shown.contains(&lines), "other contents", &text)?;
     check(status == Some(0), &format!("{status:?}"), &text)
 }
 

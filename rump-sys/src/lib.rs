@@ -12,8 +12,10 @@
 //! - [`control`]: booting, and the calls that manage processes and lwps;
 //! - [`lite`]: what rump-lite tells beyond what NetBSD does;
 //! - [`drivers`]: the drivers that `RUMP_DRIVERS` put into it;
+//! - [`memory`]: memory that the kernel leaves to the program;
 //! - [`pci`]: devices of the host, for the kernel's drivers;
 //! - [`mod@stats`]: what the kernel's hypercalls have counted;
+//! - [`upcalls`]: how the kernel of an image calls its program;
 //! - [`vbd`]: disks whose other end is in the host;
 //! - [`vif`]: network interfaces whose other end is in the host.
 //!
@@ -52,9 +54,11 @@ mod fallback;
 mod gate;
 pub mod kernel;
 pub mod lite;
+pub mod memory;
 pub mod pci;
 pub mod stats;
 pub mod syscalls;
+pub mod upcalls;
 pub mod vbd;
 pub mod vif;
 

@@ -69,13 +69,21 @@ macro_rules! functions {
         unsafe extern "C" {
             $($(#[$meta])* pub fn $name($($arg: $type),*) $(-> $result)?;)*
         }
+        #[cfg(rump_kernel = "image")]
+        unsafe extern "C" {
+            $(
+                $(#[$meta])*
+                #[link_name = crate::gate::image_name!($name)]
+                pub fn $name($($arg: $type),*) $(-> $result)?;
+            )*
+        }
         $(
             $(#[$meta])*
             ///
             /// # Safety
             /// There are no such disks in this build, and nothing is done with the
             /// arguments.
-            #[cfg(not(all(rump_kernel = "netbsd", feature = "fs")))]
+            #[cfg(not(any(rump_kernel = "image", all(rump_kernel = "netbsd", feature = "fs"))))]
             pub unsafe extern "C" fn $name($($arg: $type),*) $(-> $result)? {
                 $(let _ = $arg;)*
                 $(crate::abi::ENOSYS as $result)?
@@ -95,4 +103,10 @@ functions! {
     /// Writes out all of the file system that a path is in, and waits for it (component
     /// `fssync`).
     fn rump_fs_sync(path: *const c_char) -> c_int;
+}
+
+// Without those that make and remove a disk: whoever calls those of the program does.
+crate::gate::export! {
+    rump_vbd_done = rump_vbd_done;
+    rump_fs_sync = rump_fs_sync;
 }

@@ -12,13 +12,21 @@ macro_rules! functions {
         unsafe extern "C" {
             $($(#[$meta])* pub fn $name($($arg: $type),*) $(-> $result)?;)*
         }
+        #[cfg(rump_kernel = "image")]
+        unsafe extern "C" {
+            $(
+                $(#[$meta])*
+                #[link_name = crate::gate::image_name!($name)]
+                pub fn $name($($arg: $type),*) $(-> $result)?;
+            )*
+        }
         $(
             $(#[$meta])*
             ///
             /// # Safety
             /// There are no such interfaces in this build, and nothing is done with the
             /// arguments.
-            #[cfg(not(any(rump_kernel = "lite", all(rump_kernel = "netbsd", feature = "net"))))]
+            #[cfg(not(any(rump_kernel = "image", rump_kernel = "lite", all(rump_kernel = "netbsd", feature = "net"))))]
             pub unsafe extern "C" fn $name($($arg: $type),*) $(-> $result)? {
                 $(let _ = $arg;)*
                 $(crate::abi::ENOSYS as $result)?
@@ -52,4 +60,16 @@ functions! {
     fn rump_vif_through(vif: *mut Vif, name: *const c_char) -> c_int;
     /// Sends frames over that interface, at most `BATCH` of them; returns how many were taken.
     fn rump_vif_put(vif: *mut Vif, frames: *const Tx, count: u32) -> u32;
+}
+
+// Without those that make and remove an interface: whoever calls those of the program does.
+crate::gate::export! {
+    rump_vif_receive = rump_vif_receive;
+    rump_vif_set_offloads = rump_vif_set_offloads;
+    rump_vif_set_link = rump_vif_set_link;
+    rump_vif_get_stats = rump_vif_get_stats;
+    rump_vif_send = rump_vif_send;
+    rump_vif_splice = rump_vif_splice;
+    rump_vif_unsplice = rump_vif_unsplice;
+    rump_vif_through = rump_vif_through;
 }

@@ -8,8 +8,7 @@
 use super::{BlockDevice, Buffer};
 use crate::error::Errno;
 use crate::sys::blkio::{Request, Transfer};
-use rump_sys::hyper::linux::LinuxHost;
-use rump_sys::hyper::upcall;
+use crate::sys::upcall;
 use std::fmt;
 use std::future::Future;
 use std::io;
@@ -155,7 +154,7 @@ impl Request for Pending {
     fn done(self, result: Result<(), Errno>) {
         let outcome = (result.map_err(io::Error::from), self.buffer);
         // What an executor does then may take its time.
-        let wake = |waker: Waker| upcall::wrap::<LinuxHost, _>(|| waker.wake());
+        let wake = |waker: Waker| upcall::wrap(|| waker.wake());
         self.slot.complete(outcome, wake);
         self.room.leave();
     }

@@ -4,14 +4,13 @@
 //! one, as there is one kernel; so nothing here has an owner.
 #![allow(unsafe_code)]
 
+use super::upcall;
 use crate::error::Errno;
 use crate::lwp;
 use crate::net::claims::{Place, TABLE};
 use rump_ring::control::Protocol;
 use rump_sys::claims as raw;
 use rump_sys::hyper::claims::{self as abi, Endpoint, Ops, Used};
-use rump_sys::hyper::linux::LinuxHost;
-use rump_sys::hyper::upcall;
 use std::ffi::{c_int, c_void};
 use std::io;
 use std::net::{IpAddr, Ipv6Addr};
@@ -55,7 +54,7 @@ unsafe extern "C" fn claim(wanted: *const Endpoint) -> c_int {
         return 0;
     };
     // What it may wait for comes without this thread's virtual CPU.
-    upcall::wrap::<LinuxHost, _>(|| TABLE.claim(wanted)).map_or_else(Errno::raw, |()| 0)
+    upcall::wrap(|| TABLE.claim(wanted)).map_or_else(Errno::raw, |()| 0)
 }
 
 /// Asks the kernel, which is in a call to `bound` or `gone`.

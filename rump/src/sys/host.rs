@@ -50,6 +50,7 @@ impl<R> Made<R> {
         make: impl FnOnce(*mut c_void, &mut *mut R, &mut [c_char; N]) -> c_int,
     ) -> io::Result<Self> {
         lwp::enter_here()?;
+        super::upcall::ready()?;
         let given = Given::<H>(Arc::into_raw(host).cast(), PhantomData);
         let mut raw = null_mut();
         let mut name = [0; N];

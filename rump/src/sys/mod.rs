@@ -22,6 +22,7 @@ pub(crate) mod pci;
 pub(crate) mod poll;
 pub(crate) mod socket;
 pub(crate) mod sysctl;
+pub(crate) mod upcall;
 #[cfg(feature = "fs")]
 pub(crate) mod vbd;
 pub(crate) mod vif;

@@ -8,8 +8,6 @@ use crate::descriptor::{AsDescriptor, OwnedDescriptor};
 use crate::error::Errno;
 use crate::sys;
 use rump_sys::abi::{self, npf};
-use rump_sys::hyper::hypercall;
-use rump_sys::hyper::linux::LinuxHost;
 use rump_sys::syscalls;
 use std::ffi::{CStr, c_int, c_ulong, c_void};
 use std::io;
@@ -107,7 +105,7 @@ impl Device {
         // SAFETY: the kernel has written so many bytes there for us alone.
         let answer = unsafe { std::slice::from_raw_parts(start.cast::<u8>(), length) }.to_vec();
         // SAFETY: the kernel has mapped these pages with this size, for us to unmap.
-        unsafe { hypercall::unmap::<LinuxHost>(start, length.next_multiple_of(PAGE)) };
+        unsafe { rump_sys::memory::unmap(start, length.next_multiple_of(PAGE)) };
         Ok(answer)
     }
 

@@ -6,10 +6,9 @@
 #![allow(unsafe_code)]
 
 use super::host::{Made, called};
+use super::upcall;
 use crate::error::Errno;
 use crate::lwp;
-use rump_sys::hyper::linux::LinuxHost;
-use rump_sys::hyper::upcall;
 use rump_sys::vbd as raw;
 use std::ffi::{c_int, c_void};
 use std::io;
@@ -145,9 +144,7 @@ unsafe extern "C" fn transfer<H: Host>(
     } else {
         transfer
     };
-    number(upcall::wrap::<LinuxHost, _>(|| {
-        transfer.perform(&*attached.host)
-    }))
+    number(upcall::wrap(|| transfer.perform(&*attached.host)))
 }
 
 unsafe extern "C" fn flush<H: Host>(host: *mut c_void) -> c_int {
@@ -164,7 +161,7 @@ unsafe extern "C" fn discard<H: Host>(host: *mut c_void, offset: u64, length: u6
 
 /// Runs it without the virtual CPU; a panic is an error.
 fn guarded(work: impl FnOnce() -> Result<(), Errno>) -> c_int {
-    number(upcall::wrap::<LinuxHost, _>(|| {
+    number(upcall::wrap(|| {
         catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(Errno::EIO))
     }))
 }

@@ -5,13 +5,13 @@
 #![allow(unsafe_code)]
 
 use super::host::{Made, called};
+use super::upcall;
 use crate::error::Errno;
 use crate::lwp;
-use rump_sys::hyper::linux::LinuxHost;
-use rump_sys::hyper::upcall;
 use rump_sys::hyper::vif::abi;
 use rump_sys::hyper::vif::backend::Piece;
 use rump_sys::hyper::vif::{Offloads, Received, Transmit};
+use rump_sys::kernel::{KIND, Kind};
 use rump_sys::vif as raw;
 use std::ffi::{CStr, c_void};
 use std::io;
@@ -45,7 +45,7 @@ unsafe extern "C" fn transmit<H: Host>(
     let host = unsafe { called::<H>(host) };
     // SAFETY: they are used within this call only.
     let frames = unsafe { Transmit::from_kernel(frames, count) };
-    upcall::wrap::<LinuxHost, _>(|| host.transmit(queue as usize, frames));
+    upcall::wrap(|| host.transmit(queue as usize, frames));
 }
 
 unsafe extern "C" fn state<H: Host>(host: *mut c_void, flags: u32, offloads: u32) {
@@ -110,7 +110,9 @@ impl Vif {
                 offload: frame.offload,
                 ..abi::Rx::EMPTY
             };
-            if frame.len >= WORTH_LEASING && frame.buffer.can_lease() {
+            // The kernel of an image calls no function of the program's with locks held.
+            let may = KIND != Kind::Image && frame.buffer.can_lease();
+            if frame.len >= WORTH_LEASING && may {
                 to.lease = frame.buffer.into_lease();
             } else {
                 kept[index] = Some(frame.buffer);

@@ -10,6 +10,7 @@
 //! | [`signal`], [`state`] | signals, and the registers that a handler must not lose |
 //! | [`clock`], [`timer`], [`identity`] | time; signals at a time; numbers, limits and names |
 //! | [`host`], `kernel` | the surrounding system of `rump-linux`, which has the sockets; the rump kernel below it |
+//! | `upcall` | the kernel's calls of what the program gave the kernel |
 //! | [`copy`], [`lock`] | access to the program's memory; a lock that sleeps |
 //!
 //! There is one process, whose number is [`PID`], with any number of threads. It cannot
@@ -44,6 +45,8 @@ pub mod threads;
 pub mod timer;
 pub mod told;
 pub mod tree;
+#[cfg(feature = "image")]
+mod upcall;
 
 pub use start::start;
 pub(crate) use start::{given, host_name, line, process, program_name, set_stack_area, stack_area};
