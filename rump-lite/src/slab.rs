@@ -39,6 +39,14 @@ impl<T> Slab<T> {
         Some(object)
     }
 
+    /// Drops one where it is: it may be too large for the stack of a kernel.
+    pub(crate) fn discard(&mut self, number: usize) {
+        if let Some(slot) = self.slots.get_mut(number).filter(|slot| slot.is_some()) {
+            *slot = None;
+            self.free.push(number);
+        }
+    }
+
     #[inline]
     pub(crate) fn get(&self, number: usize) -> Option<&T> {
         self.slots.get(number)?.as_ref()
@@ -98,6 +106,10 @@ mod tests {
             (Some('a'), None, 1)
         );
         assert_eq!(slab.insert('c'), a);
+        slab.discard(a);
+        slab.discard(a);
+        slab.discard(9);
+        assert_eq!((slab.len(), slab.insert('d')), (1, a));
         assert!(slab.get(7).is_none() && slab.get_mut(b).is_some());
     }
 }

@@ -339,7 +339,7 @@ pub unsafe extern "C" fn rump_vif_destroy(vif: *mut abi::Vif) {
         let lost = kernel.net.forget_routes_over(number);
         kernel.tell_lost_routes(&lost);
         kernel.tell_departure(number);
-        kernel.net.interfaces.remove(number);
+        kernel.net.interfaces.discard(number);
     }
 }
 

@@ -43,8 +43,7 @@ fn start() -> io::Result<()> {
 /// Makes calls of the kernel's until the end of the program.
 fn serve() {
     type Function = unsafe extern "C" fn(u64, u64, u64, u64, u64, u64) -> u64;
-    // Without an lwp of its own it is slower, not wrong.
-    let _ = crate::lwp::enter_here();
+    // No call of the kernel's here: whoever waits for this thread may hold what it would want.
     let mut upcall = Upcall::NONE;
     // SAFETY: it is this thread's, and is as the call before left it.
     while unsafe { upcalls::serve(&mut upcall) } {
