@@ -45,6 +45,10 @@ impl Vector for Signal {
         }
     }
 
+    fn call(&self) {
+        self.line.fire();
+    }
+
     fn stop(&self) {
         self.line.stop();
     }

@@ -72,8 +72,12 @@ impl Vector for EventVector {
         }
     }
 
+    fn call(&self) {
+        let _ = self.event.write(1);
+    }
+
     fn stop(&self) {
         self.stopped.store(true, Ordering::Release);
-        let _ = self.event.write(1);
+        self.call();
     }
 }
