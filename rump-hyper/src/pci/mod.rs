@@ -119,6 +119,9 @@ pub trait Vector: Send + Sync {
     /// The interrupt has been handled: a line may be asserted again.
     fn handled(&self);
 
+    /// Whether it is a line, which a device asserts until it is heard.
+    fn is_line(&self) -> bool;
+
     /// Ends a wait as an interrupt does, also one that begins only afterwards.
     fn call(&self);
 

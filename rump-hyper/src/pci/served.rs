@@ -12,6 +12,7 @@ use super::turn::Turn;
 use super::{Function, Vector};
 use crate::cold::Cold;
 use crate::host::Host;
+use crate::sync::spin::Gauge;
 use crate::upcall;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
@@ -19,9 +20,13 @@ use core::ffi::{c_int, c_void};
 use core::marker::PhantomData;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use core::time::Duration;
 
 /// A driver's handler; it returns nonzero if the interrupt was its device's.
 pub type Handler = unsafe extern "C" fn(*mut c_void) -> c_int;
+
+/// How long a visitor looks before it sleeps. Disks of flash answer in less.
+const MOMENT: Duration = Duration::from_micros(300);
 
 static INTERRUPTS: AtomicU64 = AtomicU64::new(0);
 static CALLS: AtomicU64 = AtomicU64::new(0);
@@ -37,7 +42,7 @@ pub struct Counts {
     pub interrupts: u64,
     /// Calls of handlers that they took.
     pub calls: u64,
-    /// Those of them by threads that waited for what the handler does.
+    /// How often a thread that waited for what a handler does had it called itself.
     pub visited: u64,
 }
 
@@ -60,6 +65,8 @@ pub(super) struct Served {
     /// The thread that is in the handler, or in what that has scheduled.
     server: AtomicPtr<c_void>,
     again: Cold<Again>,
+    /// Whether visitors had what they wait for soon.
+    gauge: Gauge,
 }
 
 // SAFETY: the argument is the driver's, which expects its handler on any thread of the
@@ -85,6 +92,7 @@ impl Served {
             turn: Turn::new(),
             server: AtomicPtr::new(null_mut()),
             again: Cold::new(Again::default()),
+            gauge: Gauge::new(),
         });
         ALL.with(|all| {
             all.retain(|served| served.strong_count() > 0);
@@ -119,6 +127,14 @@ impl Served {
         }
         INTERRUPTS.fetch_add(count, Ordering::Relaxed);
         CALLS.fetch_add(u64::from(count > 0), Ordering::Relaxed);
+        let handled = self.call::<H>();
+        self.again.with(|again| again.called(handled, count > 0));
+        self.vector.handled();
+        true
+    }
+
+    /// Has the handler called, on the thread whose turn it is.
+    fn call<H: Host>(&self) -> bool {
         self.server.store(H::thread(), Ordering::Relaxed);
         // SAFETY: the driver's function and argument, on a virtual CPU; they are there
         // until `disestablish` has returned, which waits for the own thread, which waits
@@ -126,9 +142,7 @@ impl Served {
         #[allow(unsafe_code)]
         let handled = upcall::scheduled(|_| unsafe { (self.handler)(self.arg) } != 0);
         self.server.store(null_mut(), Ordering::Relaxed);
-        self.again.with(|again| again.called(handled, count > 0));
-        self.vector.handled();
-        true
+        handled
     }
 
     /// Its identity may be what the host remembers; its class is not.
@@ -202,25 +216,34 @@ pub struct Visit<H: Host> {
 }
 
 impl<H: Host> Visit<H> {
-    /// Whether this thread is to wait for the interrupts itself, by [`serve`](Self::serve).
-    /// If not, another does.
+    /// Whether this thread is to wait for the interrupts itself, by
+    /// [`serve_until`](Self::serve_until). If not, another does.
     pub fn has_turn(&self) -> bool {
         self.turn && !self.back
     }
 
-    /// Waits for interrupts, or a [`call`](Source::call), and has them handled. False if that
-    /// is not this thread's to do (any more).
-    pub fn serve(&mut self) -> bool {
-        if !self.has_turn() {
-            return false;
+    /// Has interrupts handled until that is done, or as long as it is this thread's to do.
+    /// Each time it first looks for a moment, if that was worth while lately, before the device
+    /// says so; then it sleeps, and wakes for interrupts and a [`call`](Source::call).
+    pub fn serve_until(&mut self, done: impl Fn() -> bool) {
+        while self.has_turn() && !done() {
+            let served = &*self.served;
+            // To look at a line's device is to turn its interrupts off and on.
+            let looked = !served.vector.is_line()
+                && served.gauge.poll::<H>(MOMENT, || {
+                    served.call::<H>();
+                    done()
+                });
+            VISITED.fetch_add(1, Ordering::Relaxed);
+            if looked {
+                return;
+            }
+            self.back = !served.serve::<H>(false);
+            if self.back {
+                // The own thread is to hear of it.
+                served.stop();
+            }
         }
-        self.back = !self.served.serve::<H>(false);
-        VISITED.fetch_add(1, Ordering::Relaxed);
-        if self.back {
-            // The own thread is to hear of it.
-            self.served.stop();
-        }
-        !self.back
     }
 }
 

@@ -3,7 +3,8 @@
 //! It is the handler's own thread's, as a rule. But a thread of the program that waits for
 //! what an interrupt brings, a read of a disk, would be woken by that thread, and both sleep
 //! and wake for each read. Such a thread, a **guest**, can wait for the interrupts itself,
-//! call the handler and go on with what it has read:
+//! call the handler and go on with what it has read, and for a moment look for that before the
+//! device interrupts at all:
 //!
 //! - The vector is one thread's at a time ([`Turn`]), which is why a handler never runs twice.
 //! - The own thread lets it go when one guest alone has come [`OFTEN`] times in a row. It looks

@@ -106,7 +106,7 @@ impl<T> Event<T> {
             state.waiting = Waiting::Serving(source);
         }
         drop(state);
-        while !self.is_told() && visit.serve() {}
+        visit.serve_until(|| self.is_told());
         drop(visit);
         self.sleep(None)
     }

@@ -84,8 +84,8 @@ pub struct Stats {
     pub interrupts: u64,
     /// Calls of drivers' handlers that they took: several interrupts can share one.
     pub handler_calls: u64,
-    /// Those of them that were made by threads of the program, which waited for what the
-    /// interrupt brought, and not by the driver's own.
+    /// How often a thread of the program, which waited for what interrupts bring, waited for
+    /// them and called handlers itself.
     pub waiters_calls: u64,
     /// Buffers that devices did not reach, so that they were copied.
     pub bounced_loads: u64,

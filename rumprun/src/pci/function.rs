@@ -45,6 +45,10 @@ impl Vector for Signal {
         }
     }
 
+    fn is_line(&self) -> bool {
+        self.pin.is_some()
+    }
+
     fn call(&self) {
         self.line.fire();
     }

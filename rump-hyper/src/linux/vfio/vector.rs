@@ -72,6 +72,10 @@ impl Vector for EventVector {
         }
     }
 
+    fn is_line(&self) -> bool {
+        self.line_of.is_some()
+    }
+
     fn call(&self) {
         let _ = self.event.write(1);
     }
