@@ -79,6 +79,8 @@ step_qemu() {
     cargo build --example http_on_nic
     RUMP_TEST_REQUIRE=${RUMP_TEST_REQUIRE:-qemu} \
         cargo test --workspace --features async -- qemu 2>&1 | tee -a "$log"
+    RUMP_TEST_REQUIRE=${RUMP_TEST_REQUIRE:-qemu} \
+        cargo test --features fs --test pci_block 2>&1 | tee -a "$log"
 }
 # Debian's kernels, unpacked into the cache folder and not installed: the small one that
 # guests boot, and the one that has Linux's drivers of network cards.

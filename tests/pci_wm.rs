@@ -98,24 +98,101 @@ fn a_card_interrupts_as_it_is_told_to() -> Outcome {
     linux()?;
     let address = vfio(&inside::device("e1000e")?)?;
     let kernel = Kernel::builder().verbose(true).boot()?;
-    for (best, kind) in [
-        (Interrupts::Message, "vfio-msi["),
-        (Interrupts::Line, "vfio-intx"),
-        (Interrupts::Table, "vfio-msix["),
-    ] {
+    let turns = if killed::long() { 50 } else { 1 };
+    for turn in 0..turns {
+        for (best, kind) in [
+            (Interrupts::Message, "vfio-msi["),
+            (Interrupts::Line, "vfio-intx"),
+            (Interrupts::Table, "vfio-msix["),
+        ] {
+            let options = Options::new().interrupts(best);
+            let attached = kernel.attach_pci_with(address, options)?;
+            card(&attached.name, "10.9.0.1/24")?;
+            if let Err(error) = echo("10.9.0.1", "10.9.0.2", 1 << 20) {
+                return Err(format!("turn {turn}, {best:?}: {error}; {}", state(address)).into());
+            }
+            let all = interrupts("vfio-", address)?;
+            let counts = interrupts(kind, address)?;
+            println!("{best:?}: {counts:?}");
+            assert_eq!(all.len(), counts.len(), "{kind}: {counts:?}");
+            assert_eq!(counts.len() > 1, best == Interrupts::Table);
+            assert!(counts.iter().sum::<u64>() > 10, "{kind}: {counts:?}");
+            kernel.detach_pci(&attached.name)?;
+        }
+    }
+    Ok(())
+}
+
+/// Somebody else takes the card's interrupts, while it is used and for a while afterwards.
+fn interrupts_that_are_lost_are_no_standstill() -> Outcome {
+    use rump_sys::hyper::pci::bus;
+    linux()?;
+    let address = vfio(&inside::device("e1000e")?)?;
+    let kernel = Kernel::builder().boot()?;
+    for best in [Interrupts::Message, Interrupts::Line, Interrupts::Table] {
         let options = Options::new().interrupts(best);
         let attached = kernel.attach_pci_with(address, options)?;
         card(&attached.name, "10.9.0.1/24")?;
         echo("10.9.0.1", "10.9.0.2", 1 << 20)?;
-        let all = interrupts("vfio-", address)?;
-        let counts = interrupts(kind, address)?;
-        println!("{best:?}: {counts:?}");
-        assert_eq!(all.len(), counts.len(), "{kind}: {counts:?}");
-        assert_eq!(counts.len() > 1, best == Interrupts::Table);
-        assert!(counts.iter().sum::<u64>() > 10, "{kind}: {counts:?}");
+        let stop = Arc::new(AtomicBool::new(false));
+        let function = bus::function(0, 0, 0).ok_or("there is a card")?;
+        let mut thieves = Vec::new();
+        for vector in (0..).map_while(|index| function.vector(index)) {
+            let stop = stop.clone();
+            thieves.push(std::thread::spawn(move || {
+                let mut stolen = 0;
+                while !stop.load(Ordering::Relaxed) {
+                    stolen += vector.wait(Some(Duration::from_millis(10))).unwrap_or(0);
+                    vector.handled();
+                }
+                stolen
+            }));
+        }
+        let outcome = echo("10.9.0.1", "10.9.0.2", 1 << 16);
+        stop.store(true, Ordering::Relaxed);
+        // One may wait for an interrupt that the card's own thread got.
+        for vector in (0..).map_while(|index| function.vector(index)) {
+            vector.call();
+            vector.call();
+        }
+        let stolen: Vec<_> = thieves
+            .into_iter()
+            .map(std::thread::JoinHandle::join)
+            .collect();
+        println!("{best:?}: {stolen:?} were stolen; {outcome:?}");
+        outcome?;
+        echo("10.9.0.1", "10.9.0.2", 1 << 20)?;
+        drop(function);
         kernel.detach_pci(&attached.name)?;
     }
     Ok(())
+}
+
+/// What is known of a card, the first of the kernel's bus, that stands still; and a second
+/// later.
+fn state(address: pci::Address) -> String {
+    use rump_sys::hyper::pci::bus;
+    let registers = || {
+        let word = |at| bus::config_read(0, 0, 0, at).unwrap_or(u32::MAX);
+        let start = bus::map(u64::from(word(0x10) & !15), 0x2_0000);
+        let read = |at: usize| {
+            // SAFETY: a register of the card's.
+            #[allow(unsafe_code)]
+            start.map_or(0, |start| unsafe {
+                start.add(at).cast::<u32>().read_volatile()
+            })
+        };
+        let numbers = [0x08, 0xd0, 0xc4, 0x2810, 0x2818, 0x3810, 0x3818].map(read);
+        format!(
+            "command and status {:x}; STATUS IMS ITR RDH RDT TDH TDT {numbers:x?}; {:?}; {:?}",
+            word(4),
+            interrupts("vfio-", address).unwrap_or_default(),
+            pci::stats()
+        )
+    };
+    let first = registers();
+    std::thread::sleep(Duration::from_secs(1));
+    format!("{first}; {}", registers())
 }
 
 /// An 82540EM has a line, which is masked at each interrupt.
@@ -466,6 +543,12 @@ fn main() -> ExitCode {
                 "qemu::a_card_interrupts_as_it_is_told_to",
                 "wm",
                 a_card_interrupts_as_it_is_told_to,
+            )
+            .limit(killed::LIMIT),
+            test(
+                "qemu::interrupts_that_are_lost_are_no_standstill",
+                "wm",
+                interrupts_that_are_lost_are_no_standstill,
             ),
             test(
                 "qemu::a_card_with_a_line_carries_tcp",

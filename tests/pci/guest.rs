@@ -149,6 +149,9 @@ pub fn bytes(len: usize) -> Vec<u8> {
     (0..len).map(|at| (at * 7 + at / 251) as u8).collect()
 }
 
+/// How long the kernel and Linux wait for one another.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// Sends from Linux to the kernel, and back, over TCP, and compares; MiB/s of each.
 pub fn echo(kernel: &str, linux: &str, len: usize) -> Result<[f64; 2]> {
     let data = bytes(len);
@@ -158,11 +161,14 @@ pub fn echo(kernel: &str, linux: &str, len: usize) -> Result<[f64; 2]> {
     let start = Instant::now();
     let receiver = std::thread::spawn(move || {
         let mut all = Vec::new();
-        listener.accept()?.0.read_to_end(&mut all)?;
+        let (mut stream, _) = listener.accept()?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.read_to_end(&mut all)?;
         Ok::<_, std::io::Error>(all)
     });
-    let mut stream = std::net::TcpStream::connect(to)?;
-    stream.set_write_timeout(Some(Duration::from_secs(30)))?;
+    // One that nobody accepts leaves the thread behind.
+    let mut stream = std::net::TcpStream::connect_timeout(&to, PATIENCE)?;
+    stream.set_write_timeout(Some(PATIENCE))?;
     stream.write_all(&data)?;
     stream.shutdown(Shutdown::Write)?;
     let received = receiver.join().map_err(|_| "the receiver panicked")??;
@@ -173,13 +179,11 @@ pub fn echo(kernel: &str, linux: &str, len: usize) -> Result<[f64; 2]> {
     let listener = std::net::TcpListener::bind(format!("{linux}:0"))?;
     let to = listener.local_addr()?;
     let start = Instant::now();
-    let sender = std::thread::spawn(move || {
-        let mut stream = TcpStream::connect(to)?;
-        stream.write_all(&received)
-    });
+    let (stream, wanted) = (TcpStream::connect_timeout(&to, PATIENCE)?, received);
+    let sender = std::thread::spawn(move || (&stream).write_all(&wanted));
     let mut back = Vec::new();
     let (mut stream, _) = listener.accept()?;
-    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+    stream.set_read_timeout(Some(PATIENCE))?;
     stream.read_to_end(&mut back)?;
     sender.join().map_err(|_| "the sender panicked")??;
     if back != data {

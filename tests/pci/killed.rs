@@ -34,7 +34,8 @@ pub fn ready() {
     println!("{READY}");
 }
 
-fn long() -> bool {
+/// Whether there is time for more.
+pub fn long() -> bool {
     std::env::var_os("RUMP_TEST_LONG").is_some()
 }
 

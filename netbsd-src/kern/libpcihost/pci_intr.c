@@ -4,8 +4,8 @@
  * The host turns the interrupts of a function on, all of one kind at a time, and knows
  * each by a number (cookie).  A handle holds the number, the kind and the function.  A
  * handler is called by a thread of its own, which may be bound to a virtual CPU
- * (interrupt_distribute); one that does not say that it locks for itself runs with the
- * kernel locked.
+ * (interrupt_distribute), or in its place by one that waits for what it does; one that does
+ * not say that it locks for itself runs with the kernel locked.
  *
  * While a device is attached or detached, all handlers do.  Drivers poll then, and on a
  * machine the interrupt comes to the CPU that polls, or not at all yet; some do not bear
@@ -47,6 +47,7 @@ struct pcihost_intr {
 	void		*pi_arg;
 	bool		pi_mpsafe;
 	struct cpu_info	*volatile pi_cpu;	/* NULL: any */
+	struct lwp	*pi_own;		/* of its own thread */
 	void		*pi_host;
 };
 
@@ -243,7 +244,10 @@ pci_intr_setattr(pci_chipset_tag_t pc, pci_intr_handle_t *handle, int attr,
 	return 0;
 }
 
-/* On the thread of the handler's own, on a virtual CPU. */
+/*
+ * On the thread of the handler's own, which is the first, or on one that waits for what
+ * the handler does; on a virtual CPU.
+ */
 static int
 handle_intr(void *arg)
 {
@@ -253,8 +257,10 @@ handle_intr(void *arg)
 	bool lock = !intr->pi_mpsafe || pcihost_attaching > 0;
 	int handled;
 
+	if (__predict_false(intr->pi_own == NULL))
+		intr->pi_own = l;
 	/* From the next time on. */
-	if (ci != NULL && l->l_target_cpu != ci) {
+	if (ci != NULL && l == intr->pi_own && l->l_target_cpu != ci) {
 		l->l_pflag |= LP_BOUND;
 		l->l_target_cpu = ci;
 	}

@@ -8,13 +8,22 @@
  * namespace that a controller could have, and there are controllers of 256.  A queue that
  * has more places makes fewer turns.
  *
+ * wm(4) relies on the reset that it makes to turn off what it does not use, among it that
+ * frames go to several queues (MRQC).  QEMU 7.2 resets hardly anything of its 82574L then, and
+ * the host has no better reset of it.  With one queue, after somebody who had two, the first
+ * frame for the second one stopped all others, for good.
+ *
  * ld(4) attaches to each namespace that there could be, and makes a disk without blocks
  * of one that is not there.  Here it is asked for first whether there is any block.
  */
 
 #include <sys/param.h>
+#include <sys/bus.h>
 #include <sys/device.h>
 #include <sys/systm.h>
+
+#include <dev/pci/pcireg.h>
+#include <dev/pci/pcivar.h>
 
 #include <dev/ic/nvmereg.h>
 #include <dev/ic/nvmevar.h>
@@ -24,6 +33,7 @@
 /* Of a kernel with these drivers: how many places the queue has, and what ld(4) is. */
 extern int nvme_adminq_size __weak;
 extern struct cfattach ld_nvme_ca __weak;
+extern struct cfattach wm_ca __weak;
 int	nvme_ns_identify(struct nvme_softc *, uint16_t) __weak;
 void	nvme_ns_free(struct nvme_softc *, uint16_t) __weak;
 
@@ -47,6 +57,32 @@ match_namespace(device_t parent, cfdata_t match, void *aux)
 	return there ? (*ld_match)(parent, match, aux) : 0;
 }
 
+/* Where the register is, in those cards that have it: PCI Express (82574 datasheet, 10.2.5.10). */
+#define	WM_BAR		0x10
+#define	WM_MRQC		0x5818
+
+static void	(*wm_attach)(device_t, device_t, void *);
+
+static void
+attach_card(device_t parent, device_t self, void *aux)
+{
+	struct pci_attach_args *pa = aux;
+	bus_space_tag_t tag;
+	bus_space_handle_t handle;
+	bus_size_t size;
+	pcireg_t type = pci_mapreg_type(pa->pa_pc, pa->pa_tag, WM_BAR);
+
+	if (pci_get_capability(pa->pa_pc, pa->pa_tag, PCI_CAP_PCIEXPRESS, NULL,
+	    NULL) && PCI_MAPREG_TYPE(type) == PCI_MAPREG_TYPE_MEM &&
+	    pci_mapreg_map(pa, WM_BAR, type, 0, &tag, &handle, NULL,
+	    &size) == 0) {
+		if (size >= WM_MRQC + 4)
+			bus_space_write_4(tag, handle, WM_MRQC, 0);
+		bus_space_unmap(tag, handle, size);
+	}
+	(*wm_attach)(parent, self, aux);
+}
+
 RUMP_COMPONENT(RUMP_COMPONENT_DEV)
 {
 
@@ -55,5 +91,9 @@ RUMP_COMPONENT(RUMP_COMPONENT_DEV)
 	if (&ld_nvme_ca != NULL) {
 		ld_match = ld_nvme_ca.ca_match;
 		ld_nvme_ca.ca_match = match_namespace;
+	}
+	if (&wm_ca != NULL) {
+		wm_attach = wm_ca.ca_attach;
+		wm_ca.ca_attach = attach_card;
 	}
 }

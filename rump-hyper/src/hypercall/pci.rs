@@ -88,7 +88,7 @@ fn allocate<H: PciHost>(
     let function = bus::function(slot.0, slot.1, slot.2).ok_or(Errno::NXIO)?;
     let kind = Kind::of(kind).ok_or(Errno::INVAL)?;
     let count = usize::try_from(count).map_err(|_| Errno::INVAL)?;
-    interrupt::allocate::<H>(&*function, kind, count, cookie)
+    interrupt::allocate::<H>(&function, kind, count, cookie)
 }
 
 /// `rumpcomp_pci_irq_map`: the function's line, by a cookie.

@@ -11,6 +11,9 @@
 //! | [`bus`] | which function is in which slot, and which region an address lies in |
 //! | [`header`] | configuration space as the kernel may see it |
 //! | [`interrupt`] | the threads that call drivers' handlers |
+//! | `served` | a handler and its vector |
+//! | `again` | when it is called without an interrupt |
+//! | [`turn`] | whose turn it is to wait for a vector |
 //! | [`window`] | where in a device's address space the kernel's memory lies |
 //!
 //! What a device says is input: its capability lists may have loops, and its registers
@@ -21,9 +24,12 @@
 //! ([`Window`](window::Window)); what lies elsewhere is copied by the kernel's side
 //! (component `pcihost`).
 
+mod again;
 pub mod bus;
 pub mod header;
 pub mod interrupt;
+mod served;
+pub mod turn;
 pub mod window;
 
 use crate::errno::Errno;
@@ -113,7 +119,13 @@ pub trait Vector: Send + Sync {
     /// The interrupt has been handled: a line may be asserted again.
     fn handled(&self);
 
-    /// Ends a wait, also one that begins only afterwards.
+    /// Whether it is a line, which a device asserts until it is heard.
+    fn is_line(&self) -> bool;
+
+    /// Ends a wait as an interrupt does, also one that begins only afterwards.
+    fn call(&self);
+
+    /// Ends a wait for good, also one that begins only afterwards: it returns `None`.
     fn stop(&self);
 }
 

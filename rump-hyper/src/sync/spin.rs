@@ -115,6 +115,42 @@ impl Gauge {
             return false;
         }
         let came = spin_politely::<H>(turn, budget, done);
+        self.spun(score, came)
+    }
+
+    /// As [`spin`](Self::spin), for what is looked for by a call that takes its time.
+    pub fn poll<H: Host>(&self, limit: Duration, mut done: impl FnMut() -> bool) -> bool {
+        let (score, worthwhile) = self.score();
+        let mut now = H::now(Clock::Monotonic);
+        if H::spins_per_microsecond() == 0 || !worthwhile || !POLITENESS.pays(now) {
+            self.record(score);
+            return false;
+        }
+        if SPINNING.fetch_add(1, Ordering::Relaxed) >= H::spinners() {
+            SPINNING.fetch_sub(1, Ordering::Relaxed);
+            return false;
+        }
+        let end = now.saturating_add(limit);
+        let came = loop {
+            if done() {
+                break true;
+            }
+            let before = H::now(Clock::Monotonic);
+            if before >= end {
+                break false;
+            }
+            H::yield_now();
+            now = H::now(Clock::Monotonic);
+            if now.saturating_sub(before) > LONG_TURN {
+                POLITENESS.suspend(now);
+                break done();
+            }
+        };
+        self.spun(score, came)
+    }
+
+    /// Notes what a spin has come to.
+    fn spun(&self, score: u32, came: bool) -> bool {
         SPINNING.fetch_sub(1, Ordering::Relaxed);
         if came {
             stats::SPIN_HITS.add();

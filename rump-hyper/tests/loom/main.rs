@@ -5,6 +5,7 @@
 #![allow(unsafe_code)]
 
 mod host;
+mod turn;
 
 use host::{LoomHost as H, Machine, machine, model};
 use loom::cell::UnsafeCell;

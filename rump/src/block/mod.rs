@@ -50,6 +50,7 @@ mod backend;
 mod buffer;
 mod device;
 mod disk;
+pub(crate) mod event;
 mod faults;
 mod image;
 mod memory;

@@ -5,6 +5,7 @@
 //! on. Buffers are handed over and come back with the result, as with io_uring; a future that
 //! is dropped leaves its transfer to be done, and its buffer with it.
 
+use super::event::{Event, Teller, lock};
 use super::{BlockDevice, Buffer};
 use crate::error::Errno;
 use crate::sys::blkio::{Request, Transfer};
@@ -42,29 +43,30 @@ pub enum Operation {
 /// The result, and the buffer that was handed over.
 type Outcome = (io::Result<()>, Buffer);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Slot {
-    state: Mutex<State>,
-    done: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    outcome: Option<Outcome>,
-    waker: Option<Waker>,
+    outcome: Event<Outcome>,
+    waker: Mutex<Option<Waker>>,
+    room: Arc<Room>,
 }
 
 impl Slot {
-    /// Tells who waits; `wake` wakes a future.
+    fn new(room: &Arc<Room>) -> Arc<Self> {
+        Arc::new(Self {
+            outcome: Event::default(),
+            waker: Mutex::default(),
+            room: room.clone(),
+        })
+    }
+
+    /// Tells who waits, and makes room; `wake` wakes a future.
     fn complete(&self, outcome: Outcome, wake: impl FnOnce(Waker)) {
-        let mut state = lock(&self.state);
-        state.outcome = Some(outcome);
-        let waker = state.waker.take();
-        drop(state);
-        self.done.notify_all();
+        self.outcome.tell(outcome, &self.room.teller);
+        let waker = lock(&self.waker).take();
         if let Some(waker) = waker {
             wake(waker);
         }
+        self.room.leave();
     }
 }
 
@@ -73,26 +75,15 @@ impl Slot {
 #[must_use = "the result of the operation is in it"]
 pub struct Completion(Arc<Slot>);
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Completion {
-    /// Waits; the buffer comes back also if it failed.
+    /// Waits; the buffer comes back also if it failed. The thread is not one of the kernel's.
     pub fn wait(self) -> (io::Result<()>, Buffer) {
-        let mut state = lock(&self.0.state);
-        loop {
-            if let Some(outcome) = state.outcome.take() {
-                return outcome;
-            }
-            let waited = self.0.done.wait(state);
-            state = waited.unwrap_or_else(PoisonError::into_inner);
-        }
+        self.0.outcome.wait(&self.0.room.teller)
     }
 
     /// Whether [`wait`](Self::wait) would return at once.
     pub fn is_done(&self) -> bool {
-        lock(&self.0.state).outcome.is_some()
+        self.0.outcome.is_told()
     }
 }
 
@@ -100,41 +91,52 @@ impl Future for Completion {
     type Output = (io::Result<()>, Buffer);
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut state = lock(&self.0.state);
-        if let Some(outcome) = state.outcome.take() {
-            return Poll::Ready(outcome);
-        }
-        state.waker = Some(context.waker().clone());
-        Poll::Pending
+        *lock(&self.0.waker) = Some(context.waker().clone());
+        self.0.outcome.take().map_or(Poll::Pending, Poll::Ready)
     }
 }
 
 /// How many operations are under way, of how many at most.
 #[derive(Debug)]
 struct Room {
-    taken: Mutex<usize>,
+    taken: Mutex<Taken>,
     left: Condvar,
     depth: usize,
+    teller: Teller,
+}
+
+#[derive(Debug, Default)]
+struct Taken {
+    count: usize,
+    /// Somebody waits for one to be left.
+    waited_for: bool,
 }
 
 impl Room {
     /// Takes the place of at least one operation, and of as many as are wanted and free.
     fn take(&self, wanted: usize) -> usize {
         let mut taken = self.wait(|taken| taken < self.depth);
-        let count = wanted.min(self.depth - *taken);
-        *taken += count;
+        let count = wanted.min(self.depth - taken.count);
+        taken.count += count;
         count
     }
 
-    fn wait(&self, mut until: impl FnMut(usize) -> bool) -> MutexGuard<'_, usize> {
-        let taken = lock(&self.taken);
-        let waited = self.left.wait_while(taken, |taken| !until(*taken));
-        waited.unwrap_or_else(PoisonError::into_inner)
+    fn wait(&self, mut until: impl FnMut(usize) -> bool) -> MutexGuard<'_, Taken> {
+        let mut taken = lock(&self.taken);
+        while !until(taken.count) {
+            taken.waited_for = true;
+            let waited = self.left.wait(taken);
+            taken = waited.unwrap_or_else(PoisonError::into_inner);
+        }
+        taken
     }
 
     fn leave(&self) {
-        *lock(&self.taken) -= 1;
-        self.left.notify_all();
+        let mut taken = lock(&self.taken);
+        taken.count -= 1;
+        if std::mem::take(&mut taken.waited_for) {
+            self.left.notify_all();
+        }
     }
 }
 
@@ -142,7 +144,6 @@ impl Room {
 /// something does is left to the queue.
 struct Pending {
     slot: Arc<Slot>,
-    room: Arc<Room>,
     buffer: Buffer,
 }
 
@@ -156,7 +157,6 @@ impl Request for Pending {
         // What an executor does then may take its time.
         let wake = |waker: Waker| upcall::wrap(|| waker.wake());
         self.slot.complete(outcome, wake);
-        self.room.leave();
     }
 }
 
@@ -198,9 +198,10 @@ impl Queue {
         Ok(Self {
             device: Arc::new(device),
             room: Arc::new(Room {
-                taken: Mutex::new(0),
+                taken: Mutex::default(),
                 left: Condvar::new(),
                 depth,
+                teller: Teller::default(),
             }),
             flushes: OnceLock::new(),
         })
@@ -235,7 +236,7 @@ impl Queue {
     fn start(&self, operations: Vec<Operation>, completions: &mut Vec<Completion>) {
         let mut transfers = Vec::with_capacity(operations.len());
         for operation in operations {
-            let slot = Arc::new(Slot::default());
+            let slot = Slot::new(&self.room);
             completions.push(Completion(slot.clone()));
             let (write, offset, buffer) = match operation {
                 Operation::Read { offset, into } => (false, offset, into),
@@ -245,11 +246,7 @@ impl Queue {
                     continue;
                 }
             };
-            let request = Pending {
-                slot,
-                room: self.room.clone(),
-                buffer,
-            };
+            let request = Pending { slot, buffer };
             match self.device.check(offset, request.buffer.len()) {
                 Err(error) => request.refuse(error),
                 Ok(()) => transfers.push(Transfer {
@@ -276,14 +273,13 @@ impl Queue {
     fn flush(&self, slot: Arc<Slot>) {
         let flushes = self
             .flushes
-            .get_or_init(|| Flushes::start(self.device.clone(), self.room.clone()));
+            .get_or_init(|| Flushes::start(self.device.clone()));
         match flushes {
             // It ends after this.
             Ok(flushes) => flushes.wanted(slot),
             Err(error) => {
                 let error = io::Error::new(error.kind(), error.to_string());
                 slot.complete((Err(error), Buffer::default()), Waker::wake);
-                self.room.leave();
             }
         }
     }
@@ -305,7 +301,6 @@ impl Pending {
     /// It is not started; this thread has no virtual CPU.
     fn refuse(self, error: io::Error) {
         self.slot.complete((Err(error), self.buffer), Waker::wake);
-        self.room.leave();
     }
 }
 
@@ -325,13 +320,12 @@ struct Flushes {
 }
 
 impl Flushes {
-    fn start(device: Arc<BlockDevice>, room: Arc<Room>) -> io::Result<Self> {
+    fn start(device: Arc<BlockDevice>) -> io::Result<Self> {
         let (wanted, waiting) = channel::<Arc<Slot>>();
         let thread = std::thread::Builder::new().name("rump-flush".into());
         let thread = thread.spawn(move || {
             for slot in waiting {
                 slot.complete((device.flush(), Buffer::default()), Waker::wake);
-                room.leave();
             }
         })?;
         Ok(Self { wanted, thread })

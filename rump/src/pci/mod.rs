@@ -84,6 +84,9 @@ pub struct Stats {
     pub interrupts: u64,
     /// Calls of drivers' handlers that they took: several interrupts can share one.
     pub handler_calls: u64,
+    /// How often a thread of the program, which waited for what interrupts bring, waited for
+    /// them and called handlers itself.
+    pub waiters_calls: u64,
     /// Buffers that devices did not reach, so that they were copied.
     pub bounced_loads: u64,
     /// How many bytes were copied.
@@ -116,11 +119,12 @@ pub fn attached() -> Vec<Attached> {
 
 /// What has been counted since the kernel booted.
 pub fn stats() -> Stats {
-    let (interrupts, handler_calls) = interrupt::counts();
+    let counts = interrupt::counts();
     let (bounced_loads, bounced_bytes) = raw::bounced();
     Stats {
-        interrupts,
-        handler_calls,
+        interrupts: counts.interrupts,
+        handler_calls: counts.calls,
+        waiters_calls: counts.visited,
         bounced_loads,
         bounced_bytes,
     }

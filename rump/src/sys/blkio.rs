@@ -1,6 +1,7 @@
 //! Transfers of disks that nobody waits for in the kernel: `rump_blkio.h`.
 #![allow(unsafe_code)]
 
+use crate::block::event::{Event, Teller};
 use crate::descriptor::AsDescriptor;
 use crate::error::Errno;
 use crate::lwp;
@@ -10,12 +11,15 @@ use rump_sys::hyper::memory;
 use std::io;
 use std::ops::{Deref, DerefMut};
 use std::ptr::{NonNull, null_mut};
-use std::sync::atomic::{AtomicI32, Ordering};
-use std::thread::Thread;
+use std::sync::Arc;
 
 /// The disk of a descriptor. That must stay open as long as this lives.
 #[derive(Debug)]
-pub(crate) struct Device(NonNull<raw::Device>);
+pub(crate) struct Device {
+    device: NonNull<raw::Device>,
+    /// Of those transfers that their threads wait for here.
+    teller: Arc<Teller>,
+}
 
 // SAFETY: the kernel's functions for it may be called from any thread; none changes it.
 unsafe impl Send for Device {}
@@ -84,7 +88,10 @@ impl Device {
         // SAFETY: a pointer is written.
         let error = unsafe { raw::rump_blkio_open(file.as_descriptor().as_raw(), &raw mut device) };
         Errno::check(error)?;
-        Ok(Self(NonNull::new(device).ok_or(Errno::ENXIO)?))
+        Ok(Self {
+            device: NonNull::new(device).ok_or(Errno::ENXIO)?,
+            teller: Arc::default(),
+        })
     }
 
     /// Starts transfers, in this order.
@@ -103,7 +110,7 @@ impl Device {
         let count = started.len() as u32;
         // SAFETY: transfers with memory that is theirs until they are done; `done` is for
         // their type.
-        unsafe { raw::rump_blkio_start(self.0.as_ptr(), started.as_mut_ptr(), count) };
+        unsafe { raw::rump_blkio_start(self.device.as_ptr(), started.as_mut_ptr(), count) };
         Ok(())
     }
 }
@@ -112,19 +119,15 @@ impl Device {
 #[repr(C)]
 struct Waited {
     raw: raw::Transfer,
-    error: AtomicI32,
-    thread: Thread,
+    done: Arc<Event<i32>>,
+    teller: Arc<Teller>,
 }
 
-/// What `Waited::error` is until it is done.
-const UNDER_WAY: i32 = i32::MIN;
-
 unsafe extern "C" fn waited_done(transfer: *mut raw::Transfer) {
-    // SAFETY: `Device::transfer` has it until the error is there.
-    let waited = unsafe { &*transfer.cast::<Waited>() };
-    let thread = waited.thread.clone();
-    waited.error.store(waited.raw.error, Ordering::Release);
-    thread.unpark();
+    // SAFETY: `Device::transfer` has it until it was told.
+    let Waited { raw, done, teller } = unsafe { &*transfer.cast::<Waited>() };
+    let (error, done, teller) = (raw.error, done.clone(), teller.clone());
+    done.tell(error, &teller);
 }
 
 impl Device {
@@ -134,6 +137,7 @@ impl Device {
     /// So many bytes that nobody else uses meanwhile, or writes.
     unsafe fn transfer(&self, memory: NonNull<[u8]>, offset: u64, flags: u32) -> io::Result<()> {
         lwp::enter_here()?;
+        let done = Arc::new(Event::default());
         let mut waited = Waited {
             raw: raw::Transfer {
                 data: memory.as_ptr().cast(),
@@ -145,21 +149,13 @@ impl Device {
                 pad: 0,
                 done: waited_done,
             },
-            error: AtomicI32::new(UNDER_WAY),
-            thread: std::thread::current(),
+            done: done.clone(),
+            teller: self.teller.clone(),
         };
-        let waited = &raw mut waited;
-        let mut started: *mut raw::Transfer = waited.cast();
+        let mut started: *mut raw::Transfer = (&raw mut waited).cast();
         // SAFETY: it stays here until it is done, and so does the memory, by contract.
-        unsafe { raw::rump_blkio_start(self.0.as_ptr(), &raw mut started, 1) };
-        loop {
-            // SAFETY: as above; it is atomic.
-            let error = unsafe { (*waited).error.load(Ordering::Acquire) };
-            if error != UNDER_WAY {
-                return Ok(Errno::check(error)?);
-            }
-            std::thread::park();
-        }
+        unsafe { raw::rump_blkio_start(self.device.as_ptr(), &raw mut started, 1) };
+        Ok(Errno::check(done.wait(&self.teller))?)
     }
 
     /// Fills the memory with what is at the place.
@@ -185,7 +181,7 @@ impl Drop for Device {
     fn drop(&mut self) {
         if lwp::enter_here().is_ok() {
             // SAFETY: opened by `open`; its owner has waited for all transfers.
-            unsafe { raw::rump_blkio_close(self.0.as_ptr()) };
+            unsafe { raw::rump_blkio_close(self.device.as_ptr()) };
         }
     }
 }

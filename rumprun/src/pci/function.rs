@@ -45,6 +45,14 @@ impl Vector for Signal {
         }
     }
 
+    fn is_line(&self) -> bool {
+        self.pin.is_some()
+    }
+
+    fn call(&self) {
+        self.line.fire();
+    }
+
     fn stop(&self) {
         self.line.stop();
     }

@@ -72,8 +72,16 @@ impl Vector for EventVector {
         }
     }
 
+    fn is_line(&self) -> bool {
+        self.line_of.is_some()
+    }
+
+    fn call(&self) {
+        let _ = self.event.write(1);
+    }
+
     fn stop(&self) {
         self.stopped.store(true, Ordering::Release);
-        let _ = self.event.write(1);
+        self.call();
     }
 }
