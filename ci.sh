@@ -5,6 +5,8 @@
 #   fmt clippy nostd test npf fs loom doc     the default suite, in this order
 #   trees                                     everything on real NetBSD; RUMP_TEST_TREES=a:b
 #   qemu                                      tests in a Linux guest in QEMU
+#   xen                                       images under a real Xen in QEMU, both from Debian;
+#                                             downloads 90 MB the first time
 #   guest                                     fetches kernels for that guest from Debian
 #   drivers                                   a kernel with drivers by name boots; NETBSD_SRC
 #   shmif                                     against upstream's shmif(4); NETBSD_SRC
@@ -81,6 +83,13 @@ step_qemu() {
         cargo test --workspace --features async -- qemu 2>&1 | tee -a "$log"
     RUMP_TEST_REQUIRE=${RUMP_TEST_REQUIRE:-qemu} \
         cargo test --features fs --test pci_block 2>&1 | tee -a "$log"
+}
+step_xen() {
+    cargo build -p rumprun-build --features cargo
+    local testbed
+    testbed=$("$target/debug/cargo-rumprun" rumprun testbed --only-make)
+    RUMP_TEST_XEN=$testbed RUMP_TEST_REQUIRE=${RUMP_TEST_REQUIRE:-xen} \
+        cargo test --features async --test image_xen 2>&1 | tee -a "$log"
 }
 # Debian's kernels, unpacked into the cache folder and not installed: the small one that
 # guests boot, and the one that has Linux's drivers of network cards.

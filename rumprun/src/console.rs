@@ -1,23 +1,26 @@
-//! Text for the outside: the serial port COM1, or port 0xe9 where there is none.
+//! Text for the outside: the serial port COM1, or where there is none Xen's console, or port
+//! 0xe9.
 //!
-//! 0xe9 is QEMU's `isa-debugcon`, and what Xen has for a guest without a serial port.
-//! Both are written byte by byte; a line is written under a lock, so that CPUs do not mix
+//! 0xe9 is QEMU's `isa-debugcon`. A line is written under a lock, so that CPUs do not mix
 //! theirs.
 
 use crate::cpu::port;
 use crate::sync::Lock;
+use crate::xen::console::Console;
 use core::fmt::{self, Write};
 
 const COM1: u16 = 0x3f8;
 const DEBUG: u16 = 0xe9;
 
 /// Where text goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 enum Device {
     /// Not looked for yet.
     Unknown,
     /// A 16550 at COM1.
     Serial,
+    /// That of a guest of Xen's.
+    Xen(Console),
     /// Port 0xe9.
     Debug,
 }
@@ -32,7 +35,7 @@ impl Device {
         unsafe {
             port::write_u8(COM1 + 7, 0x5a);
             if port::read_u8(COM1 + 7) != 0x5a {
-                return Self::Debug;
+                return Console::find().map_or(Self::Debug, Self::Xen);
             }
             for (register, value) in [(1, 0), (3, 0x80), (0, 1), (1, 0), (3, 3), (2, 0xc7), (4, 3)]
             {
@@ -43,14 +46,17 @@ impl Device {
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        if *self == Self::Unknown {
+        if matches!(self, Self::Unknown) {
             *self = Self::find();
+        }
+        if let Self::Xen(console) = self {
+            return console.write(bytes);
         }
         for chunk in bytes.chunks(16) {
             // SAFETY: a serial port whose FIFO is empty takes 16 bytes; one that is stuck is
             // not waited for. 0xe9 takes any.
             unsafe {
-                if *self == Self::Serial {
+                if matches!(self, Self::Serial) {
                     for _ in 0..100_000 {
                         if port::read_u8(COM1 + 5) & 0x20 != 0 {
                             break;
@@ -113,6 +119,14 @@ pub fn last_words(text: fmt::Arguments<'_>) {
     };
     let _ = device.write_fmt(text);
     device.write(b"\r\n");
+}
+
+/// Waits until what was written has been taken, where that is known.
+pub(crate) fn flush() {
+    let device = DEVICE.try_lock().map(|device| *device);
+    if let Device::Xen(console) = device.unwrap_or_else(Device::find) {
+        console.flush();
+    }
 }
 
 /// Writes the addresses that the calls on a stack return to, from the innermost on: as far

@@ -4,13 +4,15 @@
 //! QEMU then ends with twice what is written there plus one, of eight bits. It ends with 1 as
 //! well when it does not start at all, so that what is written is the status with bits
 //! turned over ([`TURNED`]): what looks like 1 is 126, "cannot be run". Elsewhere the machine is powered off, or
-//! reset, and the status is only in the last line of the console.
+//! reset, and the status is only in the last line of the console. For Xen a guest has crashed
+//! if its kernel has failed.
 
 use crate::acpi::Sleep;
 use crate::boot::machine;
 use crate::console;
 use crate::cpu::{self, port};
 use crate::memory::tables::map_device;
+use crate::xen;
 
 /// Where `-device isa-debug-exit,iobase=0xf4` listens.
 const DEBUG_EXIT: u16 = 0xf4;
@@ -33,6 +35,8 @@ pub fn exit(status: u8) -> ! {
         }
     }
     console::last_words(format_args!("rumprun: exit status {status}"));
+    console::flush();
+    xen::shut_down(status == FAILED);
     let fixed = machine::get_at_last().and_then(|machine| machine.fixed);
     match fixed.and_then(|fixed| fixed.off) {
         // SAFETY: registers that ACPI names for this.

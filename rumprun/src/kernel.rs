@@ -36,8 +36,8 @@ impl fmt::Display for Error {
             Self::NoCard(found) => {
                 write!(
                     f,
-                    "there is no network card that this image can drive (virtio-net, or one of \
-                     the kernel's drivers); the bus has "
+                    "there is no network card that this image can drive (virtio-net, Xen's, or \
+                     one of the kernel's drivers); the bus has "
                 )?;
                 if found.is_empty() {
                     return f.write_str("no devices at all");
@@ -100,6 +100,12 @@ pub fn boot() -> Result<Vec<String>, Error> {
         .filter(|found| is_ours(found))
         .filter_map(attach)
         .collect();
+    names.extend(crate::xen::attach(|card, address| {
+        let attached = port::attach(card, address);
+        attached
+            .map_err(|errno| refused("a network interface of Xen's", errno))
+            .ok()
+    }));
     // Interfaces of the kernel's own drivers, if it tells which there are.
     for name in configure::interfaces().unwrap_or_default() {
         if !names.contains(&name) {
@@ -116,11 +122,13 @@ fn attach(function: &Found) -> Option<String> {
         .ok()?;
     let address = card.address();
     port::attach(Arc::new(card), address)
-        .map_err(|errno| {
-            let error = errno.0;
-            say!("rumprun: {function}: the kernel takes no interface: error {error}");
-        })
+        .map_err(|errno| refused(function, errno))
         .ok()
+}
+
+fn refused(card: impl fmt::Display, errno: Errno) {
+    let error = errno.0;
+    say!("rumprun: {card}: the kernel takes no interface: error {error}");
 }
 
 /// Gives an interface an address of so many bits, and where all else is to go. The calling

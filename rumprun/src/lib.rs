@@ -15,6 +15,7 @@
 //! | [`acpi`] | what the firmware says of the machine |
 //! | [`sync`] | the lock below all others |
 //! | [`pci`], [`net`] | devices on the bus; the network through virtio-net |
+//! | [`xen`] | what a guest of Xen's has beside, or instead |
 //! | [`console`], [`exit`] | the way out: text, and the end |
 //! | [`host`] | the hypercalls of a rump kernel on all of this |
 //! | `kernel` | booting the rump kernel, with the machine's devices |
@@ -73,3 +74,4 @@ pub mod sched;
 pub mod sync;
 pub mod time;
 pub mod trap;
+pub mod xen;

@@ -180,13 +180,18 @@ pub struct Running {
     child: Child,
     lines: mpsc::Receiver<String>,
     text: String,
+    patience: Duration,
 }
 
 impl Running {
     /// Starts it.
     pub fn start(machine: &Machine, image: &Path) -> Result<Self, Failed> {
-        let mut child = machine
-            .command(image)
+        Self::spawn(machine.command(image))
+    }
+
+    /// Starts a machine whose console is the standard output of this command.
+    pub fn spawn(mut command: Command) -> Result<Self, Failed> {
+        let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()?;
@@ -210,12 +215,19 @@ impl Running {
             child,
             lines,
             text: String::new(),
+            patience: patience(),
         })
+    }
+
+    /// It may be silent for so much longer.
+    pub fn slower_by(mut self, time: Duration) -> Self {
+        self.patience += time;
+        self
     }
 
     /// Waits for a line with this in it.
     pub fn wait_for(&mut self, text: &str) -> Outcome {
-        let end = Instant::now() + patience();
+        let end = Instant::now() + self.patience;
         loop {
             let left = end.saturating_duration_since(Instant::now());
             match self.lines.recv_timeout(left) {
@@ -237,8 +249,14 @@ impl Running {
     }
 
     /// Waits for its end: the status, and all that it said.
-    pub fn end(mut self) -> Result<(Option<u8>, String), Failed> {
-        let end = Instant::now() + patience();
+    pub fn end(self) -> Result<(Option<u8>, String), Failed> {
+        let (code, text) = self.end_of_qemu()?;
+        Ok((qemu::of_machine(code), text))
+    }
+
+    /// The same, with the status of QEMU's process.
+    pub fn end_of_qemu(mut self) -> Result<(Option<i32>, String), Failed> {
+        let end = Instant::now() + self.patience;
         loop {
             let left = end.saturating_duration_since(Instant::now());
             match self.lines.recv_timeout(left) {
@@ -250,10 +268,7 @@ impl Running {
             }
         }
         let status = self.child.wait()?;
-        Ok((
-            qemu::of_machine(status.code()),
-            std::mem::take(&mut self.text),
-        ))
+        Ok((status.code(), std::mem::take(&mut self.text)))
     }
 }
 

@@ -6,6 +6,7 @@ use rumprun_build::image::object::Source;
 use rumprun_build::image::program::{self, Name};
 use rumprun_build::image::qemu::{Bus, Disk, Forward, Machine, Net};
 use rumprun_build::image::settings::{Asked, OF_KERNEL, Settings};
+use rumprun_build::image::testbed::{self, Dom0, Guest};
 use rumprun_build::image::{Recipe, inspect, root};
 use rumprun_build::settings::DRIVERS;
 use rumprun_build::{Error, Result};
@@ -30,6 +31,8 @@ enum Command {
     Run(Box<Run>),
     /// Build an image and tell what is in it
     Inspect(Inspect),
+    /// Build an image and run it under a real Xen, in QEMU, made of Debian's packages
+    Testbed(Box<Testbed>),
 }
 
 #[derive(Args)]
@@ -111,6 +114,24 @@ struct Run {
 }
 
 #[derive(Args)]
+struct Testbed {
+    #[command(flatten)]
+    run: Run,
+    /// Kind of the guest
+    #[arg(long = "type", value_name = "TYPE", default_value = "pvh")]
+    kind: Kind,
+    /// Make the testbed, tell its folder, and run nothing
+    #[arg(long)]
+    only_make: bool,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Kind {
+    Pvh,
+    Hvm,
+}
+
+#[derive(Args)]
 struct Inspect {
     #[command(flatten)]
     build: Build,
@@ -163,6 +184,7 @@ impl Command {
                 print!("{}", inspect::report(&build.image(&build.settings()?)?)?);
                 Ok(0)
             }
+            Self::Testbed(testbed) => testbed.execute(),
         }
     }
 }
@@ -216,6 +238,50 @@ fn drivers(settings: &Settings) -> Result<Vec<String>> {
     match std::env::var(DRIVERS) {
         Ok(value) => rumprun_build::settings::drivers(&value),
         Err(_) => Ok(settings.drivers.clone()),
+    }
+}
+
+impl Testbed {
+    /// 0 if the guest has powered off, 134 if it has crashed.
+    fn execute(self) -> Result<u8> {
+        let folder = self.run.build.folder()?.join("testbed");
+        let dom0 = Dom0::make(&folder)?;
+        if self.only_make {
+            println!("{}", folder.display());
+            return Ok(0);
+        }
+        let settings = self.run.build.settings()?;
+        let wanted = self.run.machine(&settings)?;
+        if let Net::Tap(name) = &wanted.net {
+            return Err(Error::Image(format!(
+                "--net tap={name}: a guest of the testbed is in QEMU's own net, or in none"
+            )));
+        }
+        let guest = Guest {
+            kind: match self.kind {
+                Kind::Pvh => testbed::Kind::Pvh,
+                Kind::Hvm => testbed::Kind::Hvm,
+            },
+            cpus: wanted.cpus,
+            memory: wanted.memory,
+            root: wanted.root,
+            line: wanted.line,
+            ..Guest::default()
+        };
+        let machine = testbed::Machine {
+            network: wanted.net == Net::User,
+            forwards: wanted.forwards,
+            more: wanted.more,
+            ..testbed::Machine::new(dom0, guest, folder)
+        };
+        let end = machine.run(&self.run.build.image(&settings)?)?;
+        if end == testbed::End::PowerOff {
+            return Ok(0);
+        }
+        let log = machine.log();
+        let log = log.display();
+        eprintln!("the guest has not powered off, but: {end:?}; {log} has what Xen and dom0 said");
+        Ok(134)
     }
 }
 

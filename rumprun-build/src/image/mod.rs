@@ -12,6 +12,7 @@
 //! line ──── settings, environment and arguments as the image's command line
 //! settings  what the package says of its images
 //! qemu ──── a virtual machine that runs it
+//! testbed ─ a real Xen, in QEMU, that runs it
 //! ```
 //!
 //! Nothing is changed in the program, its packages or the toolchain: link arguments are
@@ -33,6 +34,7 @@ mod recipe;
 pub mod root;
 pub mod settings;
 pub mod symbols;
+pub mod testbed;
 
 pub use recipe::Recipe;
 

@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 
 /// The address of a machine in the net that QEMU makes for it, and who its router is
 /// (QEMU's manual, "Network emulation", user mode).
-const USER_NET: &str = "10.0.2.15/24,10.0.2.2";
+pub(super) const USER_NET: &str = "10.0.2.15/24,10.0.2.2";
 
 /// What the machine's network interface is connected to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -252,15 +252,6 @@ impl Machine {
     /// [`Error::Program`] without QEMU; [`Error::Image`] if QEMU ended by itself.
     pub fn run(&self, image: &Path) -> Result<u8> {
         let mut command = self.command(image);
-        let missing = |error| Error::Program {
-            program: "qemu-system-x86_64",
-            purpose: "run the image",
-            problem: format!("it could not be started ({error})"),
-            debian: "qemu-system-x86",
-            fedora: "qemu-system-x86-core",
-            pkgsrc: "qemu",
-            variable: "QEMU",
-        };
         let symbols = Symbols::read(&super::program::symbols(image)).unwrap_or_default();
         let started = command.stdout(Stdio::piped()).spawn();
         let mut machine = started.map_err(missing)?;
@@ -275,6 +266,19 @@ impl Machine {
                 super::words(&command)
             ))
         })
+    }
+}
+
+/// QEMU could not be started.
+pub(super) fn missing(error: std::io::Error) -> Error {
+    Error::Program {
+        program: "qemu-system-x86_64",
+        purpose: "run the image",
+        problem: format!("it could not be started ({error})"),
+        debian: "qemu-system-x86",
+        fedora: "qemu-system-x86-core",
+        pkgsrc: "qemu",
+        variable: "QEMU",
     }
 }
 

@@ -150,7 +150,14 @@ impl Info {
         // SAFETY: as `read` was called; what is in `used` has not been given out.
         unsafe {
             let line = |address| String::from_utf8_lossy(text(address)).into_owned();
+            // Xen's tools give an HVM guest its firmware so, in whose place the image is, and an
+            // address of 0 if that was left out.
             let modules: Vec<_> = (0..self.modules.1 as u64)
+                .filter(|module| {
+                    let module = self.modules.0 + 32 * module;
+                    read::<u64>(module) >= crate::memory::PAGE64
+                        && text(read(module + 16)) != b"firmware"
+                })
                 .map(|module| {
                     let module = self.modules.0 + 32 * module;
                     Module {

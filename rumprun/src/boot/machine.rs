@@ -37,10 +37,13 @@ pub(crate) fn read(start: &mut Start) -> &'static Machine {
     let root = start.acpi.or_else(|| acpi::search(&Physical));
     start.acpi = root;
     let machine = root.and_then(|root| acpi::read(&Physical, root));
-    if machine.is_none() {
+    if machine.is_none() && !crate::xen::is_xen() {
         say!("rumprun: the firmware has no ACPI tables: one CPU, and no way to power off");
     }
-    let machine = machine.unwrap_or_default();
+    let mut machine = machine.unwrap_or_default();
+    if machine.madt.is_none() {
+        machine.madt = crate::xen::firmware::cpus(&Physical);
+    }
     for name in &machine.malformed {
         say!(
             "rumprun: the ACPI table {} is malformed and not used",

@@ -74,7 +74,7 @@ pub(crate) struct Segment {
 /// The first Rust: on the boot stack of the first CPU, interrupts off.
 #[cfg(feature = "image")]
 extern "C" fn start(info: u64) -> ! {
-    use crate::{cpu, memory, process, sched, time, trap};
+    use crate::{cpu, memory, process, sched, time, trap, xen};
     // SAFETY: the loader's structure, at an address that is mapped; nothing has been
     // allocated yet, so that nothing of it was written over.
     let info = unsafe { info::Info::read(info) };
@@ -86,6 +86,11 @@ extern "C" fn start(info: u64) -> ! {
     trap::set_up_calls();
     trap::interrupt::silence_legacy();
     let machine = machine::read(&mut start);
+    if start.command_line.is_empty() && xen::is_xen() {
+        start.command_line = xen::firmware::command_line().unwrap_or_default();
+    }
+    xen::set_up();
+    xen::enable();
     time::set_up(machine);
     cpu::ioapic::set_up(machine);
     if let Some(madt) = &machine.madt {

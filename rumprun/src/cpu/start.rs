@@ -77,13 +77,15 @@ static RUNNING: AtomicUsize = AtomicUsize::new(1);
 /// The first Rust on another CPU: on the stack of its idle thread, interrupts off.
 extern "C" fn begin() -> ! {
     super::features::enable();
+    // First, for in the mode of MSRs its number cannot be read before.
+    apic::enable();
     let index = RUNNING.load(Ordering::Acquire);
     let top: u64;
     // SAFETY: the place is this CPU's until it says that it runs.
     unsafe { top = ((PAGE + STACK) as *const u64).read_volatile() };
     sched::set_up(index, top);
     crate::trap::set_up_calls();
-    apic::enable();
+    crate::xen::enable();
     RUNNING.store(index + 1, Ordering::Release);
     sched::idle()
 }

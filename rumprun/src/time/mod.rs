@@ -4,7 +4,8 @@
 //! Its frequency is what cpuid says, or is measured once, with that of the local APIC's
 //! timer, against a clock of the machine ([`mod@reference`]).
 //!
-//! The wall clock is the machine's real-time clock at boot, and goes on by the counter.
+//! The wall clock is the machine's real-time clock, or Xen's, at boot, and goes on by the
+//! counter.
 
 mod reference;
 mod rtc;
@@ -70,6 +71,9 @@ fn frequency_by_cpuid() -> Option<u64> {
             return Some(u64::from(leaf.ecx) * u64::from(leaf.ebx) / u64::from(leaf.eax));
         }
     }
+    if let Some(frequency) = crate::xen::hypercall::frequency() {
+        return Some(frequency);
+    }
     let hypervisor = __cpuid(1).ecx & 1 << 31 != 0;
     if hypervisor && __cpuid(0x4000_0000).eax >= 0x4000_0010 {
         let khz = __cpuid(0x4000_0010).eax;
@@ -100,8 +104,9 @@ pub(crate) fn set_up(machine: &Machine) {
     } else if let Some(known) = known {
         set_frequency(known);
     }
-    match rtc::read() {
-        Some(seconds) => set_wall_ns(seconds * 1_000_000_000),
+    let rtc = || Some(rtc::read()? * 1_000_000_000);
+    match crate::xen::clock::wall_ns().or_else(rtc) {
+        Some(wall) => set_wall_ns(wall),
         None => say!("rumprun: the real-time clock makes no sense; it is 1970"),
     }
 }

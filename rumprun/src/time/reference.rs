@@ -1,10 +1,11 @@
-//! A clock of the machine whose frequency is known: the HPET, the power management timer, or
-//! the interval timer of PCs.
+//! A clock of the machine whose frequency is known: Xen's, the HPET, the power management
+//! timer, or the interval timer of PCs.
 
 use super::ticks;
 use crate::acpi::Machine;
 use crate::cpu::port;
 use crate::memory::tables::map_device;
+use crate::xen::clock;
 
 /// Which clock.
 #[derive(Clone, Copy, Debug)]
@@ -15,6 +16,8 @@ pub(crate) enum Reference {
     Acpi(u16),
     /// Channel 2 of an 8254, 1.193182 MHz, 16 bits, counting down.
     Interval,
+    /// Xen's clock, in nanoseconds.
+    Xen,
 }
 
 /// A reading: nanoseconds of the reference, ticks of the counter, and what else is counted.
@@ -23,6 +26,9 @@ type Reading = (u64, u64, u64);
 impl Reference {
     /// The best that is there.
     pub(crate) fn find(machine: &Machine) -> Self {
+        if clock::now_ns().is_some() {
+            return Self::Xen;
+        }
         if let Some(address) = machine.hpet
             && let Ok(registers) = map_device(address, 0x400)
         {
@@ -61,6 +67,7 @@ impl Reference {
                     // The lower half, which is enough and whole.
                     u64::from(((address + 0xf0) as *const u32).read_volatile())
                 }
+                Self::Xen => clock::now_ns().unwrap_or(0),
                 Self::Acpi(port) => u64::from(port::read_u32(port)) & 0xff_ffff,
                 Self::Interval => {
                     port::write_u8(0x43, 0b1000_0000);
@@ -79,6 +86,7 @@ impl Reference {
                 let ticks = to.wrapping_sub(from) & 0xffff_ffff;
                 (u128::from(ticks) * u128::from(period) / 1_000_000) as u64
             }
+            Self::Xen => to.saturating_sub(from),
             Self::Acpi(_) => (to.wrapping_sub(from) & 0xff_ffff) * 1_000_000_000 / 3_579_545,
             Self::Interval => to.saturating_sub(from) * 1_000_000_000 / 1_193_182,
         }

@@ -3,6 +3,7 @@
 use super::{Frame, Next, line};
 use crate::cpu::{self, apic, port};
 use crate::sched;
+use crate::xen::event;
 
 /// Silences the two 8259 controllers, which firmware leaves alive, and moves what they may
 /// still bring away from the exceptions' vectors.
@@ -35,6 +36,10 @@ pub(super) fn handle(vector: u8) -> Next {
         apic::FORGET => {
             apic::end();
             cpu::answer();
+        }
+        event::VECTOR => {
+            apic::end();
+            event::came();
         }
         // By the manual it must not be ended.
         apic::SPURIOUS => {}

@@ -130,7 +130,7 @@ pub(crate) fn level(line: &Line, pin: Pin) {
 }
 
 /// An interrupt has come. On the stack of interrupts; it is ended afterwards.
-pub(super) fn came(vector: u8) {
+pub(crate) fn came(vector: u8) {
     let Some(index) = vector.checked_sub(FIRST).map(usize::from) else {
         return;
     };

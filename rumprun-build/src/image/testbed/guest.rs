@@ -1,0 +1,175 @@
+//! A guest of Xen's, as xl(1) is told of it: xl.cfg(5).
+
+use crate::error::{Error, Result};
+use crate::image::line::Line;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+/// Kinds of guests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kind {
+    /// No firmware and no device model: the image is entered directly.
+    #[default]
+    Pvh,
+    /// With a device model. The image stands in for the firmware.
+    Hvm,
+}
+
+/// A guest.
+#[derive(Clone, Debug)]
+pub struct Guest {
+    /// What kind of machine it is.
+    pub kind: Kind,
+    /// How many CPUs it has.
+    pub cpus: u32,
+    /// Its memory, in MiB.
+    pub memory: u32,
+    /// The bridge that its network interface is joined to, if it has one.
+    pub bridge: Option<String>,
+    /// Its disk: a block device of dom0's.
+    pub disk: Option<PathBuf>,
+    /// PCI devices that are given to it, as `BUS:DEVICE.FUNCTION`.
+    pub devices: Vec<String>,
+    /// An archive: the root of its file system.
+    pub root: Option<PathBuf>,
+    /// What it is told.
+    pub line: Line,
+}
+
+impl Default for Guest {
+    fn default() -> Self {
+        Self {
+            kind: Kind::default(),
+            cpus: 1,
+            memory: 128,
+            bridge: None,
+            disk: None,
+            devices: Vec::new(),
+            root: None,
+            line: Line::default(),
+        }
+    }
+}
+
+/// A text as the configuration has it: a string of C's.
+fn quote(text: &str) -> Result<String> {
+    if text.contains(char::is_control) {
+        return Err(Error::Image(format!(
+            "{text:?} cannot stand in a configuration of xl's: it has a control character"
+        )));
+    }
+    Ok(format!(
+        "\"{}\"",
+        text.replace('\\', r"\\").replace('"', "\\\"")
+    ))
+}
+
+fn path(path: &Path) -> Result<String> {
+    quote(&path.to_string_lossy())
+}
+
+impl Guest {
+    /// The configuration for an image at a path of dom0's.
+    ///
+    /// # Errors
+    /// [`Error::Image`] for what cannot be written there.
+    pub fn config(&self, name: &str, image: &Path) -> Result<String> {
+        let mut text = String::from("# Made by `cargo rumprun`.\n");
+        let mut set = |key: &str, value: &str| {
+            let _ = writeln!(text, "{key} = {value}");
+        };
+        set("name", &quote(name)?);
+        set("memory", &self.memory.to_string());
+        set("vcpus", &self.cpus.to_string());
+        // The counter is read often, and by itself tells the time on all CPUs.
+        set("tsc_mode", "\"native\"");
+        set("on_crash", "\"destroy\"");
+        set("on_reboot", "\"destroy\"");
+        let line = self.line.to_string();
+        match self.kind {
+            Kind::Pvh => {
+                set("type", "\"pvh\"");
+                set("kernel", &path(image)?);
+                if let Some(root) = &self.root {
+                    set("ramdisk", &path(root)?);
+                }
+            }
+            Kind::Hvm => {
+                set("type", "\"hvm\"");
+                // The device model passes the command line on with the kernel only.
+                if !line.is_empty() {
+                    set("kernel", &path(image)?);
+                }
+                set("firmware_override", &path(image)?);
+                set("vga", "\"none\"");
+                set("vnc", "0");
+                set("usb", "0");
+                if self.root.is_some() {
+                    return Err(Error::Image(
+                        "an HVM guest is given no archive: put the files into the image, or \
+                         use a PVH guest"
+                            .into(),
+                    ));
+                }
+            }
+        }
+        if !line.is_empty() {
+            set("cmdline", &quote(&line)?);
+        }
+        if let Some(bridge) = &self.bridge {
+            set(
+                "vif",
+                &format!("[ {} ]", quote(&format!("type=vif,bridge={bridge}"))?),
+            );
+        }
+        if let Some(disk) = &self.disk {
+            let disk = format!("phy:{},xvda,w", disk.display());
+            set("disk", &format!("[ {} ]", quote(&disk)?));
+        }
+        if !self.devices.is_empty() {
+            let devices: Result<Vec<_>> = self.devices.iter().map(|device| quote(device)).collect();
+            set("pci", &format!("[ {} ]", devices?.join(", ")));
+        }
+        Ok(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guest_is_written_as_xl_reads_it() {
+        let guest = Guest {
+            cpus: 2,
+            bridge: Some("xenbr0".into()),
+            line: Line::default().with("env", "A=b c"),
+            ..Guest::default()
+        };
+        let text = guest.config("web", Path::new("/images/web")).unwrap();
+        for line in [
+            "name = \"web\"",
+            "type = \"pvh\"",
+            "kernel = \"/images/web\"",
+            "vcpus = 2",
+            "memory = 128",
+            r#"cmdline = "\"env=A=b c\"""#,
+            "vif = [ \"type=vif,bridge=xenbr0\" ]",
+        ] {
+            assert!(text.lines().any(|is| is == line), "{line}:\n{text}");
+        }
+        assert!(!text.contains("disk") && !text.contains("pci"));
+        let hvm = Guest {
+            kind: Kind::Hvm,
+            ..guest
+        };
+        let text = hvm.config("web", Path::new("/images/web")).unwrap();
+        assert!(text.contains("firmware_override = \"/images/web\"\n"));
+    }
+
+    #[test]
+    fn what_cannot_be_quoted_is_an_error() {
+        assert!(quote("two\nlines").is_err());
+        assert_eq!(quote(r#"a "b\"#).unwrap(), r#""a \"b\\""#);
+    }
+}

@@ -1,0 +1,138 @@
+//! Numbers and layouts of Xen's interface: its public headers, named at each.
+
+/// Hypercalls: xen.h.
+pub(super) mod hypercall {
+    pub(in super::super) const MEMORY: u32 = 12;
+    pub(in super::super) const SCHED: u32 = 29;
+    pub(in super::super) const EVENT_CHANNEL: u32 = 32;
+    pub(in super::super) const HVM: u32 = 34;
+}
+
+/// `XENMEM_add_to_physmap`, and what can be put there: memory.h.
+pub(super) const ADD_TO_PHYSMAP: u64 = 7;
+/// The page that each domain shares with Xen.
+pub(super) const SPACE_SHARED_INFO: u32 = 0;
+/// The table of grants.
+pub(super) const SPACE_GRANT_TABLE: u32 = 1;
+
+/// Operations of `sched_op`, and reasons of a shutdown: sched.h.
+pub(super) mod sched {
+    pub(in super::super) const YIELD: u64 = 0;
+    pub(in super::super) const SHUTDOWN: u64 = 2;
+    pub(in super::super) const POWER_OFF: u32 = 0;
+    pub(in super::super) const CRASH: u32 = 3;
+}
+
+/// Operations of `event_channel_op`: event_channel.h.
+pub(super) mod event {
+    pub(in super::super) const SEND: u64 = 4;
+    pub(in super::super) const ALLOC_UNBOUND: u64 = 6;
+    pub(in super::super) const BIND_VCPU: u64 = 8;
+    pub(in super::super) const UNMASK: u64 = 9;
+}
+
+/// Operations of `hvm_op`, hvm/hvm_op.h, and parameters, hvm/params.h.
+pub(super) mod hvm {
+    pub(in super::super) const GET_PARAM: u64 = 1;
+    pub(in super::super) const SET_UPCALL_VECTOR: u64 = 23;
+    pub(in super::super) const STORE_FRAME: u32 = 1;
+    pub(in super::super) const STORE_PORT: u32 = 2;
+    pub(in super::super) const CONSOLE_FRAME: u32 = 17;
+    pub(in super::super) const CONSOLE_PORT: u32 = 18;
+}
+
+/// The domain that calls: `DOMID_SELF`.
+pub(super) const SELF: u16 = 0x7ff0;
+
+/// cpuid: arch-x86/cpuid.h. The first leaf is at a multiple of 0x100 from here on.
+pub(super) mod cpuid {
+    pub(in super::super) const FIRST: u32 = 0x4000_0000;
+    pub(in super::super) const STEP: u32 = 0x100;
+    pub(in super::super) const LAST: u32 = 0x4001_0000;
+    /// `XenVMMXenVMM`, in ebx, ecx, edx.
+    pub(in super::super) const SIGNATURE: [u32; 3] = [0x566e_6558, 0x6558_4d4d, 0x4d4d_566e];
+    /// From the first: of time, and of HVM.
+    pub(in super::super) const TIME: u32 = 3;
+    pub(in super::super) const HVM: u32 = 4;
+    /// In eax of the latter: ebx has the number of the CPU.
+    pub(in super::super) const HAS_CPU: u32 = 1 << 3;
+}
+
+/// Offsets in the page that is shared with Xen, for 64-bit domains: xen.h. The first part has
+/// 64 bytes for each of 32 CPUs.
+pub(super) mod shared {
+    pub(in super::super) const CPUS: usize = 32;
+    pub(in super::super) const CPU_SIZE: usize = 64;
+    /// Of a CPU: an upcall is pending; which words of events to look at; its clock.
+    pub(in super::super) const UPCALL: usize = 0;
+    pub(in super::super) const SELECTOR: usize = 8;
+    pub(in super::super) const CLOCK: usize = 32;
+    /// Of the clock.
+    pub(in super::super) const VERSION: usize = 0;
+    pub(in super::super) const TICKS: usize = 8;
+    pub(in super::super) const TIME: usize = 16;
+    pub(in super::super) const MULTIPLIER: usize = 24;
+    pub(in super::super) const SHIFT: usize = 28;
+    /// Behind the CPUs: words of pending and of masked events; the wall clock.
+    pub(in super::super) const PENDING: usize = 0x800;
+    pub(in super::super) const MASKED: usize = 0xa00;
+    pub(in super::super) const WALL_VERSION: usize = 0xc00;
+    pub(in super::super) const WALL_SECONDS: usize = 0xc04;
+    pub(in super::super) const WALL_NANOSECONDS: usize = 0xc08;
+    pub(in super::super) const WALL_SECONDS_HIGH: usize = 0xc0c;
+}
+
+/// The console's page: io/console.h.
+pub(super) mod console {
+    pub(in super::super) const OUT: usize = 1024;
+    pub(in super::super) const OUT_SIZE: usize = 2048;
+    pub(in super::super) const OUT_CONSUMER: usize = 3080;
+    pub(in super::super) const OUT_PRODUCER: usize = 3084;
+}
+
+/// xenstore's page and messages: io/xs_wire.h.
+pub(super) mod store {
+    pub(in super::super) const REQUESTS: usize = 0;
+    pub(in super::super) const REPLIES: usize = 1024;
+    pub(in super::super) const SIZE: usize = 1024;
+    pub(in super::super) const REQUEST_CONSUMER: usize = 2048;
+    pub(in super::super) const REQUEST_PRODUCER: usize = 2052;
+    pub(in super::super) const REPLY_CONSUMER: usize = 2056;
+    pub(in super::super) const REPLY_PRODUCER: usize = 2060;
+    /// The most bytes behind a header.
+    pub(in super::super) const LONGEST: usize = 4096;
+
+    pub(in super::super) const DIRECTORY: u32 = 1;
+    pub(in super::super) const READ: u32 = 2;
+    pub(in super::super) const WATCH: u32 = 4;
+    pub(in super::super) const WRITE: u32 = 11;
+    pub(in super::super) const EVENT: u32 = 15;
+    pub(in super::super) const ERROR: u32 = 16;
+}
+
+/// States of a device: io/xenbus.h.
+pub(super) mod state {
+    pub(in super::super) const INITIALISING: u32 = 1;
+    pub(in super::super) const WAITING: u32 = 2;
+    pub(in super::super) const INITIALISED: u32 = 3;
+    pub(in super::super) const CONNECTED: u32 = 4;
+    pub(in super::super) const CLOSING: u32 = 5;
+    pub(in super::super) const CLOSED: u32 = 6;
+}
+
+/// Flags of a grant, and the entries that Xen uses itself: grant_table.h, version 1.
+pub(super) mod grant {
+    pub(in super::super) const ACCESS: u16 = 1;
+    pub(in super::super) const READ_ONLY: u16 = 1 << 2;
+    pub(in super::super) const ENTRY: usize = 8;
+    pub(in super::super) const RESERVED: u32 = 8;
+}
+
+/// A ring of requests and responses: io/ring.h.
+pub(super) mod ring {
+    pub(in super::super) const REQUEST_PRODUCER: usize = 0;
+    pub(in super::super) const RESPONSE_PRODUCER: usize = 8;
+    pub(in super::super) const REQUEST_EVENT: usize = 4;
+    pub(in super::super) const RESPONSE_EVENT: usize = 12;
+    pub(in super::super) const ENTRIES: usize = 64;
+}

@@ -1,0 +1,61 @@
+//! Grants: pages of ours that another domain may read, or read and write. Xen looks them up
+//! in a table (grant_table.h, version 1) that is in pages of ours.
+//!
+//! A grant is for good: what is granted stays granted, and is copied from and to.
+
+use super::abi::{SPACE_GRANT_TABLE, grant};
+use super::hypercall::{self, Refused};
+use super::page::Page;
+use crate::memory::{PAGE, PAGE64};
+use crate::sync::Lock;
+use alloc::vec::Vec;
+use core::sync::atomic::Ordering;
+
+const ENTRIES: u32 = (PAGE / grant::ENTRY) as u32;
+/// Pages of the table at most; Xen allows 64 unless it is told otherwise.
+const PAGES: usize = 16;
+
+/// The table, as far as it is used.
+struct Table {
+    pages: Vec<Page>,
+    next: u32,
+}
+
+static TABLE: Lock<Table> = Lock::new(Table {
+    pages: Vec::new(),
+    next: grant::RESERVED,
+});
+
+/// Lets a domain read a page, or read and write it. Returns the number by which it can.
+pub(super) fn share(domain: u16, address: u64, writable: bool) -> Result<u32, Refused> {
+    let frame = u32::try_from(address / PAGE64).map_err(|_| Refused(super::NO_MEMORY))?;
+    let number = {
+        let mut table = TABLE.lock();
+        let number = table.next;
+        table.next += 1;
+        number
+    };
+    let index = (number / ENTRIES) as usize;
+    if index >= PAGES {
+        return Err(Refused(super::NO_MEMORY));
+    }
+    // One caller at a time makes pages: devices are set up one after the other.
+    if TABLE.lock().pages.len() <= index {
+        let page = Page::allocate().ok_or(Refused(super::NO_MEMORY))?;
+        // SAFETY: just allocated, and never given back.
+        unsafe { hypercall::place(SPACE_GRANT_TABLE, index as u64, page.address())? };
+        TABLE.lock().pages.push(page);
+    }
+    let page = TABLE.lock().pages[index];
+    let entry = grant::ENTRY * (number % ENTRIES) as usize;
+    page.u16(entry + 2).store(domain, Ordering::Relaxed);
+    page.u32(entry + 4).store(frame, Ordering::Relaxed);
+    let flags = if writable {
+        grant::ACCESS
+    } else {
+        grant::ACCESS | grant::READ_ONLY
+    };
+    // Whoever sees the flags sees the rest.
+    page.u16(entry).store(flags, Ordering::Release);
+    Ok(number)
+}

@@ -1,0 +1,235 @@
+//! Calls to Xen: the instruction that leaves a guest, `vmcall` or AMD's `vmmcall`. A page of
+//! code by Xen would do the same (Xen's advisory XSA-466 recommends not to use it).
+
+use super::abi::{self, cpuid};
+use core::arch::asm;
+use core::arch::x86_64::{__cpuid, __cpuid_count};
+use core::sync::atomic::{AtomicU32, Ordering};
+
+/// What this machine is: the first of Xen's cpuid leaves, with one of these in the low bits.
+static FOUND: AtomicU32 = AtomicU32::new(0);
+const NOT_XEN: u32 = 1;
+const INTEL: u32 = 2;
+const AMD: u32 = 3;
+
+fn find() -> u32 {
+    if __cpuid(1).ecx & 1 << 31 == 0 {
+        return NOT_XEN;
+    }
+    // Behind the leaves of another hypervisor that it looks like.
+    let xen = (cpuid::FIRST..cpuid::LAST)
+        .step_by(cpuid::STEP as usize)
+        .find(|leaf| {
+            let leaf = __cpuid(*leaf);
+            [leaf.ebx, leaf.ecx, leaf.edx] == cpuid::SIGNATURE
+        });
+    let vendor = __cpuid(0);
+    let mut name = [0; 12];
+    for (part, register) in name.chunks_mut(4).zip([vendor.ebx, vendor.edx, vendor.ecx]) {
+        part.copy_from_slice(&register.to_le_bytes());
+    }
+    let amd = matches!(&name, b"AuthenticAMD" | b"HygonGenuine");
+    xen.map_or(NOT_XEN, |leaf| leaf | if amd { AMD } else { INTEL })
+}
+
+fn found() -> u32 {
+    // Whoever is second finds the same.
+    match FOUND.load(Ordering::Relaxed) {
+        0 => {
+            let found = find();
+            FOUND.store(found, Ordering::Relaxed);
+            found
+        }
+        found => found,
+    }
+}
+
+/// Whether this is a guest of Xen's.
+pub(crate) fn is_xen() -> bool {
+    cfg!(feature = "image") && found() != NOT_XEN
+}
+
+/// A leaf of Xen's, counted from its first.
+fn leaf(number: u32, sub: u32) -> core::arch::x86_64::CpuidResult {
+    __cpuid_count((found() & !0xff) + number, sub)
+}
+
+/// The frequency of the time stamp counter, in Hz, if Xen says it.
+pub(crate) fn frequency() -> Option<u64> {
+    let khz = is_xen().then(|| leaf(cpuid::TIME, 0).ecx)?;
+    (khz != 0).then_some(u64::from(khz) * 1000)
+}
+
+/// Xen's number of the CPU that calls.
+pub(super) fn cpu() -> Option<u32> {
+    let leaf = leaf(cpuid::HVM, 0);
+    (leaf.eax & cpuid::HAS_CPU != 0).then_some(leaf.ebx)
+}
+
+/// An error number of Xen's: those of Linux on x86 (errno.h), positive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Refused(pub i64);
+
+/// Calls Xen.
+///
+/// # Safety
+/// This is a guest of Xen's. What the call does with the arguments, and with memory that they
+/// point to, is what is wanted.
+unsafe fn call(number: u32, first: u64, second: u64) -> Result<i64, Refused> {
+    let result: i64;
+    // SAFETY: by contract; the registers of arguments may be changed (arch-x86/xen-x86_64.h).
+    unsafe {
+        if found() & 0xff == AMD {
+            asm!("vmmcall", inout("rax") u64::from(number) => result,
+                 inout("rdi") first => _, inout("rsi") second => _, out("rdx") _,
+                 out("r10") _, out("r8") _, options(nostack));
+        } else {
+            asm!("vmcall", inout("rax") u64::from(number) => result,
+                 inout("rdi") first => _, inout("rsi") second => _, out("rdx") _,
+                 out("r10") _, out("r8") _, options(nostack));
+        }
+    }
+    if result < 0 {
+        Err(Refused(-result))
+    } else {
+        Ok(result)
+    }
+}
+
+/// Calls Xen with a structure.
+///
+/// # Safety
+/// As for [`call`]; the structure is that of the operation.
+unsafe fn with<T>(number: u32, operation: u64, argument: &mut T) -> Result<i64, Refused> {
+    // SAFETY: by contract. Xen looks the address up in our page tables.
+    unsafe { call(number, operation, (&raw mut *argument).addr() as u64) }
+}
+
+/// A parameter of this domain.
+pub(super) fn parameter(index: u32) -> Result<u64, Refused> {
+    #[repr(C)]
+    struct Parameter {
+        domain: u16,
+        pad: u16,
+        index: u32,
+        value: u64,
+    }
+    let mut parameter = Parameter {
+        domain: abi::SELF,
+        pad: 0,
+        index,
+        value: 0,
+    };
+    // SAFETY: the structure of this operation.
+    unsafe { with(abi::hypercall::HVM, abi::hvm::GET_PARAM, &mut parameter)? };
+    Ok(parameter.value)
+}
+
+/// Has a page of Xen's be at the address of a page of ours, which Xen gets for it.
+///
+/// # Safety
+/// The page is nobody else's.
+pub(super) unsafe fn place(space: u32, index: u64, address: u64) -> Result<(), Refused> {
+    #[repr(C)]
+    struct Place {
+        domain: u16,
+        size: u16,
+        space: u32,
+        index: u64,
+        frame: u64,
+    }
+    let mut place = Place {
+        domain: abi::SELF,
+        size: 0,
+        space,
+        index,
+        frame: address / crate::memory::PAGE64,
+    };
+    // SAFETY: by contract.
+    unsafe { with(abi::hypercall::MEMORY, abi::ADD_TO_PHYSMAP, &mut place) }.map(drop)
+}
+
+/// Has events of a CPU interrupt it with a vector.
+pub(super) fn set_upcall_vector(cpu: u32, vector: u8) -> Result<(), Refused> {
+    #[repr(C)]
+    struct Upcall {
+        cpu: u32,
+        vector: u8,
+    }
+    let mut upcall = Upcall { cpu, vector };
+    // SAFETY: the structure of this operation.
+    unsafe {
+        with(
+            abi::hypercall::HVM,
+            abi::hvm::SET_UPCALL_VECTOR,
+            &mut upcall,
+        )
+    }
+    .map(drop)
+}
+
+/// Tells the other end of an event channel.
+pub(super) fn send(port: u32) {
+    let mut port = port;
+    // A port that is no more has nobody to be told.
+    // SAFETY: the structure of this operation is the port.
+    let _ = unsafe { with(abi::hypercall::EVENT_CHANNEL, abi::event::SEND, &mut port) };
+}
+
+/// Lets the events of a port come, also one that has come while they were masked.
+pub(super) fn unmask(port: u32) -> Result<(), Refused> {
+    let mut port = port;
+    // SAFETY: as above.
+    unsafe { with(abi::hypercall::EVENT_CHANNEL, abi::event::UNMASK, &mut port) }.map(drop)
+}
+
+/// Has the events of a port come to a CPU.
+pub(super) fn bind(port: u32, cpu: u32) -> Result<(), Refused> {
+    let mut bind = [port, cpu];
+    // SAFETY: two words, in this order.
+    unsafe {
+        with(
+            abi::hypercall::EVENT_CHANNEL,
+            abi::event::BIND_VCPU,
+            &mut bind,
+        )
+    }
+    .map(drop)
+}
+
+/// A new port that a domain may bind to.
+pub(super) fn new_port(domain: u16) -> Result<u32, Refused> {
+    #[repr(C)]
+    struct Unbound {
+        own: u16,
+        other: u16,
+        port: u32,
+    }
+    let mut unbound = Unbound {
+        own: abi::SELF,
+        other: domain,
+        port: 0,
+    };
+    // SAFETY: the structure of this operation.
+    unsafe {
+        with(
+            abi::hypercall::EVENT_CHANNEL,
+            abi::event::ALLOC_UNBOUND,
+            &mut unbound,
+        )?
+    };
+    Ok(unbound.port)
+}
+
+/// Lets other CPUs run.
+pub(super) fn give_way() {
+    // SAFETY: it has no argument.
+    let _ = unsafe { call(abi::hypercall::SCHED, abi::sched::YIELD, 0) };
+}
+
+/// Ends the domain.
+pub(super) fn shut_down(reason: u32) {
+    let mut reason = reason;
+    // SAFETY: the structure of this operation is the reason. It does not return.
+    let _ = unsafe { with(abi::hypercall::SCHED, abi::sched::SHUTDOWN, &mut reason) };
+}

@@ -1,0 +1,144 @@
+//! Images as guests of a real Xen, which itself runs in QEMU.
+//!
+//! `./ci.sh xen` makes the testbed and names its folder in `RUMP_TEST_XEN`. Without that these
+//! are skipped; `RUMP_TEST_REQUIRE=xen` makes them fail instead.
+
+mod image;
+
+use image::{Outcome, Running, check};
+use libtest_mimic::{Failed, Trial};
+use rumprun_build::image::qemu::Forward;
+use rumprun_build::image::testbed::{Dom0, End, Guest, Kind, Machine, end_of};
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener};
+use std::path::PathBuf;
+use std::time::Duration;
+
+fn main() {
+    let mut tests: Vec<Trial> = Vec::new();
+    let mut test = |name: &str, run: fn(Kind, u32) -> Outcome, kind, cpus| {
+        let word = if kind == Kind::Pvh { "pvh" } else { "hvm" };
+        let reason = "a real Xen is started by ./ci.sh xen";
+        let name = format!("xen::{word}::{name}_{cpus}_cpu");
+        let is = std::env::var_os("RUMP_TEST_XEN").is_some();
+        tests.push(image::trial_if(is, "xen", reason, name, move || {
+            run(kind, cpus)
+        }));
+    };
+    for kind in [Kind::Pvh] {
+        test("serves_http", http, kind, 1);
+        test("serves_http", http, kind, 2);
+        test("standard_library", standard_library, kind, 2);
+        test("crash_is_told", crash, kind, 1);
+        test("is_shut_down_by_xl", shut_down, kind, 2);
+    }
+    image::run_trials(tests);
+}
+
+fn machine(kind: Kind, cpus: u32, arguments: &[&str]) -> Result<Machine, Failed> {
+    let folder = PathBuf::from(std::env::var_os("RUMP_TEST_XEN").ok_or("no RUMP_TEST_XEN")?);
+    let dom0 = Dom0::made(&folder).ok_or_else(|| {
+        let folder = folder.display();
+        format!("RUMP_TEST_XEN={folder}: there is no testbed of this version; ./ci.sh xen makes it")
+    })?;
+    let mut guest = Guest {
+        kind,
+        cpus,
+        ..Guest::default()
+    };
+    guest.line.arguments = arguments.iter().map(|word| word.to_string()).collect();
+    Ok(Machine::new(dom0, guest, folder))
+}
+
+/// How much longer than an image by itself a machine takes that boots Xen and Linux before.
+const LONGER: Duration = Duration::from_secs(200);
+
+fn start(machine: &Machine, program: &str) -> Result<Running, Failed> {
+    let running = Running::spawn(machine.command(&image::image(program)?)?)?;
+    Ok(running.slower_by(LONGER))
+}
+
+/// Waits for the end and checks how it was.
+fn ends(machine: &Machine, running: Running, end: End, says: &str) -> Outcome {
+    let (code, text) = running.end_of_qemu()?;
+    let log = std::fs::read(machine.log()).unwrap_or_default();
+    let all = format!("{text}\nXen and dom0:\n{}", String::from_utf8_lossy(&log));
+    check(end_of(code) == Some(end), &format!("{code:?}"), &all)?;
+    check(text.contains(says), &format!("no `{says}`"), &all)
+}
+
+/// An answer to a request, without its header.
+fn get(port: u16, path: &str) -> Result<Vec<u8>, Failed> {
+    let mut stream = image::connect(port)?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: guest\r\n\r\n")?;
+    stream.shutdown(Shutdown::Write)?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n");
+    let end = end.ok_or_else(|| format!("no header: {:?}", String::from_utf8_lossy(&answer)))?;
+    if !answer.starts_with(b"HTTP/1.1 200 OK\r\n") {
+        return Err(format!("{:?}", String::from_utf8_lossy(&answer[..end])).into());
+    }
+    Ok(answer.split_off(end + 4))
+}
+
+fn http(kind: Kind, cpus: u32) -> Outcome {
+    let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    let mut machine = machine(kind, cpus, &[])?;
+    machine.network = true;
+    machine.forwards = vec![Forward {
+        host: port,
+        machine: 80,
+        datagrams: false,
+    }];
+    let mut running = start(&machine, "web")?;
+    running.wait_for("listening")?;
+    check(get(port, "/")? == b"hello\n", "not hello", "")?;
+    // More than the rings have room for, several at a time.
+    let threads: Vec<_> = (1..=4_u32)
+        .map(|n| n * 100_000)
+        .map(|length| std::thread::spawn(move || (length, get(port, &format!("/bytes/{length}")))))
+        .collect();
+    for thread in threads {
+        let (length, got) = thread.join().map_err(|_| "a panic")?;
+        let expected: Vec<u8> = (0..length).map(|at| (at % 251) as u8).collect();
+        let got = got?;
+        check(
+            got == expected,
+            &format!("{} of {length} bytes", got.len()),
+            "",
+        )?;
+    }
+    check(get(port, "/end")? == b"hello\n", "not hello", "")?;
+    running.wait_for("ended")?;
+    ends(&machine, running, End::PowerOff, "rumprun: exit status 0")
+}
+
+fn standard_library(kind: Kind, cpus: u32) -> Outcome {
+    let mut machine = machine(kind, cpus, &["one", "two words", ""])?;
+    machine.network = true;
+    machine.guest.line = machine.guest.line.with("env", "NAME=a value");
+    let running = start(&machine, "std")?;
+    ends(&machine, running, End::PowerOff, "all passed")
+}
+
+fn crash(kind: Kind, cpus: u32) -> Outcome {
+    let machine = machine(kind, cpus, &["abort"])?;
+    let running = start(&machine, "faults")?;
+    ends(&machine, running, End::Crash, "rumprun: exit status 134")
+}
+
+/// SIGTERM, which the program does not handle.
+fn shut_down(kind: Kind, cpus: u32) -> Outcome {
+    let mut machine = machine(kind, cpus, &[])?;
+    machine.network = true;
+    machine.beside = "until xenstore-read /local/domain/1/control/feature-poweroff; do\n\
+                      usleep 100000\n\
+                      done 2>/dev/null >/dev/null\n\
+                      sleep 2\n\
+                      xl shutdown image\n"
+        .into();
+    let mut running = start(&machine, "echo")?;
+    running.wait_for("xl wants this to end")?;
+    ends(&machine, running, End::PowerOff, "rumprun: exit status 143")
+}
