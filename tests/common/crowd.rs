@@ -49,7 +49,7 @@ impl Clock {
 }
 
 /// Intervals without a message that came.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Gaps {
     /// Over all connections.
     pub overall: Duration,
