@@ -17,7 +17,7 @@ use alloc::sync::{Arc, Weak};
 use core::ffi::c_void;
 use core::ptr::null_mut;
 
-pub use super::served::{Counts, Handler, Source, Visit, counts};
+pub use super::served::{Counts, Handler, Leaving, Source, Visit, counts};
 
 /// Vectors by their cookies, as long as they are on: some drivers do not say that they need
 /// theirs no more.

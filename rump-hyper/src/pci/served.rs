@@ -19,7 +19,7 @@ use alloc::vec::Vec;
 use core::ffi::{c_int, c_void};
 use core::marker::PhantomData;
 use core::ptr::null_mut;
-use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use core::time::Duration;
 
 /// A driver's handler; it returns nonzero if the interrupt was its device's.
@@ -31,6 +31,8 @@ const MOMENT: Duration = Duration::from_micros(300);
 static INTERRUPTS: AtomicU64 = AtomicU64::new(0);
 static CALLS: AtomicU64 = AtomicU64::new(0);
 static VISITED: AtomicU64 = AtomicU64::new(0);
+/// How many devices drivers are letting go of.
+static LEAVING: AtomicU32 = AtomicU32::new(0);
 /// All handlers that there are.
 static ALL: Cold<Vec<Weak<Served>>> = Cold::new(Vec::new());
 
@@ -121,7 +123,7 @@ impl Served {
             return false;
         };
         // Some drivers never get enough of a device that is gone, whose registers are all ones.
-        if count == 0 && !self.is_there() {
+        if count == 0 && (LEAVING.load(Ordering::SeqCst) > 0 || !self.is_there()) {
             self.again.with(Again::over);
             return true;
         }
@@ -157,6 +159,26 @@ impl Served {
 
     fn is_served_here<H: Host>(&self) -> bool {
         self.server.load(Ordering::Relaxed) == H::thread()
+    }
+}
+
+/// A driver lets go of a device until this is dropped, with which the device must be closed:
+/// no handler is called without an interrupt, as a driver that has failed to turn the
+/// interrupts of a device off leaves a handler behind that knows nothing any more.
+#[derive(Debug)]
+pub struct Leaving(());
+
+impl Leaving {
+    /// Begins.
+    pub fn begin() -> Self {
+        LEAVING.fetch_add(1, Ordering::SeqCst);
+        Self(())
+    }
+}
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        LEAVING.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

@@ -264,6 +264,7 @@ fn detach(name: &str, gone: bool) -> Result<(), Error> {
     let Some(address) = found else {
         return Err(Error::NotAttached { name: name.into() });
     };
+    let _until_closed = interrupt::Leaving::begin();
     raw::detach(name, gone).map_err(|source| Error::Detach {
         address,
         name: name.into(),
