@@ -5,16 +5,14 @@
 
 mod image;
 
+use image::echo::Echo;
 use image::{Outcome, Running, check};
-use libtest_mimic::{Failed, Trial};
+use libtest_mimic::Trial;
 use rump_sys::kernel::{KIND, Kind};
-use rumprun_build::image::qemu::{Forward, Machine};
+use rumprun_build::image::qemu::Machine;
 use rumprun_build::image::root;
-use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener, UdpSocket};
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
 /// Name, arguments, what it says when all is well, and features of the fixture.
 type Example = (
@@ -163,80 +161,16 @@ fn mount_disk() -> Outcome {
     check(status == Some(0), &format!("{status:?}"), &text)
 }
 
-/// Ports that nobody has now.
-fn ports() -> Result<[u16; 2], Failed> {
-    let stream = TcpListener::bind("127.0.0.1:0")?;
-    let datagrams = UdpSocket::bind("127.0.0.1:0")?;
-    Ok([stream.local_addr()?.port(), datagrams.local_addr()?.port()])
-}
-
 fn beside(cpus: u32) -> Outcome {
-    let [stream, datagrams] = ports()?;
-    let forward = |host, datagrams| Forward {
-        host,
-        machine: 7,
-        datagrams,
-    };
+    let echo = Echo::new()?;
     let mut machine = Machine {
         cpus,
-        forwards: vec![forward(stream, false), forward(datagrams, true)],
+        forwards: echo.forwards(),
         ..Machine::default()
     };
     machine.line = machine.line.with("hostname", "beside");
     let mut running = Running::start(&machine, &image::example("beside", &[])?)?;
     running.wait_for(kernel())?;
     running.wait_for("all passed")?;
-    running.wait_for("listening")?;
-    let threads: Vec<_> = (1..=4_usize)
-        .map(|n| std::thread::spawn(move || exchange(stream, n * 100_000)))
-        .collect();
-    for thread in threads {
-        thread.join().map_err(|_| "a panic")??;
-    }
-    datagram(datagrams)?;
-    image::connect(stream)?.write_all(b"end\n")?;
-    running.wait_for("ended")?;
-    let (status, text) = running.end()?;
-    check(status == Some(0), &format!("{status:?}"), &text)
-}
-
-/// Sends so many bytes and expects them back.
-fn exchange(port: u16, length: usize) -> Result<(), String> {
-    let told = |error: std::io::Error| error.to_string();
-    let stream = image::connect(port).map_err(told)?;
-    let data: Vec<u8> = (0..length).map(|at| (at / 3 + length) as u8).collect();
-    let (mut sender, sent) = (stream.try_clone().map_err(told)?, data.clone());
-    let sending = std::thread::spawn(move || {
-        sender.write_all(&sent)?;
-        sender.shutdown(Shutdown::Write)
-    });
-    let mut back = Vec::new();
-    (&stream).read_to_end(&mut back).map_err(told)?;
-    sending.join().map_err(|_| "a panic")?.map_err(told)?;
-    if back == data {
-        Ok(())
-    } else {
-        Err(format!(
-            "{} of {length} bytes came back, or others",
-            back.len()
-        ))
-    }
-}
-
-/// Datagrams may be lost; one of a hundred must come back.
-fn datagram(port: u16) -> Outcome {
-    let socket = UdpSocket::bind("127.0.0.1:0")?;
-    socket.connect(("127.0.0.1", port))?;
-    socket.set_read_timeout(Some(Duration::from_millis(500)))?;
-    for _ in 0..100 {
-        socket.send(b"datagram")?;
-        let mut bytes = [0; 100];
-        if socket
-            .recv(&mut bytes)
-            .is_ok_and(|length| &bytes[..length] == b"datagram")
-        {
-            return Ok(());
-        }
-    }
-    Err("no datagram came back".into())
+    echo.ask(running, 4)
 }

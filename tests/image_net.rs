@@ -3,12 +3,10 @@
 
 mod image;
 
+use image::echo::Echo;
 use image::{Outcome, Running, check};
-use libtest_mimic::Failed;
-use rumprun_build::image::qemu::{Forward, Machine, Net};
+use rumprun_build::image::qemu::{Machine, Net};
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener, UdpSocket};
-use std::time::Duration;
 
 fn main() {
     image::run(&[
@@ -19,95 +17,26 @@ fn main() {
     ]);
 }
 
-/// Ports that nobody has now.
-fn ports() -> Result<[u16; 2], Failed> {
-    let stream = TcpListener::bind("127.0.0.1:0")?;
-    let datagrams = UdpSocket::bind("127.0.0.1:0")?;
-    Ok([stream.local_addr()?.port(), datagrams.local_addr()?.port()])
-}
-
 fn echo(cpus: u32) -> Outcome {
-    let [stream, datagrams] = ports()?;
-    let forward = |host, datagrams| Forward {
-        host,
-        machine: 7,
-        datagrams,
-    };
+    let echo = Echo::new()?;
     let machine = Machine {
         cpus,
-        forwards: vec![forward(stream, false), forward(datagrams, true)],
+        forwards: echo.forwards(),
         ..Machine::default()
     };
-    let mut running = Running::start(&machine, &image::image("echo")?)?;
-    running.wait_for("listening")?;
-    let threads: Vec<_> = (1..=8)
-        .map(|n| std::thread::spawn(move || exchange(stream, n * 100_000)))
-        .collect();
-    for thread in threads {
-        thread.join().map_err(|_| "a panic")??;
-    }
-    datagram(datagrams)?;
-    image::connect(stream)?.write_all(b"end\n")?;
-    running.wait_for("ended")?;
-    let (status, text) = running.end()?;
-    check(status == Some(0), &format!("{status:?}"), &text)
-}
-
-/// Sends so many bytes and expects them back.
-fn exchange(port: u16, length: usize) -> Result<(), String> {
-    let told = |error: std::io::Error| error.to_string();
-    let stream = image::connect(port).map_err(told)?;
-    let data: Vec<u8> = (0..length).map(|at| (at / 3 + length) as u8).collect();
-    let (mut sender, sent) = (stream.try_clone().map_err(told)?, data.clone());
-    let sending = std::thread::spawn(move || {
-        sender.write_all(&sent)?;
-        sender.shutdown(Shutdown::Write)
-    });
-    let mut back = Vec::new();
-    (&stream).read_to_end(&mut back).map_err(told)?;
-    sending.join().map_err(|_| "a panic")?.map_err(told)?;
-    if back == data {
-        Ok(())
-    } else {
-        Err(format!(
-            "{} of {length} bytes came back, or others",
-            back.len()
-        ))
-    }
-}
-
-/// Datagrams may be lost; one of a hundred must come back.
-fn datagram(port: u16) -> Outcome {
-    let socket = UdpSocket::bind("127.0.0.1:0")?;
-    socket.connect(("127.0.0.1", port))?;
-    socket.set_read_timeout(Some(Duration::from_millis(500)))?;
-    for _ in 0..100 {
-        socket.send(b"datagram")?;
-        let mut bytes = [0; 100];
-        if socket
-            .recv(&mut bytes)
-            .is_ok_and(|length| &bytes[..length] == b"datagram")
-        {
-            return Ok(());
-        }
-    }
-    Err("no datagram came back".into())
+    echo.ask(Running::start(&machine, &image::image("echo")?)?, 8)
 }
 
 /// Although the program ends, and with it its kernel and its machine.
 fn what_was_sent_arrives() -> Outcome {
-    let [port, _] = ports()?;
+    let echo = Echo::new()?;
     let machine = Machine {
-        forwards: vec![Forward {
-            host: port,
-            machine: 7,
-            datagrams: false,
-        }],
+        forwards: echo.forwards(),
         ..Machine::default()
     };
     let mut running = Running::start(&machine, &image::image("echo")?)?;
     running.wait_for("listening")?;
-    let mut stream = image::connect(port)?;
+    let mut stream = image::connect(echo.stream)?;
     stream.write_all(b"give\n")?;
     let mut got = Vec::new();
     stream.read_to_end(&mut got)?;

@@ -6,6 +6,7 @@
 
 #![allow(dead_code)]
 
+pub mod echo;
 mod recipe;
 
 use libtest_mimic::{Arguments, Failed, Trial};
