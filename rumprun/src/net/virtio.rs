@@ -4,6 +4,7 @@
 //! the sender has its own back at once; those that come are copied out of it. Checksums, and
 //! cutting up TCP segments that are sent, are left to the device where it offers that.
 
+use super::counters::Counters;
 use super::queue::Queue;
 use crate::memory::heap;
 use crate::memory::tables::map_device;
@@ -14,7 +15,7 @@ use crate::sync::Lock;
 use crate::trap::line::Line;
 use core::fmt;
 use core::mem::size_of;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use rump_hyper::errno::Errno;
 use rump_hyper::vif::abi::Offload;
@@ -173,10 +174,7 @@ pub struct Virtio {
     /// The structure with the link's state, where it tells it.
     status: Option<Registers>,
     woken: AtomicBool,
-    received: AtomicU64,
-    sent: AtomicU64,
-    receive_drops: AtomicU64,
-    send_drops: AtomicU64,
+    counters: Counters,
     // For as long as the device may signal.
     _table: Table,
 }
@@ -248,10 +246,7 @@ impl Virtio {
             address,
             status: (features & STATUS != 0).then_some(device),
             woken: AtomicBool::new(false),
-            received: AtomicU64::new(0),
-            sent: AtomicU64::new(0),
-            receive_drops: AtomicU64::new(0),
-            send_drops: AtomicU64::new(0),
+            counters: Counters::default(),
             _table: table,
         };
         for (feature, offload) in [
@@ -311,9 +306,9 @@ impl Virtio {
                 let mut to = batch.buffer();
                 to[..frame].copy_from_slice(&bytes[HEADER..]);
                 batch.push(to, frame, claim(bytes));
-                self.received.fetch_add(1, Ordering::Relaxed);
+                self.counters.received.fetch_add(1, Ordering::Relaxed);
             } else {
-                self.receive_drops.fetch_add(1, Ordering::Relaxed);
+                self.counters.receive_drops.fetch_add(1, Ordering::Relaxed);
             }
             // SAFETY: the same buffer again.
             given |= unsafe { self.receive.queue.lock().give(buffer, len, true) };
@@ -492,7 +487,7 @@ impl Backend for Virtio {
                 if !self.wait_for_room() {
                     // SAFETY: the device did not get it.
                     unsafe { heap::release(buffer as *mut u8, len as usize) };
-                    self.send_drops.fetch_add(1, Ordering::Relaxed);
+                    self.counters.send_drops.fetch_add(1, Ordering::Relaxed);
                     return Ok(sent);
                 }
             }
@@ -500,7 +495,7 @@ impl Backend for Virtio {
         if self.transmit.queue.lock().must_notify() {
             self.transmit.notify();
         }
-        self.sent.fetch_add(sent as u64, Ordering::Relaxed);
+        self.counters.sent.fetch_add(sent as u64, Ordering::Relaxed);
         Ok(sent)
     }
 
@@ -510,12 +505,7 @@ impl Backend for Virtio {
     }
 
     fn statistics(&self) -> Statistics {
-        let mut statistics = Statistics::default();
-        statistics.received = self.received.load(Ordering::Relaxed);
-        statistics.sent = self.sent.load(Ordering::Relaxed);
-        statistics.receive_drops = self.receive_drops.load(Ordering::Relaxed);
-        statistics.send_drops = self.send_drops.load(Ordering::Relaxed);
-        statistics
+        self.counters.statistics()
     }
 }
 

@@ -17,12 +17,13 @@ use super::page::Page;
 use super::ring::Ring;
 use super::store::Store;
 use crate::memory::PAGE;
+use crate::net::counters::Counters;
 use crate::sched;
 use crate::sync::Lock;
 use crate::time;
 use alloc::format;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, Ordering};
 use rump_hyper::errno::Errno;
 use rump_hyper::vif::abi::Offload;
 use rump_hyper::vif::{Backend, Batch, Offloads, Statistics, Transmit};
@@ -195,10 +196,7 @@ pub(crate) struct Netfront {
     address: [u8; 6],
     link: AtomicBool,
     woken: AtomicBool,
-    received: AtomicU64,
-    sent: AtomicU64,
-    receive_drops: AtomicU64,
-    send_drops: AtomicU64,
+    counters: Counters,
 }
 
 /// The address that is written as `00:16:3e:01:02:03`.
@@ -245,10 +243,7 @@ impl Netfront {
             address,
             link: AtomicBool::new(true),
             woken: AtomicBool::new(false),
-            received: AtomicU64::new(0),
-            sent: AtomicU64::new(0),
-            receive_drops: AtomicU64::new(0),
-            send_drops: AtomicU64::new(0),
+            counters: Counters::default(),
         };
         card.channel.notify();
         Ok(card)
@@ -293,10 +288,10 @@ impl Netfront {
                     let len = len.min(to.len());
                     page.read(start, &mut to[..len]);
                     batch.push(to, len, Offload::default());
-                    self.received.fetch_add(1, Ordering::Relaxed);
+                    self.counters.received.fetch_add(1, Ordering::Relaxed);
                 }
                 Some(None) => {
-                    self.receive_drops.fetch_add(1, Ordering::Relaxed);
+                    self.counters.receive_drops.fetch_add(1, Ordering::Relaxed);
                 }
                 None => break,
             }
@@ -365,8 +360,10 @@ impl Backend for Netfront {
             self.channel.notify();
         }
         let lost = frames.len() - sent;
-        self.sent.fetch_add(sent as u64, Ordering::Relaxed);
-        self.send_drops.fetch_add(lost as u64, Ordering::Relaxed);
+        self.counters.sent.fetch_add(sent as u64, Ordering::Relaxed);
+        self.counters
+            .send_drops
+            .fetch_add(lost as u64, Ordering::Relaxed);
         Ok(sent)
     }
 
@@ -376,12 +373,7 @@ impl Backend for Netfront {
     }
 
     fn statistics(&self) -> Statistics {
-        let mut statistics = Statistics::default();
-        statistics.received = self.received.load(Ordering::Relaxed);
-        statistics.sent = self.sent.load(Ordering::Relaxed);
-        statistics.receive_drops = self.receive_drops.load(Ordering::Relaxed);
-        statistics.send_drops = self.send_drops.load(Ordering::Relaxed);
-        statistics
+        self.counters.statistics()
     }
 }
 
