@@ -4,35 +4,10 @@
 
 use core::ffi::{c_int, c_void};
 
-macro_rules! control {
-    ($($(#[$meta:meta])* fn $name:ident($($arg:ident: $type:ty),*) $(-> $result:ty)?;)*) => {
-        #[cfg(not(any(rump_kernel = "none", rump_kernel = "image")))]
-        unsafe extern "C" {
-            $($(#[$meta])* pub fn $name($($arg: $type),*) $(-> $result)?;)*
-        }
-        #[cfg(rump_kernel = "image")]
-        unsafe extern "C" {
-            $(
-                $(#[$meta])*
-                #[link_name = crate::gate::image_name!($name)]
-                pub fn $name($($arg: $type),*) $(-> $result)?;
-            )*
-        }
-        $(
-            $(#[$meta])*
-            ///
-            /// # Safety
-            /// There is no kernel in this build, and nothing is done with the arguments.
-            #[cfg(rump_kernel = "none")]
-            pub unsafe extern "C" fn $name($($arg: $type),*) $(-> $result)? {
-                $(let _ = $arg;)*
-                $(crate::abi::ENOSYS as $result)?
-            }
-        )*
-    };
-}
-
-control! {
+crate::gate::functions! {
+    here = not(any(rump_kernel = "none", rump_kernel = "image")),
+    gated = rump_kernel = "image",
+    absent = "There is no kernel in this build";
     /// Boots. Once per process; a second call does nothing and returns 0.
     fn rump_init() -> c_int;
     /// Chooses what becomes of signals; before [`rump_init`].

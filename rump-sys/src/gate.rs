@@ -18,6 +18,41 @@ macro_rules! image_name {
 #[cfg(rump_kernel = "image")]
 pub(crate) use image_name;
 
+/// Declares functions of the kernel: where the kernel of this build has them (`here`), where the
+/// kernel of an image has them (`gated`), and in other builds as functions that do nothing and
+/// answer `ENOSYS`, which `absent` gives the reason of.
+macro_rules! functions {
+    (
+        here = $here:meta, gated = $gated:meta, absent = $absent:literal;
+        $($(#[$meta:meta])* fn $name:ident($($arg:ident: $type:ty),*) $(-> $result:ty)?;)*
+    ) => {
+        #[cfg($here)]
+        unsafe extern "C" {
+            $($(#[$meta])* pub fn $name($($arg: $type),*) $(-> $result)?;)*
+        }
+        #[cfg($gated)]
+        unsafe extern "C" {
+            $(
+                $(#[$meta])*
+                #[link_name = crate::gate::image_name!($name)]
+                pub fn $name($($arg: $type),*) $(-> $result)?;
+            )*
+        }
+        $(
+            $(#[$meta])*
+            ///
+            /// # Safety
+            #[doc = concat!($absent, ", and nothing is done with the arguments.")]
+            #[cfg(not(any($here, $gated)))]
+            pub unsafe extern "C" fn $name($($arg: $type),*) $(-> $result)? {
+                $(let _ = $arg;)*
+                $(crate::abi::ENOSYS as $result)?
+            }
+        )*
+    };
+}
+pub(crate) use functions;
+
 /// Exports functions to the program of an image, in a crate that is part of its kernel: the
 /// name, and the function behind it.
 #[macro_export]

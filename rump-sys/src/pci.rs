@@ -20,28 +20,10 @@ pub struct Stats {
     pub bounced_bytes: u64,
 }
 
-macro_rules! functions {
-    ($($(#[$meta:meta])* fn $name:ident($($arg:ident: $type:ty),*) $(-> $result:ty)?;)*) => {
-        #[cfg(rump_pci)]
-        unsafe extern "C" {
-            $($(#[$meta])* pub fn $name($($arg: $type),*) $(-> $result)?;)*
-        }
-        $(
-            $(#[$meta])*
-            ///
-            /// # Safety
-            /// There are no such devices in this build, and nothing is done with the
-            /// arguments.
-            #[cfg(not(rump_pci))]
-            pub unsafe extern "C" fn $name($($arg: $type),*) $(-> $result)? {
-                $(let _ = $arg;)*
-                $(crate::abi::ENOSYS as $result)?
-            }
-        )*
-    };
-}
-
-functions! {
+crate::gate::functions! {
+    here = rump_pci,
+    gated = any(),
+    absent = "There are no such devices in this build";
     /// Has the kernel look at the device (bus, device); writes the name that its driver
     /// gave it, of 16 bytes with the 0. `ENXIO`: no driver took it.
     fn rump_pci_attach(bus: c_uint, device: c_uint, name: *mut c_char) -> c_int;

@@ -63,36 +63,10 @@ const _: () = {
     assert!(core::mem::offset_of!(Config, sectors) == 8);
 };
 
-macro_rules! functions {
-    ($($(#[$meta:meta])* fn $name:ident($($arg:ident: $type:ty),*) $(-> $result:ty)?;)*) => {
-        #[cfg(all(rump_kernel = "netbsd", feature = "fs"))]
-        unsafe extern "C" {
-            $($(#[$meta])* pub fn $name($($arg: $type),*) $(-> $result)?;)*
-        }
-        #[cfg(rump_kernel = "image")]
-        unsafe extern "C" {
-            $(
-                $(#[$meta])*
-                #[link_name = crate::gate::image_name!($name)]
-                pub fn $name($($arg: $type),*) $(-> $result)?;
-            )*
-        }
-        $(
-            $(#[$meta])*
-            ///
-            /// # Safety
-            /// There are no such disks in this build, and nothing is done with the
-            /// arguments.
-            #[cfg(not(any(rump_kernel = "image", all(rump_kernel = "netbsd", feature = "fs"))))]
-            pub unsafe extern "C" fn $name($($arg: $type),*) $(-> $result)? {
-                $(let _ = $arg;)*
-                $(crate::abi::ENOSYS as $result)?
-            }
-        )*
-    };
-}
-
-functions! {
+crate::gate::functions! {
+    here = all(rump_kernel = "netbsd", feature = "fs"),
+    gated = rump_kernel = "image",
+    absent = "There are no such disks in this build";
     /// Makes a disk. Until [`rump_vbd_destroy`] succeeds, `ops` and what `host` points to
     /// must stay.
     fn rump_vbd_create(ops: *const Ops, host: *mut c_void, config: *const Config, vbd: *mut *mut Vbd, name: *mut Name) -> c_int;

@@ -6,36 +6,10 @@
 use crate::hyper::vif::abi::{Config, Name, Ops, Rx, Stats, Tx, Vif};
 use core::ffi::{c_char, c_int, c_void};
 
-macro_rules! functions {
-    ($($(#[$meta:meta])* fn $name:ident($($arg:ident: $type:ty),*) $(-> $result:ty)?;)*) => {
-        #[cfg(any(rump_kernel = "lite", all(rump_kernel = "netbsd", feature = "net")))]
-        unsafe extern "C" {
-            $($(#[$meta])* pub fn $name($($arg: $type),*) $(-> $result)?;)*
-        }
-        #[cfg(rump_kernel = "image")]
-        unsafe extern "C" {
-            $(
-                $(#[$meta])*
-                #[link_name = crate::gate::image_name!($name)]
-                pub fn $name($($arg: $type),*) $(-> $result)?;
-            )*
-        }
-        $(
-            $(#[$meta])*
-            ///
-            /// # Safety
-            /// There are no such interfaces in this build, and nothing is done with the
-            /// arguments.
-            #[cfg(not(any(rump_kernel = "image", rump_kernel = "lite", all(rump_kernel = "netbsd", feature = "net"))))]
-            pub unsafe extern "C" fn $name($($arg: $type),*) $(-> $result)? {
-                $(let _ = $arg;)*
-                $(crate::abi::ENOSYS as $result)?
-            }
-        )*
-    };
-}
-
-functions! {
+crate::gate::functions! {
+    here = any(rump_kernel = "lite", all(rump_kernel = "netbsd", feature = "net")),
+    gated = rump_kernel = "image",
+    absent = "There are no such interfaces in this build";
     /// Makes an interface. Until [`rump_vif_destroy`] returns, `ops` and what `host`
     /// points to must stay.
     fn rump_vif_create(ops: *const Ops, host: *mut c_void, config: *const Config, vif: *mut *mut Vif, name: *mut Name) -> c_int;
