@@ -49,38 +49,45 @@ vif_leased(const struct rump_vif_rx *rx)
 	return m;
 }
 
-static struct mbuf *
-vif_copied(const struct rump_vif_rx *rx)
+/* Copies a frame that lies in parts, of so many bytes together. */
+struct mbuf *
+vif_copied(const struct rump_vif_part *part, u_int parts, size_t left)
 {
-	struct mbuf *head = NULL, *m, **next = &head;
-	const uint8_t *data = rx->data;
-	size_t left = rx->len, offset = VIF_ALIGNED, room;
+	struct mbuf *head = NULL, *m = NULL, **next = &head;
+	size_t offset = VIF_ALIGNED, room = 0, at, length;
 
-	while (left > 0) {
-		if (head == NULL) {
-			m = m_gethdr(M_DONTWAIT, MT_DATA);
-			room = MHLEN;
-		} else {
-			m = m_get(M_DONTWAIT, MT_DATA);
-			room = MLEN;
+	for (; parts > 0; part++, parts--)
+		for (at = 0; at < part->len; at += length) {
+			if (room == 0) {
+				if (head == NULL) {
+					m = m_gethdr(M_DONTWAIT, MT_DATA);
+					room = MHLEN;
+				} else {
+					m = m_get(M_DONTWAIT, MT_DATA);
+					room = MLEN;
+				}
+				if (m == NULL)
+					goto fail;
+				*next = m;
+				next = &m->m_next;
+				m->m_len = 0;
+				if (left + offset > room) {
+					MCLGET(m, M_DONTWAIT);
+					if ((m->m_flags & M_EXT) == 0)
+						goto fail;
+					room = MCLBYTES;
+				}
+				m->m_data += offset;
+				room -= offset;
+				offset = 0;
+			}
+			length = MIN(room, part->len - at);
+			memcpy(mtod(m, uint8_t *) + m->m_len,
+			    (const uint8_t *)part->base + at, length);
+			m->m_len += length;
+			room -= length;
+			left -= length;
 		}
-		if (m == NULL)
-			goto fail;
-		*next = m;
-		next = &m->m_next;
-		if (left + offset > room) {
-			MCLGET(m, M_DONTWAIT);
-			if ((m->m_flags & M_EXT) == 0)
-				goto fail;
-			room = MCLBYTES;
-		}
-		m->m_data += offset;
-		m->m_len = MIN(left, room - offset);
-		memcpy(mtod(m, void *), data, m->m_len);
-		data += m->m_len;
-		left -= m->m_len;
-		offset = 0;
-	}
 	return head;
 fail:
 	m_freem(head);
@@ -91,9 +98,10 @@ static struct mbuf *
 vif_mbuf(struct rump_vif *vif, const struct rump_vif_rx *rx)
 {
 	struct ifnet *ifp = VIF_IFP(vif);
+	const struct rump_vif_part whole = { rx->data, rx->len };
 	struct mbuf *m;
 
-	m = rx->lease != NULL ? vif_leased(rx) : vif_copied(rx);
+	m = rx->lease != NULL ? vif_leased(rx) : vif_copied(&whole, 1, rx->len);
 	if (m == NULL) {
 		if (rx->lease != NULL)
 			rx->lease->release(rx->lease);

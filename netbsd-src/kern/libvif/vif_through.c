@@ -18,47 +18,6 @@
 #include <netinet/tcp.h>
 #include <netinet/udp.h>
 
-/* Copies a frame of the host's. */
-static struct mbuf *
-vif_gathered(const struct rump_vif_tx *tx)
-{
-	struct mbuf *head = NULL, *m = NULL, **next = &head;
-	size_t room = 0, length, at;
-	uint32_t i;
-
-	for (i = 0; i < tx->nparts; i++)
-		for (at = 0; at < tx->parts[i].len; at += length) {
-			if (room == 0) {
-				m = head == NULL ? m_gethdr(M_DONTWAIT, MT_DATA) :
-				    m_get(M_DONTWAIT, MT_DATA);
-				if (m == NULL)
-					goto fail;
-				*next = m;
-				next = &m->m_next;
-				m->m_len = 0;
-				MCLGET(m, M_DONTWAIT);
-				if ((m->m_flags & M_EXT) == 0)
-					goto fail;
-				room = MCLBYTES;
-				if (m == head) {
-					m->m_data += VIF_ALIGNED;
-					room -= VIF_ALIGNED;
-				}
-			}
-			length = MIN(room, tx->parts[i].len - at);
-			memcpy(mtod(m, uint8_t *) + m->m_len,
-			    (const uint8_t *)tx->parts[i].base + at, length);
-			m->m_len += length;
-			room -= length;
-		}
-	if (head != NULL)
-		head->m_pkthdr.len = tx->len;
-	return head;
-fail:
-	m_freem(head);
-	return NULL;
-}
-
 /* Which checksum of the tree's that is; 0 if it has none such. */
 static int
 vif_sum(const uint8_t *frame, const struct rump_vif_offload *offload)
@@ -97,7 +56,7 @@ vif_ask(struct mbuf *m, const struct rump_vif_offload *offload)
 
 	if ((offload->flags & RUMP_VIF_NEEDS_CSUM) == 0)
 		return gso == RUMP_VIF_GSO_NONE;
-	/* The headers lie in one piece: the first is of a cluster. */
+	/* The headers lie in one piece: a frame that is not short begins a cluster. */
 	if (start < ETHER_HDR_LEN + sizeof(struct ip) ||
 	    at + sizeof(uint16_t) > (u_int)m->m_pkthdr.len ||
 	    start + sizeof(struct tcphdr) > MCLBYTES - VIF_ALIGNED)
@@ -152,8 +111,10 @@ rump_vif_put(struct rump_vif *vif, const struct rump_vif_tx *frames,
 			dropped++;
 			continue;
 		}
-		if ((m = vif_gathered(&frames[i])) == NULL)
+		if ((m = vif_copied(frames[i].parts, frames[i].nparts,
+		    frames[i].len)) == NULL)
 			break;
+		m->m_pkthdr.len = frames[i].len;
 		if (!vif_ask(m, &frames[i].offload)) {
 			m_freem(m);
 			dropped++;

@@ -126,6 +126,7 @@ void	vif_tell_state(struct rump_vif *);
 void	vif_renegotiate(struct rump_vif *);
 
 void	vif_input(struct rump_vif *, struct mbuf *);
+struct mbuf *vif_copied(const struct rump_vif_part *, u_int, size_t);
 
 void	vif_transmit_attach(struct rump_vif *);
 void	vif_transmit_detach(struct rump_vif *);
