@@ -138,11 +138,14 @@ impl Served {
     /// Has the handler called, on the thread whose turn it is.
     fn call<H: Host>(&self) -> bool {
         self.server.store(H::thread(), Ordering::Relaxed);
-        // SAFETY: the driver's function and argument, on a virtual CPU; they are there
-        // until `disestablish` has returned, which waits for the own thread, which waits
-        // for its turn.
         #[allow(unsafe_code)]
-        let handled = upcall::scheduled(|_| unsafe { (self.handler)(self.arg) } != 0);
+        let handled = upcall::scheduled(|_| {
+            // SAFETY: the driver's function and argument, on a virtual CPU; they are there
+            // until `disestablish` has returned, which waits for the own thread, which waits
+            // for its turn.
+            let answer = unsafe { (self.handler)(self.arg) };
+            answer != 0
+        });
         self.server.store(null_mut(), Ordering::Relaxed);
         handled
     }
