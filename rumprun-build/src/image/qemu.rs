@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 
 /// The address of a machine in the net that QEMU makes for it, and who its router is
 /// (QEMU's manual, "Network emulation", user mode).
-pub(super) const USER_NET: &str = "10.0.2.15/24,10.0.2.2";
+const USER_NET: &str = "10.0.2.15/24,10.0.2.2";
 
 /// What the machine's network interface is connected to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -171,7 +171,29 @@ fn quick_firmware() -> Option<&'static Path> {
     FOUND.get_or_init(find).as_deref()
 }
 
-fn qemu() -> Command {
+/// QEMU's own net as `net0`, with ports of this host that lead to this address, by default that
+/// of the machine itself.
+pub(super) fn user_net(forwards: &[Forward], to: &str) -> String {
+    let mut back = String::from("user,id=net0");
+    for one in forwards {
+        let kind = if one.datagrams { "udp" } else { "tcp" };
+        let (from, here) = (one.host, Ipv4Addr::LOCALHOST);
+        back += &format!(",hostfwd={kind}:{here}:{from}-{to}:{}", one.machine);
+    }
+    back
+}
+
+/// What an image in that net is told, which has an address there unless it is told another.
+pub(super) fn in_user_net(line: Line) -> Line {
+    if line.settings.iter().any(|(name, _)| name == "net") {
+        line
+    } else {
+        line.with("net", USER_NET)
+    }
+}
+
+/// QEMU, or what is named in its place.
+pub(super) fn qemu() -> Command {
     Command::new(std::env::var_os("QEMU").unwrap_or_else(|| "qemu-system-x86_64".into()))
 }
 
@@ -207,16 +229,8 @@ impl Machine {
         match &self.net {
             Net::None => {}
             Net::User => {
-                let mut back = String::from("user,id=net0");
-                for one in &self.forwards {
-                    let kind = if one.datagrams { "udp" } else { "tcp" };
-                    let (from, here) = (one.host, Ipv4Addr::LOCALHOST);
-                    back += &format!(",hostfwd={kind}:{here}:{from}-:{}", one.machine);
-                }
-                command.args(["-netdev", &back]);
-                if !line.settings.iter().any(|(name, _)| name == "net") {
-                    line = line.with("net", USER_NET);
-                }
+                command.args(["-netdev", &user_net(&self.forwards, "")]);
+                line = in_user_net(line);
             }
             Net::Tap(name) => {
                 let back = format!("tap,id=net0,ifname={name},script=no,downscript=no");

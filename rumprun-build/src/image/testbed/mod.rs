@@ -30,13 +30,12 @@ mod packages;
 pub use dom0::Dom0;
 pub use guest::{Guest, Kind};
 
-use super::qemu::{Forward, USER_NET};
+use super::qemu::{Forward, in_user_net, qemu, user_net};
 use super::root;
 use crate::error::{Error, IoContext, Result};
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
-use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -114,8 +113,7 @@ impl Machine {
         let memory = (DOM0 + MORE + self.guest.memory).to_string();
         let linux = format!("{} console=hvc0 quiet", plain(&self.dom0.linux)?);
         // It listens before the guest does, and takes connections for it.
-        let mut command =
-            Command::new(std::env::var_os("QEMU").unwrap_or_else(|| "qemu-system-x86_64".into()));
+        let mut command = qemu();
         command
             .args(["-nodefaults", "-no-user-config", "-no-reboot"])
             .args(["-display", "none", "-monitor", "none"])
@@ -132,12 +130,7 @@ impl Machine {
             .args(["-append", &xen_line()])
             .args(["-initrd", &format!("{linux},{}", plain(&archive)?)]);
         if self.network {
-            let mut back = String::from("user,id=net0");
-            for one in &self.forwards {
-                let kind = if one.datagrams { "udp" } else { "tcp" };
-                let (from, here) = (one.host, Ipv4Addr::LOCALHOST);
-                back += &format!(",hostfwd={kind}:{here}:{from}-10.0.2.15:{}", one.machine);
-            }
+            let back = user_net(&self.forwards, "10.0.2.15");
             command.args(["-netdev", &back, "-device", "e1000,netdev=net0"]);
         }
         command.args(&self.more);
@@ -186,9 +179,7 @@ impl Machine {
         }
         if self.network {
             guest.bridge = Some("xenbr0".into());
-            if !guest.line.settings.iter().any(|(name, _)| name == "net") {
-                guest.line = guest.line.with("net", USER_NET);
-            }
+            guest.line = in_user_net(guest.line);
         }
         let write = |name: &str, text: String| {
             let path = inside.join(name);
