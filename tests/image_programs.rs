@@ -11,7 +11,6 @@ use rumprun_build::image::root;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 const REDIS: &str = "/usr/bin/redis-server";
@@ -49,17 +48,7 @@ fn root_of(program: &str) -> Result<PathBuf, Failed> {
     let name = program.rsplit('/').next().unwrap_or(program);
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("root-{name}"));
     let _ = std::fs::remove_dir_all(&folder);
-    let said = Command::new("ldd").arg(program).output()?;
-    let said = String::from_utf8_lossy(&said.stdout).into_owned();
-    let paths = said
-        .split_whitespace()
-        .filter(|word| word.starts_with('/'))
-        .chain([program]);
-    for path in paths {
-        let to = folder.join(path.trim_start_matches('/'));
-        std::fs::create_dir_all(to.parent().ok_or("no folder")?)?;
-        std::fs::copy(path, to)?;
-    }
+    image::recipe::with_libraries(program, &folder)?;
     Ok(folder)
 }
 

@@ -116,25 +116,42 @@ impl<'a> Asked<'a> {
     }
 
     fn run(&mut self) -> Result<f64, Box<dyn Error>> {
-        let output = Command::new("nsenter")
-            .args(["-t", &self.namespace.to_string(), "-n"])
-            .args(["redis-benchmark", "-h", self.address, "--csv"])
-            .args(["-c", "50", "-t", self.test, "-P", self.pipeline])
-            .args(["-n", &self.count.to_string()])
-            .output()?;
-        let told = String::from_utf8_lossy(&output.stdout);
-        let row = told.lines().last().unwrap_or_default();
-        let rate = row.split(',').nth(1).unwrap_or_default().trim_matches('"');
-        let failed = |_| {
-            format!(
-                "redis-benchmark: {}",
-                String::from_utf8_lossy(&output.stderr)
-            )
-        };
-        let rate: f64 = rate.parse().map_err(failed)?;
-        self.count = (rate * RUN) as u64;
-        Ok(rate)
+        let mut command = Command::new("nsenter");
+        command.args(["-t", &self.namespace.to_string(), "-n", "redis-benchmark"]);
+        rate(
+            &mut command,
+            self.address,
+            self.test,
+            self.pipeline,
+            &mut self.count,
+        )
     }
+}
+
+/// Requests in a second that a redis-benchmark makes, so many in all; after it `count` is how
+/// many it makes in the time of a run.
+pub fn rate(
+    benchmark: &mut Command,
+    address: &str,
+    test: &str,
+    pipeline: &str,
+    count: &mut u64,
+) -> Result<f64, Box<dyn Error>> {
+    let output = benchmark
+        .args(["-h", address, "--csv"])
+        .args(["-c", "50", "-t", test, "-P", pipeline])
+        .args(["-n", &count.to_string()])
+        .output()?;
+    let told = String::from_utf8_lossy(&output.stdout);
+    let row = told.lines().last().unwrap_or_default();
+    let rate = row.split(',').nth(1).unwrap_or_default().trim_matches('"');
+    let failed = |_| {
+        let said = String::from_utf8_lossy(&output.stderr);
+        format!("redis-benchmark: {said}")
+    };
+    let rate: f64 = rate.parse().map_err(failed)?;
+    *count = (rate * RUN) as u64;
+    Ok(rate)
 }
 
 fn run(names: &[String]) -> Outcome {

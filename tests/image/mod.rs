@@ -7,7 +7,7 @@
 #![allow(dead_code)]
 
 pub mod echo;
-mod recipe;
+pub mod recipe;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use rump_sys::kernel::{KIND, Kind};

@@ -6,6 +6,7 @@ use rumprun_build::image::Recipe;
 use rumprun_build::image::object::Source;
 use rumprun_build::image::program::{self, Name};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// That of a package's program, with these features of the package; everything is made in a
 /// folder.
@@ -25,4 +26,17 @@ pub fn of(name: &str, manifest: PathBuf, features: &[&str], folder: &Path) -> Re
             folder: folder.into(),
         },
     }
+}
+
+/// A program and the libraries that its loader says it wants, below a folder.
+pub fn with_libraries(program: &str, folder: &Path) -> std::io::Result<()> {
+    let said = Command::new("ldd").arg(program).output()?;
+    let said = String::from_utf8_lossy(&said.stdout).into_owned();
+    let libraries = said.split_whitespace().filter(|word| word.starts_with('/'));
+    for path in libraries.chain([program]) {
+        let to = folder.join(path.trim_start_matches('/'));
+        std::fs::create_dir_all(to.parent().unwrap_or(folder))?;
+        std::fs::copy(path, to)?;
+    }
+    Ok(())
 }

@@ -7,6 +7,7 @@ use super::{MEMORY, Made, Result, Started, kernel, least, ticks};
 use crate::Outcome;
 use crate::comparison::{Better, Harness, Subject};
 use crate::http::{self, CONNECTIONS};
+use crate::redis;
 use crate::tap::{self, netns};
 use rumprun_build::image::qemu::{Forward, Machine, Net};
 use rumprun_build::image::root;
@@ -86,14 +87,14 @@ impl Rows<'_> {
     fn redis(&self, hello: &Path) -> Outcome {
         let (ours, rival) = (Place::new("image1", 43)?, Place::new("linux1", 44)?);
         let files = self.fresh("image-redis")?;
-        with_libraries(REDIS, &files)?;
+        super::recipe::with_libraries(REDIS, &files)?;
         let archive = files.with_extension("cpio");
         root::archive(&files, &archive)?;
         let mut machine = ours.machine(1, &REDIS_ARGUMENTS);
         machine.root = Some(archive);
         machine.line = machine.line.with("exec", REDIS);
         let files = self.fresh("linux-redis")?;
-        with_libraries(REDIS, &files)?;
+        super::recipe::with_libraries(REDIS, &files)?;
         let words = REDIS_ARGUMENTS.map(|word| format!("'{word}'"));
         let command = format!("{REDIS} {}", words.join(" "));
         let linux = Linux::server(&files, &command, &rival.address())?;
@@ -229,32 +230,14 @@ fn pages(server: SocketAddr, count: &mut usize) -> Result<f64> {
 
 /// GETs in a second, likewise.
 fn gets(place: &Place, count: &mut u64) -> Result<f64> {
-    let output = Command::new("redis-benchmark")
-        .args(["-h", &place.socket(0).ip().to_string(), "--csv"])
-        .args(["-c", "50", "-t", "get", "-n", &count.to_string()])
-        .output()?;
-    let told = String::from_utf8_lossy(&output.stdout);
-    let row = told.lines().last().unwrap_or_default();
-    let rate = row.split(',').nth(1).unwrap_or_default().trim_matches('"');
-    let said = String::from_utf8_lossy(&output.stderr);
-    let rate: f64 = rate
-        .parse()
-        .map_err(|_| format!("redis-benchmark: {said}"))?;
-    *count = (rate * RUN) as u64;
-    Ok(rate)
-}
-
-/// A program and the libraries that its loader says it wants, below a folder.
-fn with_libraries(program: &str, folder: &Path) -> Outcome {
-    let said = Command::new("ldd").arg(program).output()?;
-    let said = String::from_utf8_lossy(&said.stdout).into_owned();
-    let libraries = said.split_whitespace().filter(|word| word.starts_with('/'));
-    for path in libraries.chain([program]) {
-        let to = folder.join(path.trim_start_matches('/'));
-        fs::create_dir_all(to.parent().ok_or("no folder")?)?;
-        fs::copy(path, to)?;
-    }
-    Ok(())
+    let address = place.socket(0).ip().to_string();
+    redis::rate(
+        &mut Command::new("redis-benchmark"),
+        &address,
+        "get",
+        "1",
+        count,
+    )
 }
 
 /// The least memory in which a server answers, through a net of QEMU's own.
