@@ -68,6 +68,8 @@ pub(crate) struct Connection {
     /// Until when an orphan waits to hear something.
     give_up: Option<Instant>,
     seen: Look,
+    /// Whether it stands in the list of those that have more to send.
+    sending: bool,
     /// When it stands in the list of timers.
     timer: Option<Instant>,
 }
@@ -113,6 +115,7 @@ impl Connection {
                 received: 0,
                 queued: 0,
             },
+            sending: false,
             timer: None,
         })
     }
@@ -157,6 +160,11 @@ impl Connection {
         if self.tcp().send_queue() == 0 {
             self.tcp_mut().close();
         }
+    }
+
+    /// Its turn among those that have more to send has come.
+    pub(super) fn note_turn(&mut self) {
+        self.sending = false;
     }
 
     /// Its time in the list of timers has come: an orphan that heard nothing gives up.
@@ -340,8 +348,9 @@ impl Kernel {
             }
             // In TIME-WAIT there is an acknowledgement to be sent at most. smoltcp would
             // throw away what was received when that time is over.
+            let mut more = false;
             if cause == Cause::Segment || connection.tcp().state() != State::TimeWait {
-                interface.transmit(net.now, connection);
+                more = interface.transmit(net.now, connection);
                 net.outgoing |= connection.interface != super::LOOPBACK;
             }
             let after = connection.look();
@@ -352,7 +361,11 @@ impl Kernel {
                 }
                 let at = interface.poll_at(net.now, connection);
                 let at = [at, connection.give_up].into_iter().flatten().min();
-                net.timers.set(id, &mut connection.timer, at);
+                if !more || at.is_none_or(|at| at > net.now) {
+                    net.timers.set(id, &mut connection.timer, at);
+                } else if !core::mem::replace(&mut connection.sending, true) {
+                    net.senders.push_back(id);
+                }
             }
             let again = match connection.owner {
                 Owner::Socket(socket) => self.tell_socket(id, socket, before, after, cause),

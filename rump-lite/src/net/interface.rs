@@ -180,11 +180,18 @@ impl Interface {
         self.device.recycle(frame);
     }
 
-    /// Has smoltcp send what a connection has to send.
-    pub(crate) fn transmit(&mut self, now: Instant, connection: &mut Connection) {
+    /// Has smoltcp send what a connection has to send; whether there may be more.
+    ///
+    /// On `lo0` it is one at a time, so that each knows what was said to the one before. The
+    /// window is told in units of some bytes, rounded down, and shrinks by that under segments
+    /// which are on their way; smoltcp 0.14 then does not send again what was cut off them.
+    pub(crate) fn transmit(&mut self, now: Instant, connection: &mut Connection) -> bool {
         let sockets = connection.sockets();
-        while self.ip.poll_egress(now, &mut self.device, sockets) == PollResult::SocketStateChanged
-        {
+        loop {
+            let result = self.ip.poll_egress(now, &mut self.device, sockets);
+            if result != PollResult::SocketStateChanged || self.vif.is_none() {
+                return result == PollResult::SocketStateChanged;
+            }
         }
     }
 

@@ -33,6 +33,7 @@ use crate::hypercall;
 use crate::kernel::Kernel;
 use crate::slab::Slab;
 use crate::socket::{Protocol, Tcp};
+use alloc::collections::VecDeque;
 #[cfg(test)]
 use alloc::vec::Vec;
 use connection::{Cause, Connection};
@@ -66,6 +67,8 @@ pub(crate) struct Stack {
     pub(crate) tcp_ports: Ports,
     pub(crate) udp_ports: Ports,
     time_wait: TimeWait,
+    /// Connections over `lo0` that have more to send when what they sent has been received.
+    senders: VecDeque<usize>,
     pub(crate) timers: Timers,
     pub(crate) routes: Routes,
     memory: Pool,
@@ -93,6 +96,7 @@ impl Stack {
             tcp_ports: Ports::new(hypercall::random()),
             udp_ports: Ports::new(hypercall::random()),
             time_wait: TimeWait::default(),
+            senders: VecDeque::new(),
             timers: Timers::new(),
             routes: Routes::default(),
             memory: Pool::new(memory_limit),
@@ -172,8 +176,17 @@ pub(crate) fn localhost(address: IpAddress) -> IpAddress {
 impl Kernel {
     /// Receives what has been sent, and what is sent in answer, until nothing is left.
     pub(crate) fn run_network(&mut self) {
-        while let Some(frame) = self.net.interfaces[LOOPBACK].device.next() {
-            self.receive(LOOPBACK, frame);
+        loop {
+            if let Some(frame) = self.net.interfaces[LOOPBACK].device.next() {
+                self.receive(LOOPBACK, frame);
+            } else if let Some(id) = self.net.senders.pop_front() {
+                if let Some(connection) = self.net.connections.get_mut(id) {
+                    connection.note_turn();
+                    self.pump(id, Cause::Timer);
+                }
+            } else {
+                return;
+            }
         }
     }
 
