@@ -87,7 +87,20 @@ fn main() {
         "qemu::example::mount_disk",
         mount_disk,
     );
-    let trials = examples.chain(of_linux).chain(beside).chain([disk]);
+    let behaviour = ["rump", "std"].map(|layer| {
+        image::trial_if(
+            long(),
+            "long",
+            "takes minutes: RUMP_TEST_LONG=1",
+            format!("qemu::behaviour::{layer}"),
+            move || behaviour(layer),
+        )
+    });
+    let trials = examples
+        .chain(of_linux)
+        .chain(beside)
+        .chain([disk])
+        .chain(behaviour);
     image::run_trials(trials.collect());
 }
 
@@ -158,6 +171,17 @@ fn mount_disk() -> Outcome {
     let (status, text) = Running::start(&machine, &image)?.end()?;
     let shown = text.replace('\r', "");
     check(shown.contains(&lines), "other contents", &text)?;
+    check(status == Some(0), &format!("{status:?}"), &text)
+}
+
+/// The table of socket behaviours, on the crate's sockets or on the standard library's.
+fn behaviour(layer: &str) -> Outcome {
+    let mut machine = image::machine(&[layer]);
+    // The buffers of a thousand connections are there as a whole with rump-lite.
+    (machine.cpus, machine.memory) = (2, 2048);
+    let image = image::example("behaviour", &["behaviour"])?;
+    let (status, text) = Running::start(&machine, &image)?.end()?;
+    check(text.contains(kernel()), "another kernel", &text)?;
     check(status == Some(0), &format!("{status:?}"), &text)
 }
 

@@ -8,9 +8,8 @@
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use outcome::Seen;
+use rump_sys::kernel::{KIND, Kind};
 use std::io;
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::time::Duration;
 
 mod common;
 #[path = "net/differences.rs"]
@@ -22,12 +21,8 @@ mod on_std;
 #[path = "net/outcome.rs"]
 mod outcome;
 
-/// A case that takes longer hangs.
-const LIMIT: Duration = Duration::from_secs(60);
-
 /// A case of either table.
-#[derive(Clone, Copy)]
-struct Run(fn(&mut Seen) -> io::Result<()>);
+type Run = fn(&mut Seen) -> io::Result<()>;
 
 fn main() {
     let mut arguments = Arguments::from_args();
@@ -44,7 +39,7 @@ fn trials() -> Vec<Trial> {
         on_std::table::TOPICS.iter().zip(on_rump::table::TOPICS)
     {
         for (std_case, rump_case) in std_cases.iter().zip(*rump_cases) {
-            let (on_std, on_rump) = (Run(std_case.run), Run(rump_case.run));
+            let (on_std, on_rump) = (std_case.run, rump_case.run);
             on_host.push(Trial::test(
                 format!("std::{topic}::{}", std_case.name),
                 move || as_expected(on_std, std_case.expect),
@@ -69,8 +64,8 @@ fn trials() -> Vec<Trial> {
             _ => Err(format!("no such case: {stray:?}").into()),
         }
     }));
-    let kernel = match rump_sys::kernel::KIND {
-        rump_sys::kernel::Kind::Lite => "lite",
+    let kernel = match KIND {
+        Kind::Lite => "lite",
         _ => "netbsd",
     };
     let on_kernel = on_kernel
@@ -84,7 +79,7 @@ fn trials() -> Vec<Trial> {
 }
 
 fn as_expected(case: Run, expect: &str) -> Result<(), Failed> {
-    let seen = outcome(case)?;
+    let seen = outcome::of(case)?;
     if seen == expect {
         Ok(())
     } else {
@@ -94,10 +89,8 @@ fn as_expected(case: Run, expect: &str) -> Result<(), Failed> {
 
 fn same(name: &str, on_std: Run, on_rump: Run, expect: &str) -> Result<(), Failed> {
     common::boot();
-    let (std_seen, rump_seen) = (outcome(on_std)?, outcome(on_rump)?);
-    let listed = differences::DIFFERENCES
-        .iter()
-        .find(|row| row.case == name && row.on.runs());
+    let (std_seen, rump_seen) = (outcome::of(on_std)?, outcome::of(on_rump)?);
+    let listed = differences::listed(name, KIND != Kind::Lite);
     match listed {
         None if std_seen == rump_seen => Ok(()),
         Some(row) if std_seen == rump_seen => Err(format!(
@@ -115,27 +108,6 @@ fn same(name: &str, on_std: Run, on_rump: Run, expect: &str) -> Result<(), Faile
             )
             .into())
         }
-    }
-}
-
-/// Runs a case on a thread of its own, so that one that hangs does not hang the others.
-fn outcome(case: Run) -> Result<String, Failed> {
-    let (sender, receiver) = mpsc::channel();
-    let thread = std::thread::spawn(move || {
-        let mut seen = Seen::default();
-        if let Err(error) = (case.0)(&mut seen) {
-            seen.end(error);
-        }
-        // The receiver is gone when the case came too late.
-        let _ = sender.send(seen.to_string());
-    });
-    match receiver.recv_timeout(LIMIT) {
-        Ok(seen) => {
-            thread.join().map_err(|_| "the end of the case panicked")?;
-            Ok(seen)
-        }
-        Err(RecvTimeoutError::Timeout) => Err(format!("hangs: nothing after {LIMIT:?}").into()),
-        Err(RecvTimeoutError::Disconnected) => Err("the case panicked".into()),
     }
 }
 

@@ -13,9 +13,9 @@ pub enum On {
 }
 
 impl On {
-    /// Whether it is the kernel in this build.
-    pub fn runs(self) -> bool {
-        self == Self::Both || rump_sys::kernel::KIND != rump_sys::kernel::Kind::Lite
+    /// Whether it is about this kernel.
+    pub fn is_about(self, netbsd: bool) -> bool {
+        self == Self::Both || netbsd
     }
 }
 
@@ -160,3 +160,9 @@ pub const DIFFERENCES: &[Difference] = &[
         "reading into an empty buffer asks for nothing and is done at once",
     ),
 ];
+
+/// What is listed for a case, on NetBSD or on rump-lite.
+pub fn listed(case: &str, netbsd: bool) -> Option<&'static Difference> {
+    let mut rows = DIFFERENCES.iter();
+    rows.find(|row| row.case == case && row.on.is_about(netbsd))
+}

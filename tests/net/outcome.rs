@@ -6,7 +6,34 @@
 
 use std::fmt::{self, Debug};
 use std::io;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
+
+/// A case that takes longer hangs.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// What a case sees, which runs on a thread of its own, so that one that hangs does not hang
+/// the others.
+pub fn of(case: fn(&mut Seen) -> io::Result<()>) -> Result<String, String> {
+    let (sender, receiver) = mpsc::channel();
+    let thread = std::thread::spawn(move || {
+        let mut seen = Seen::default();
+        if let Err(error) = case(&mut seen) {
+            seen.end(error);
+        }
+        // The receiver is gone when the case came too late.
+        let _ = sender.send(seen.to_string());
+    });
+    match receiver.recv_timeout(LIMIT) {
+        Ok(seen) => {
+            let ended = thread.join();
+            ended.map_err(|_| "the end of the case panicked")?;
+            Ok(seen)
+        }
+        Err(RecvTimeoutError::Timeout) => Err(format!("hangs: nothing after {LIMIT:?}")),
+        Err(RecvTimeoutError::Disconnected) => Err("the case panicked".into()),
+    }
+}
 
 /// The notes of one run of one case, in the order in which they were made.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]

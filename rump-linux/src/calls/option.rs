@@ -156,10 +156,13 @@ fn timeout(process: &Process, args: &Args) -> Result<Option<u64>, Errno> {
     if !(0..1_000_000).contains(&time.tv_usec) {
         return Err(Errno::EDOM);
     }
-    // A negative time is none at all.
+    // A negative time is none at all, nor is one that cannot be counted.
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
-    let micros = seconds.saturating_mul(1_000_000) + time.tv_usec as u64;
-    Ok((micros > 0 && time.tv_sec >= 0).then(|| micros.saturating_mul(1000)))
+    let micros = seconds
+        .saturating_mul(1_000_000)
+        .saturating_add(time.tv_usec as u64);
+    let nanos = micros.checked_mul(1000);
+    Ok(nanos.filter(|nanos| *nanos > 0 && time.tv_sec >= 0))
 }
 
 pub(crate) fn getsockopt(process: &Process, one: &Arc<Description>, args: &Args) -> Outcome {

@@ -18,6 +18,10 @@ const FLAGS: u32 = O_NONBLOCK | O_CLOEXEC;
 /// `IPPROTO_MAX` of Linux.
 const MOST_PROTOCOL: i32 = 263;
 
+/// What a socket of datagrams holds, which Linux tells twice as much of: its own default
+/// (`net.core.wmem_default` and `rmem_default`). NetBSD's is less than the longest datagram.
+const DATAGRAMS: i32 = 106_496;
+
 const TCP: u32 = abi::IPPROTO_TCP as u32;
 const UDP: u32 = abi::IPPROTO_UDP as u32;
 
@@ -60,6 +64,15 @@ pub(crate) fn socket(process: &Process, args: &Args) -> Outcome {
         let _ = process
             .kernel
             .setsockopt(fd.number, abi::IPPROTO_IPV6, abi::IPV6_V6ONLY, &off);
+    }
+    if kind != SOCK_STREAM {
+        for buffer in [abi::SO_SNDBUF, abi::SO_RCVBUF] {
+            // Less is allowed where `kern.sbmax` says so, and does.
+            let size = DATAGRAMS.to_ne_bytes();
+            let _ = process
+                .kernel
+                .setsockopt(fd.number, abi::SOL_SOCKET, buffer, &size);
+        }
     }
     let socket = Socket {
         fd,
