@@ -3,7 +3,8 @@
 //!
 //! This program is the server, too: it starts itself as its supervisor, and that its worker.
 //!
-//! `RUMP_SERVER_CHAOS=1000000` says how many writes and messages the hostile client tries.
+//! `RUMP_SERVER_CHAOS=1000000` says how many writes and messages the hostile client tries,
+//! `RUMP_SERVER_REWRITES` how many frames are sent whose headers are rewritten meanwhile.
 
 #[path = "../../../tests/common/netns.rs"]
 mod netns;
@@ -11,6 +12,7 @@ mod netns;
 mod bare;
 mod chaos;
 mod process;
+mod rewriting;
 mod traffic;
 
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -45,7 +47,7 @@ fn test() {
         true => netns::enter(),
         false => Err("not root".into()),
     };
-    let tests: [Test; 14] = [
+    let tests: [Test; 15] = [
         (
             "root::ports_of_one_address_are_shared",
             traffic::shared_address,
@@ -72,6 +74,10 @@ fn test() {
         ("root::a_server_has_no_privileges", process::privileges),
         ("root::farewell_is_said", process::stop),
         ("root::chaos_harms_nobody_else", chaos::chaos),
+        (
+            "root::headers_rewritten_meanwhile_are_of_no_use",
+            rewriting::rewriting,
+        ),
     ];
     let required = std::env::var("RUMP_TEST_REQUIRE")
         .is_ok_and(|list| list.split(',').any(|word| word.trim() == "root"));
