@@ -94,6 +94,8 @@ pub(crate) struct Host {
     lease: u16,
     #[serde(default = "default_ring")]
     ring: u32,
+    #[serde(default)]
+    huge_pages: bool,
     #[serde(default = "one")]
     queues: u16,
     frames_per_second: Option<u64>,

@@ -97,6 +97,8 @@ pub struct HostPlan {
     pub lease: u16,
     /// Bytes of a ring.
     pub ring: u32,
+    /// Whether rings are in huge pages, where there are any.
+    pub huge_pages: bool,
     /// The most queues of an application.
     pub queues: u16,
     /// The most that an application may send.
@@ -288,6 +290,12 @@ fn host(host: Host, span: &Span<usize>, nics: &[NicPlan]) -> Result<HostPlan, Wr
             "ring: a power of two from 262144 to 67108864 bytes; queues: 1 to 16",
         );
     }
+    if host.huge_pages && host.users.is_none() {
+        return at(
+            span,
+            "huge-pages: who has some can end the server by giving them back; `users` says who is trusted so far",
+        );
+    }
     let mut rights = Vec::new();
     for ports in host.ports {
         let span = ports.span();
@@ -306,6 +314,7 @@ fn host(host: Host, span: &Span<usize>, nics: &[NicPlan]) -> Result<HostPlan, Wr
         ephemeral: (first, last),
         lease: host.lease,
         ring: host.ring,
+        huge_pages: host.huge_pages,
         queues: host.queues,
         frames_per_second: host.frames_per_second,
         bytes_per_second: host.bytes_per_second,

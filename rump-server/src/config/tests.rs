@@ -16,6 +16,7 @@ mac = "02:00:00:00:00:01"
 addresses = ["10.0.0.2/24", "fd00::2/64"]
 gateway = "10.0.0.1"
 users = [0, "root"]
+huge-pages = true
 
 [[host.ports]]
 tcp = 80
@@ -59,6 +60,7 @@ fn what_is_written_is_what_is() {
         (web.rights[1].tcp, web.rights[1].ports),
         (false, (5000, 5010))
     );
+    assert_eq!((web.huge_pages, db.huge_pages), (true, false));
     assert_eq!(db.users, None);
     assert_eq!(db.bytes_per_second, Some(1_000_000));
     // One that is made up is nobody's.
@@ -118,23 +120,29 @@ fn what_is_wrong_is_told_with_its_line() {
             15,
             "no user",
         ),
-        ("tcp = 80\nudp = [5000, 5010]", "", 17, "tcp = 80"),
-        ("udp = [5000, 5010]", "udp = [5010, 5000]", 17, "tcp = 80"),
-        ("name = \"db\"", "name = \"web\"", 22, "second host"),
-        ("10.0.0.3/24", "10.0.0.2/24", 22, "twice"),
+        ("tcp = 80\nudp = [5000, 5010]", "", 18, "tcp = 80"),
+        ("udp = [5000, 5010]", "udp = [5010, 5000]", 18, "tcp = 80"),
+        ("name = \"db\"", "name = \"web\"", 23, "second host"),
+        ("10.0.0.3/24", "10.0.0.2/24", 23, "twice"),
         (
             "name = \"db\"",
             "name = \"db\"\nnic = \"lan\"",
-            22,
+            23,
             "no NIC \"lan\"",
         ),
         (
             "name = \"db\"",
             "name = \"db\"\nring = 1000",
-            22,
+            23,
             "power of two",
         ),
-        ("name = \"db\"", "name = \"db\"\nlease = 0", 22, "ephemeral"),
+        ("name = \"db\"", "name = \"db\"\nlease = 0", 23, "ephemeral"),
+        (
+            "name = \"db\"",
+            "name = \"db\"\nhuge-pages = true",
+            23,
+            "who is trusted",
+        ),
         ("grace = 5", "grace = \"5\"", 3, "invalid type"),
         ("grace = 5", "grace 5", 3, ""),
         (

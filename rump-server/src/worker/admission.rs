@@ -81,7 +81,11 @@ impl Control {
         let plan = &shared.plan.hosts[host.0];
         let made = Shape::new(hello.queues.clamp(1, plan.queues), plan.ring)
             .ok_or_else(|| std::io::ErrorKind::InvalidInput.into())
-            .and_then(End::make)
+            .and_then(if plan.huge_pages {
+                End::make_huge
+            } else {
+                End::make
+            })
             .and_then(|end| Ok((end, socket.try_clone()?, self.ticket()?)));
         let (end, copy, fresh) = match made {
             Ok(made) => made,
