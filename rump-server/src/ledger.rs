@@ -71,19 +71,18 @@ impl Ledger {
     /// # Errors
     /// It cannot be read.
     pub fn open(file: File) -> io::Result<(Self, Vec<Found>)> {
+        let mut bytes = vec![0; file.metadata()?.len() as usize];
+        file.read_exact_at(&mut bytes, 0)?;
+        let (records, _) = bytes.as_chunks::<RECORD>();
         let mut ledger = Self {
-            end: file.metadata()?.len() / RECORD as u64,
+            end: records.len() as u64,
             file,
             places: HashMap::new(),
             free: Vec::new(),
         };
         let mut found = Vec::new();
-        for place in 0..ledger.end {
-            let mut record = [0; RECORD];
-            ledger
-                .file
-                .read_exact_at(&mut record, place * RECORD as u64)?;
-            match decode(&record) {
+        for (place, record) in (0..).zip(records) {
+            match decode(record) {
                 Some((ticket, item)) => found.push((ticket, item, Place(place))),
                 None => ledger.free.push(place),
             }

@@ -46,12 +46,19 @@ pub enum FromWorker {
 /// From a worker to the one that takes over.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Handover {
-    /// An application; with it come the memory of its cable and its socket.
+    /// The cable of an application, which is still served; its memory comes with it.
+    Cable {
+        /// By what the application is known.
+        ticket: u128,
+        /// The queues of the cable, and bytes in each.
+        shape: (u16, u32),
+    },
+    /// Those were all. Once the other has answered with the same, serving ends.
+    Prepared,
+    /// An application, whose cable has come before; its socket comes with it.
     Application {
         /// By what it is known.
         ticket: u128,
-        /// The queues of its cable, and bytes in each.
-        shape: (u16, u32),
         /// Where it is in them: put, taken.
         states: Vec<(u64, u64)>,
         /// Whether its host has gone to a NIC of its own.

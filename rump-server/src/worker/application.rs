@@ -88,7 +88,8 @@ struct Lane<'a> {
     queue: usize,
 }
 
-/// Leaves the ring alone for a time.
+/// Leaves the ring alone for a time. Who has it end before, by `stop` or by closing the cable,
+/// unparks this thread.
 fn rest(shared: &Shared, cable: &Cable, time: Duration) {
     let until = Instant::now().checked_add(time);
     while !shared.stop.load(Ordering::Acquire) && !cable.end.is_closed() {
@@ -99,7 +100,7 @@ fn rest(shared: &Shared, cable: &Cable, time: Duration) {
         if left.is_zero() {
             return;
         }
-        std::thread::sleep(left.min(Duration::from_millis(20)));
+        std::thread::park_timeout(left.min(LONG));
     }
 }
 

@@ -164,9 +164,7 @@ impl Control {
             }
         }
         let threads = self.threads.drain().flat_map(|(_, threads)| threads);
-        for thread in threads.chain(self.uplinks.drain(..)) {
-            let _ = thread.join();
-        }
+        end(threads.chain(self.uplinks.drain(..)).collect());
     }
 
     /// Sockets of those who have not said who they are.
@@ -468,9 +466,7 @@ impl Control {
         if let Some(cable) = cable {
             cable.end.close();
         }
-        for thread in self.threads.remove(&slot).unwrap_or_default() {
-            let _ = thread.join();
-        }
+        end(self.threads.remove(&slot).unwrap_or_default());
         self.shared.write().leave(slot);
         self.note(|ledger| ledger.forget(slot));
     }
@@ -568,6 +564,14 @@ impl Control {
             nics: self.shared.uplinks.iter().map(nic).collect(),
             applications,
         }
+    }
+}
+
+/// Waits for threads that were told to end, also where they leave a ring alone for a while.
+fn end(threads: Vec<JoinHandle<()>>) {
+    threads.iter().for_each(|thread| thread.thread().unpark());
+    for thread in threads {
+        let _ = thread.join();
     }
 }
 

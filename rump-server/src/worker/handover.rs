@@ -1,9 +1,11 @@
 //! A worker hands over to the next.
 //!
-//! Its threads end after what they have in hand; then nothing is under way but in the rings
-//! and in the NICs' queues, which the next one goes on with. Cables keep their memory, and
-//! applications notice nothing. What claims and leases there are is in the ledger; what is
-//! remembered of packets in parts, and who has asked for echoes, is handed over.
+//! First the next one gets the memory of all cables, and reads the ledger, while this one goes on
+//! serving; applications that come or go wait meanwhile. When the next one says that it is
+//! prepared, this one's threads end after what they have in hand; then nothing is under way but
+//! in the rings and in the NICs' queues, which the next one goes on with. Cables keep their
+//! memory, and applications notice nothing. What claims and leases there are is in the ledger;
+//! what is remembered of packets in parts, and who has asked for echoes, is handed over.
 
 use super::control::Control;
 use super::{Cable, Limits};
@@ -23,17 +25,43 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// All that another worker has handed over.
 pub(super) type Handed = Vec<(Handover, Vec<OwnedFd>)>;
 
-/// Waits for all that another worker hands over.
-pub(super) fn receive(from: &Link) -> io::Result<Handed> {
-    let mut handed = Handed::new();
-    loop {
-        let message = from.receive()?;
-        // The first comes when the other is told to; the rest at once.
-        from.set_patience(PATIENCE)?;
-        let last = matches!(message.0, Handover::End { .. });
-        handed.push(message);
-        if last {
-            return Ok(handed);
+/// A worker that is to take over.
+pub(super) struct Heir {
+    from: Link,
+    cables: HashMap<u128, End>,
+}
+
+impl Heir {
+    /// Waits for the memory of all cables. The other goes on serving until this one is
+    /// [prepared](Self::take_over), but changes nothing in the ledger any more.
+    pub(super) fn of(from: Link) -> io::Result<Self> {
+        let mut cables = HashMap::new();
+        loop {
+            let (message, files) = from.receive()?;
+            // The first comes when the other is told to; the rest at once.
+            from.set_patience(PATIENCE)?;
+            match (message, files.into_iter().next()) {
+                (Handover::Cable { ticket, shape }, Some(memory)) => {
+                    let shape = Shape::new(shape.0, shape.1).ok_or(io::ErrorKind::InvalidData)?;
+                    cables.insert(ticket, End::succeed(memory, shape)?);
+                }
+                (Handover::Prepared, None) => return Ok(Self { from, cables }),
+                _ => return Err(io::ErrorKind::InvalidData.into()),
+            }
+        }
+    }
+
+    /// Says that this one is prepared, and waits for all that is handed over.
+    pub(super) fn take_over(&self) -> io::Result<Handed> {
+        self.from.send(&Handover::Prepared, &[])?;
+        let mut handed = Handed::new();
+        loop {
+            let message = self.from.receive()?;
+            let last = matches!(message.0, Handover::End { .. });
+            handed.push(message);
+            if last {
+                return Ok(handed);
+            }
         }
     }
 }
@@ -49,6 +77,7 @@ fn clock() -> u64 {
 impl Control {
     /// Hands all over. Afterwards this worker is of no more use.
     pub(super) fn hand_over(&mut self, to: &Link) -> io::Result<()> {
+        self.prepare(to)?;
         let stopped = clock();
         self.stop_threads();
         let shared = self.shared.clone();
@@ -58,12 +87,11 @@ impl Control {
             let Some(cable) = &application.end else {
                 continue;
             };
-            let shape = cable.end.shape();
-            let states = cable.end.state();
             let message = Handover::Application {
                 ticket: application.ticket,
-                shape: (shape.queues(), shape.data()),
-                states: states
+                states: cable
+                    .end
+                    .state()
                     .iter()
                     .map(|state| (state.put, state.taken))
                     .collect(),
@@ -71,7 +99,7 @@ impl Control {
                 counters: (&*application.counters).into(),
                 parts: table.parts_sent(slot, now),
             };
-            to.send(&message, &[cable.end.file(), cable.socket.as_fd()])?;
+            to.send(&message, &[cable.socket.as_fd()])?;
         }
         for (_, host) in table.hosts() {
             to.send(&Handover::Host(table.under_way(host, now)), &[])?;
@@ -90,9 +118,30 @@ impl Control {
         to.send(&end, &[])
     }
 
+    /// Gives what can be given before serving ends, and waits until the other has it.
+    fn prepare(&self, to: &Link) -> io::Result<()> {
+        for (_, application) in self.shared.read().applications() {
+            if let Some(cable) = &application.end {
+                let shape = cable.end.shape();
+                let message = Handover::Cable {
+                    ticket: application.ticket,
+                    shape: (shape.queues(), shape.data()),
+                };
+                to.send(&message, &[cable.end.file()])?;
+            }
+        }
+        to.send(&Handover::Prepared, &[])?;
+        to.set_patience(PATIENCE)?;
+        match to.receive()? {
+            (Handover::Prepared, _) => Ok(()),
+            _ => Err(io::ErrorKind::InvalidData.into()),
+        }
+    }
+
     /// Goes on with what another has handed over.
     pub(super) fn inherit(
         &mut self,
+        mut heir: Heir,
         handed: Handed,
         slots: &HashMap<u128, Slot>,
     ) -> io::Result<FromWorker> {
@@ -102,22 +151,21 @@ impl Control {
             match message {
                 Handover::Application {
                     ticket,
-                    shape,
                     states,
                     away,
                     counters,
                     parts,
                 } => {
-                    let (Some(memory), Some(socket)) = (files.next(), files.next()) else {
+                    let (Some(end), Some(socket)) = (heir.cables.remove(&ticket), files.next())
+                    else {
                         return Err(io::ErrorKind::InvalidData.into());
                     };
-                    let shape = Shape::new(shape.0, shape.1).ok_or(io::ErrorKind::InvalidData)?;
                     let state = |(put, taken): &(u64, u64)| State {
                         put: *put,
                         taken: *taken,
                     };
                     let states: Vec<State> = states.iter().map(state).collect();
-                    let end = End::resume(memory, shape, &states)?;
+                    end.go_on(&states)?;
                     let Some(slot) = slots.get(&ticket) else {
                         // What it had does not fit with what is to be now: it comes again.
                         continue;
@@ -135,6 +183,9 @@ impl Control {
                 }
                 Handover::Stranger => {
                     files.next().map(|socket| self.admit(socket)).transpose()?;
+                }
+                Handover::Cable { .. } | Handover::Prepared => {
+                    return Err(io::ErrorKind::InvalidData.into());
                 }
                 Handover::End { nics, stopped } => {
                     for (uplink, counters) in self.shared.uplinks.iter().zip(nics) {

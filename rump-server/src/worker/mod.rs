@@ -29,6 +29,7 @@ use crate::table::limit::Limits;
 use crate::table::{Counters, Host, HostId, Nic, Right, Slot, Table};
 use crate::vfio;
 use crate::wire::Mac;
+use handover::Heir;
 use rump_hyper::linux::cable::End;
 use rump_hyper::linux::{Packet, Tap};
 use rump_hyper::vif::{Backend, Offloads};
@@ -136,9 +137,11 @@ pub fn run_with_cards(link: Link, cards: &OpenCards) -> io::Result<()> {
         sandbox::enter()?;
     }
     link.send(&FromWorker::Ready, &[])?;
-    // The one before writes into the ledger until it hands over.
-    let handed = from.map(|from| handover::receive(&from)).transpose()?;
+    let heir = from.map(Heir::of).transpose()?;
+    // The one before goes on serving until this one can, but for a card's sake.
+    let mut handed = None;
     if later {
+        handed = heir.as_ref().map(Heir::take_over).transpose()?;
         open_cards(&plan, &mut backends, cards)?;
         sandbox::enter()?;
     }
@@ -159,13 +162,14 @@ pub fn run_with_cards(link: Link, cards: &OpenCards) -> io::Result<()> {
     let (ledger, found) = Ledger::open(ledger)?;
     let mut control = control::Control::new(shared, link, listener, ledger, random);
     let slots = control.recall(found);
-    let running = match handed {
-        Some(handed) => control.inherit(handed, &slots)?,
-        None => FromWorker::Running {
-            applications: 0,
-            gap: None,
-        },
+    let mut running = FromWorker::Running {
+        applications: 0,
+        gap: None,
     };
+    if let Some(heir) = heir {
+        let handed = handed.map_or_else(|| heir.take_over(), Ok)?;
+        running = control.inherit(heir, handed, &slots)?;
+    }
     control.start_uplinks()?;
     control.tell(&running)?;
     control.run()

@@ -1,7 +1,7 @@
 //! One end of a cable.
 
 use super::incoming::Incoming;
-use super::memory::Memory;
+use super::memory::{Memory, wrong};
 use super::{Broken, Shape, Side, futex};
 use crate::errno::Errno;
 use crate::linux::LinuxHost;
@@ -14,6 +14,7 @@ use core::fmt;
 use core::time::Duration;
 use rump_ring::lane::sleep::rouse;
 use rump_ring::lane::{Lane, Receiver, Sender};
+use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Instant;
@@ -120,18 +121,17 @@ impl Queue {
 }
 
 impl End {
-    pub(super) fn new(memory: Memory, shape: Shape, side: Side, states: &[State]) -> Self {
+    pub(super) fn new(memory: Memory, shape: Shape, side: Side) -> Self {
         let other = match side {
             Side::Maker => Side::Guest,
             Side::Guest => Side::Maker,
         };
         let queue = |index: u16| {
-            let State { put, taken } = states.get(usize::from(index)).copied().unwrap_or_default();
             let outgoing = shape.lane(memory.shared, index, side);
             let incoming = shape.lane(memory.shared, index, other);
             Queue {
-                sender: Mutex::new(Sender::resume(outgoing, put)),
-                receiver: Mutex::new(Receiver::resume(incoming, taken)),
+                sender: Mutex::new(Sender::new(outgoing)),
+                receiver: Mutex::new(Receiver::new(incoming)),
                 outgoing,
                 incoming,
                 gauge: Gauge::new(),
@@ -326,6 +326,22 @@ impl End {
             taken: queue.receiver().position(),
         };
         self.queues.iter().map(state).collect()
+    }
+
+    /// Goes on from where the end was that this one [succeeds](Self::succeed), before anybody uses
+    /// it.
+    ///
+    /// # Errors
+    /// `InvalidData` if there are not as many states as queues.
+    pub fn go_on(&self, states: &[State]) -> io::Result<()> {
+        if states.len() != self.queues.len() {
+            return Err(wrong("there are not as many states as queues"));
+        }
+        for (queue, state) in self.queues.iter().zip(states) {
+            *queue.sender() = Sender::resume(queue.outgoing, state.put);
+            *queue.receiver() = Receiver::resume(queue.incoming, state.taken);
+        }
+        Ok(())
     }
 
     /// Sends what the other side has not taken through another cable, whose other side takes its

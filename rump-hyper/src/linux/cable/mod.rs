@@ -114,12 +114,8 @@ impl End {
     /// # Errors
     /// There is no memory, or there are no descriptors.
     pub fn make(shape: Shape) -> io::Result<Self> {
-        Ok(Self::new(
-            Memory::make(shape.memory())?,
-            shape,
-            Side::Maker,
-            &[],
-        ))
+        let memory = Memory::make(shape.memory())?;
+        Ok(Self::new(memory, shape, Side::Maker))
     }
 
     /// The same in huge pages (hugetlbpage, 2 MiB), if there are enough; else as
@@ -131,7 +127,7 @@ impl End {
     pub fn make_huge(shape: Shape) -> io::Result<Self> {
         let memory = Memory::make_huge(shape.memory());
         let memory = memory.or_else(|_| Memory::make(shape.memory()))?;
-        Ok(Self::new(memory, shape, Side::Maker, &[]))
+        Ok(Self::new(memory, shape, Side::Maker))
     }
 
     /// The other end of one that somebody else made.
@@ -140,24 +136,17 @@ impl End {
     /// `InvalidData` if the file is no memory of this shape, or not sealed.
     pub fn map(file: impl Into<std::os::fd::OwnedFd>, shape: Shape) -> io::Result<Self> {
         let memory = Memory::open(file.into(), shape.memory())?;
-        Ok(Self::new(memory, shape, Side::Guest, &[]))
+        Ok(Self::new(memory, shape, Side::Guest))
     }
 
-    /// The end that the maker's successor goes on with, from where it [was](Self::state).
+    /// The end of the maker's successor, which is of use once it [goes on](Self::go_on) from where
+    /// the maker's was.
     ///
     /// # Errors
-    /// `InvalidData` if the file is no memory of this shape, or not sealed, or there are not as
-    /// many states as queues.
-    pub fn resume(
-        file: impl Into<std::os::fd::OwnedFd>,
-        shape: Shape,
-        states: &[State],
-    ) -> io::Result<Self> {
+    /// `InvalidData` if the file is no memory of this shape, or not sealed.
+    pub fn succeed(file: impl Into<std::os::fd::OwnedFd>, shape: Shape) -> io::Result<Self> {
         let memory = Memory::open(file.into(), shape.memory())?;
-        if states.len() != usize::from(shape.queues) {
-            return Err(memory::wrong("there are not as many states as queues"));
-        }
-        Ok(Self::new(memory, shape, Side::Maker, states))
+        Ok(Self::new(memory, shape, Side::Maker))
     }
 
     /// The file that the memory is in, for the other side or a successor.

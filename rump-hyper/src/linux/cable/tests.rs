@@ -213,8 +213,9 @@ fn a_successor_goes_on_where_its_predecessor_was() {
         maker.state(),
     );
     drop(maker);
-    assert!(End::resume(file.try_clone().unwrap(), shape, &states[1..]).is_err());
-    let maker = End::resume(file, shape, &states).unwrap();
+    let maker = End::succeed(file, shape).unwrap();
+    assert!(maker.go_on(&states[1..]).is_err());
+    maker.go_on(&states).unwrap();
     let mut incoming = maker.incoming(1);
     for number in 10..40 {
         look(&mut incoming, number);
