@@ -33,8 +33,12 @@ pub(super) mod event {
 
 /// Operations of `hvm_op`, hvm/hvm_op.h, and parameters, hvm/params.h.
 pub(super) mod hvm {
+    pub(in super::super) const SET_PARAM: u64 = 0;
     pub(in super::super) const GET_PARAM: u64 = 1;
     pub(in super::super) const SET_UPCALL_VECTOR: u64 = 23;
+    /// How CPUs without a vector of their own are told of events: by this line of the I/O APIC.
+    pub(in super::super) const CALLBACK: u32 = 0;
+    pub(in super::super) const CALLBACK_LINE: u64 = 1;
     pub(in super::super) const STORE_FRAME: u32 = 1;
     pub(in super::super) const STORE_PORT: u32 = 2;
     pub(in super::super) const CONSOLE_FRAME: u32 = 17;

@@ -2,7 +2,7 @@
 //! interrupt of its own vector, through its local APIC (`HVMOP_set_evtchn_upcall_vector`, Xen
 //! 4.6 and later), and are then signals of a [`Line`], like the interrupts of devices.
 
-use super::abi::shared;
+use super::abi::{hvm, shared};
 use super::hypercall::{self, Refused};
 use super::page::Page;
 use crate::cpu;
@@ -32,6 +32,10 @@ pub(super) fn set_up() -> Result<(), Refused> {
     // SAFETY: just allocated, and never given back.
     unsafe { hypercall::place(super::abi::SPACE_SHARED_INFO, 0, page.address())? };
     SHARED.call_once(|| page);
+    // Nothing comes that way, as each CPU has a vector of its own. But this is where Xen looks
+    // whether a guest is a 64-bit one, and writes the wall clock into its page, which has none
+    // before; and by this xl knows that an HVM guest hears of `xl shutdown`.
+    hypercall::set_parameter(hvm::CALLBACK, hvm::CALLBACK_LINE)?;
     Ok(())
 }
 

@@ -105,24 +105,40 @@ unsafe fn with<T>(number: u32, operation: u64, argument: &mut T) -> Result<i64, 
     unsafe { call(number, operation, (&raw mut *argument).addr() as u64) }
 }
 
+/// A parameter of a domain, as the operations on it have it.
+#[repr(C)]
+struct Parameter {
+    domain: u16,
+    pad: u16,
+    index: u32,
+    value: u64,
+}
+
+impl Parameter {
+    /// One of this domain.
+    fn own(index: u32, value: u64) -> Self {
+        Self {
+            domain: abi::SELF,
+            pad: 0,
+            index,
+            value,
+        }
+    }
+}
+
 /// A parameter of this domain.
 pub(super) fn parameter(index: u32) -> Result<u64, Refused> {
-    #[repr(C)]
-    struct Parameter {
-        domain: u16,
-        pad: u16,
-        index: u32,
-        value: u64,
-    }
-    let mut parameter = Parameter {
-        domain: abi::SELF,
-        pad: 0,
-        index,
-        value: 0,
-    };
+    let mut parameter = Parameter::own(index, 0);
     // SAFETY: the structure of this operation.
     unsafe { with(abi::hypercall::HVM, abi::hvm::GET_PARAM, &mut parameter)? };
     Ok(parameter.value)
+}
+
+/// Sets a parameter of this domain.
+pub(super) fn set_parameter(index: u32, value: u64) -> Result<(), Refused> {
+    let mut parameter = Parameter::own(index, value);
+    // SAFETY: the structure of this operation.
+    unsafe { with(abi::hypercall::HVM, abi::hvm::SET_PARAM, &mut parameter) }.map(drop)
 }
 
 /// Has a page of Xen's be at the address of a page of ours, which Xen gets for it.
