@@ -43,10 +43,15 @@ pub(crate) fn to_netbsd(address: &[u8], domain: u32) -> Result<Vec<u8>, Errno> {
     Ok(bytes)
 }
 
-/// Where a datagram socket of this family sends to: one of IPv6's to addresses of IPv4, too.
+/// Where a socket of this family connects or sends to. One of IPv6's sends to addresses of IPv4,
+/// too, and no address at all is this host's, which NetBSD knows of IPv4 alone.
 pub(crate) fn to_peer(address: &[u8], domain: u32) -> Result<Vec<u8>, Errno> {
     if domain != net::AF_INET6 || family(address)? != net::AF_INET {
-        return to_netbsd(address, domain);
+        let mut bytes = to_netbsd(address, domain)?;
+        if domain == net::AF_INET6 && bytes.get(8..24) == Some(&[0; 16]) {
+            bytes[23] = 1;
+        }
+        return Ok(bytes);
     }
     let v4 = to_netbsd(address, net::AF_INET)?;
     let mut mapped = [0; V6];
@@ -89,6 +94,12 @@ mod tests {
         let netbsd = to_netbsd(&v6, net::AF_INET6).unwrap();
         assert_eq!(&netbsd[..2], &[28, 24]);
         assert_eq!(to_linux(&netbsd), v6);
+        assert_eq!(netbsd[8..24], [0; 16]);
+        let peer = to_peer(&v6, net::AF_INET6).unwrap();
+        assert_eq!((&peer[8..23], peer[23]), (&[0; 15][..], 1));
+        v6[8] = 0xfd;
+        let netbsd = to_netbsd(&v6, net::AF_INET6).unwrap();
+        assert_eq!(to_peer(&v6, net::AF_INET6).unwrap(), netbsd);
     }
 
     #[test]
