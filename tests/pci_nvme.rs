@@ -89,11 +89,12 @@ fn linux_disk(address: &str) -> Result<std::fs::File> {
         inside::bind(address, "nvme")?;
     }
     let start = Instant::now();
+    let patience = inside::patience(Duration::from_secs(20));
     let mut options = std::fs::OpenOptions::new();
     loop {
         match options.read(true).write(true).open("/dev/nvme0n1") {
             Ok(disk) => return Ok(disk),
-            Err(error) if start.elapsed() > Duration::from_secs(20) => return Err(error.into()),
+            Err(error) if start.elapsed() > patience => return Err(error.into()),
             Err(_) => std::thread::sleep(Duration::from_millis(20)),
         }
     }
@@ -164,7 +165,8 @@ fn a_disk_that_never_interrupts_is_slow() -> Outcome {
     let took = start.elapsed();
     println!("without an interrupt: {took:?}");
     // On a busy machine the second before it is looked at is a long one.
-    assert!(took > Duration::from_secs(1) && took < Duration::from_secs(60));
+    let most = inside::patience(Duration::from_secs(15));
+    assert!(took > Duration::from_secs(1) && took < most);
     command(0, NO_LINE);
     read_all(&mut RawDisk::open("/dev/rld0d", false)?).map_err(|error| error.to_string().into())
 }
@@ -181,7 +183,7 @@ fn a_disk_that_never_answers_is_an_error_and_no_standstill() -> Outcome {
         let error = outcome.expect_err("nobody can have answered");
         println!("{error} after {:?}", start.elapsed());
         assert_eq!(error.kind(), std::io::ErrorKind::TimedOut, "{error}");
-        assert!(start.elapsed() < LIMIT * 4);
+        assert!(start.elapsed() < inside::patience(LIMIT * 4));
     };
     let start = Instant::now();
     // Several at a time.

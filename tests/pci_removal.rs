@@ -69,9 +69,10 @@ fn a_card_behind_a_bridge_carries_tcp() -> Outcome {
 /// The kernel has let go of all devices, and lives.
 fn nothing_is_left() -> Result<()> {
     let start = Instant::now();
+    let patience = inside::patience(Duration::from_secs(20));
     while !pci::attached().is_empty() {
-        if start.elapsed() > Duration::from_secs(20) {
-            return Err("it is still attached".into());
+        if start.elapsed() > patience {
+            return Err(format!("it is still attached after {patience:?}").into());
         }
         std::thread::sleep(Duration::from_millis(10));
     }
@@ -93,15 +94,15 @@ fn take_card(device: usize, take: Take) -> Outcome {
     echo("10.9.0.1", "10.9.0.2", 1 << 20)?;
     let listener = rump::net::TcpListener::bind("10.9.0.1:7300")?;
     let outside = std::net::TcpStream::connect("10.9.0.1:7300")?;
-    let (inside, _) = listener.accept()?;
-    inside.set_write_timeout(Some(Duration::from_secs(5)))?;
+    let (stream, _) = listener.accept()?;
+    stream.set_write_timeout(Some(inside::patience(Duration::from_secs(5))))?;
     // It is full when that happens.
     let stop = AtomicBool::new(false);
     let ended = std::thread::scope(|scope| -> Result<Option<std::io::Error>> {
         let sender = scope.spawn(|| {
             let mut error = None;
             while error.is_none() && !stop.load(Ordering::Relaxed) {
-                error = (&inside).write(&[7; 65_536]).err();
+                error = (&stream).write(&[7; 65_536]).err();
             }
             error
         });

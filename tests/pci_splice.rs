@@ -47,7 +47,7 @@ fn boot() -> Result<(Kernel, pci::Attached)> {
 
 fn splice(lower: &str) -> Result<Splice> {
     let splice = Splice::over(lower)?;
-    splice.wait_for_link(Duration::from_secs(20))?;
+    splice.wait_for_link(inside::patience(Duration::from_secs(20)))?;
     Ok(splice)
 }
 

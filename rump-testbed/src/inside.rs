@@ -4,16 +4,28 @@
 pub use crate::hotplug::{eject, pull_out};
 
 use crate::device::Place;
+use crate::pace;
 use crate::report::{Fault, faults};
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// How the guest is told what devices it has.
 pub(crate) const DEVICES: &str = "RUMP_TESTBED_DEVICES";
+/// How it is told how much slower it is than on a machine with nothing else to do.
+pub(crate) const SLOWNESS: &str = "RUMP_TESTBED_SLOWNESS";
 /// Where the kernel shows its PCI devices and their drivers.
 pub(crate) const PCI: &str = "/sys/bus/pci";
+
+/// How long to wait for something that would take no more than `limit` on a machine with
+/// nothing else to do. It is longer while this one is busy, as measured when the test began.
+pub fn patience(limit: Duration) -> Duration {
+    let told = std::env::var(SLOWNESS).ok();
+    let slowness = told.and_then(|told| told.parse().ok());
+    pace::longer(limit, pace::sound(slowness))
+}
 
 /// The devices that the guest was given, in that order.
 ///

@@ -36,6 +36,9 @@
 //! (`ports`). The serial console is for what nobody asked for: the kernel's errors and
 //! panics. QEMU ends with the process that started it, and so does all that is in it.
 //!
+//! A limit of time is for a machine with nothing else to do; on a busy one it is longer
+//! (`pace`, [`inside::patience`]).
+//!
 //! # What is known to be weak
 //! - TCG only: KVM would be faster, but wants another interrupt controller for the IOMMU's
 //!   sake, and nobody has tried.
@@ -53,6 +56,7 @@ mod hotplug;
 mod initramfs;
 pub mod inside;
 mod modules;
+mod pace;
 mod parts;
 mod ports;
 mod program;

@@ -11,6 +11,7 @@
 use crate::error::Error;
 use crate::guest::Guest;
 use crate::inside;
+use crate::pace;
 use crate::report::Report;
 use crate::running::Running;
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -50,7 +51,8 @@ impl Test {
         }
     }
 
-    /// It may take so long; a minute unless this says otherwise.
+    /// It may take so long on a machine with nothing else to do; a minute unless this says
+    /// otherwise.
     #[must_use]
     pub fn limit(mut self, limit: Duration) -> Self {
         self.limit = limit;
@@ -186,7 +188,10 @@ impl Fixture {
         command.env(TEST, test.name).env(inside::DEVICES, places);
         command.env("RUST_BACKTRACE", "1");
         command.envs(std::env::vars().filter(|(name, _)| forwarded(name)));
-        let report = guest.run(&command, test.limit);
+        let slowness = pace::slowness();
+        command.env(inside::SLOWNESS, slowness.to_string());
+        let limit = pace::longer(test.limit, slowness);
+        let report = guest.run(&command, limit);
         if let Err(error @ Error::Command(_)) = report {
             return Err(error.into());
         }
@@ -196,7 +201,7 @@ impl Fixture {
         if report.success() && std::env::args().any(|argument| argument == "--nocapture") {
             println!("{}: {report}", test.name);
         }
-        judge(test, &report).map_err(Failed::from)
+        judge(test, limit, &report).map_err(Failed::from)
     }
 }
 
@@ -205,11 +210,11 @@ fn forwarded(name: &str) -> bool {
     name.starts_with("RUMP_") && !name.starts_with("RUMP_TESTBED_")
 }
 
-fn judge(test: &Test, report: &Report) -> Result<(), String> {
+fn judge(test: &Test, limit: Duration, report: &Report) -> Result<(), String> {
     let faults = report.faults();
     let why = match (report.success(), faults.is_empty()) {
         (false, _) if report.timed_out => {
-            format!("it did not end within {} s", test.limit.as_secs_f64())
+            format!("it did not end within {} s", limit.as_secs_f64())
         }
         (false, _) => "it has failed".into(),
         (true, true) if test.faults => "the IOMMU has seen no fault".into(),
@@ -240,13 +245,13 @@ mod tests {
     #[test]
     fn faults_fail_a_test_unless_it_is_to_have_some() {
         let test = Test::new("qemu::x", || Ok(()));
-        assert_eq!(judge(&test, &report(0, "")), Ok(()));
-        let refused = judge(&test, &report(0, FAULT)).unwrap_err();
+        assert_eq!(judge(&test, LIMIT, &report(0, "")), Ok(()));
+        let refused = judge(&test, LIMIT, &report(0, FAULT)).unwrap_err();
         assert!(refused.contains("00:08.0"), "{refused}");
         let test = test.faults();
-        assert_eq!(judge(&test, &report(0, FAULT)), Ok(()));
+        assert_eq!(judge(&test, LIMIT, &report(0, FAULT)), Ok(()));
         assert!(
-            judge(&test, &report(0, ""))
+            judge(&test, LIMIT, &report(0, ""))
                 .unwrap_err()
                 .contains("no fault")
         );
@@ -255,13 +260,13 @@ mod tests {
     #[test]
     fn a_failure_says_why() {
         let test = Test::new("qemu::x", || Ok(()));
-        let text = judge(&test, &report(101, "")).unwrap_err();
+        let text = judge(&test, LIMIT, &report(101, "")).unwrap_err();
         assert!(text.starts_with("it has failed: exit status 101\nits output:\nsaid"));
         let late = Report {
             timed_out: true,
             ..report(137, "")
         };
-        let text = judge(&test, &late).unwrap_err();
+        let text = judge(&test, LIMIT, &late).unwrap_err();
         assert!(text.starts_with("it did not end within 60 s: "), "{text}");
     }
 }

@@ -9,6 +9,9 @@ use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -99,9 +102,10 @@ pub fn linux_carries(from: &str, to: &str) -> Result<()> {
     let counter = format!("/sys/class/net/{}/statistics/rx_packets", linux_name(to)?);
     let received = || -> Result<u64> { Ok(std::fs::read_to_string(&counter)?.trim().parse()?) };
     let start = Instant::now();
+    let patience = inside::patience(Duration::from_secs(20));
     let before = received()?;
     while received()? == before {
-        if start.elapsed() > Duration::from_secs(20) {
+        if start.elapsed() > patience {
             return Err(format!("no frame of {name}'s has arrived").into());
         }
         // Nobody answers; it is the question that has to arrive.
@@ -119,9 +123,10 @@ pub fn card(name: &str, net: &str) -> Result<Interface> {
     interface.add_address(net.parse()?)?;
     interface.set_up(true)?;
     let start = Instant::now();
+    let patience = inside::patience(Duration::from_secs(20));
     // A card without a transceiver does not say.
     while interface.link_state()? == LinkState::Down {
-        if start.elapsed() > Duration::from_secs(20) {
+        if start.elapsed() > patience {
             return Err(format!("{name} has no link").into());
         }
         std::thread::sleep(Duration::from_millis(10));
@@ -149,11 +154,12 @@ pub fn bytes(len: usize) -> Vec<u8> {
     (0..len).map(|at| (at * 7 + at / 251) as u8).collect()
 }
 
-/// How long the kernel and Linux wait for one another.
+/// How long the kernel and Linux wait for one another's next word.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Sends from Linux to the kernel, and back, over TCP, and compares; MiB/s of each.
 pub fn echo(kernel: &str, linux: &str, len: usize) -> Result<[f64; 2]> {
+    let patience = inside::patience(PATIENCE);
     let data = bytes(len);
     let rate = |start: Instant| len as f64 / start.elapsed().as_secs_f64() / f64::from(1 << 20);
     let listener = TcpListener::bind(format!("{kernel}:0"))?;
@@ -162,13 +168,13 @@ pub fn echo(kernel: &str, linux: &str, len: usize) -> Result<[f64; 2]> {
     let receiver = std::thread::spawn(move || {
         let mut all = Vec::new();
         let (mut stream, _) = listener.accept()?;
-        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(patience))?;
         stream.read_to_end(&mut all)?;
         Ok::<_, std::io::Error>(all)
     });
     // One that nobody accepts leaves the thread behind.
-    let mut stream = std::net::TcpStream::connect_timeout(&to, PATIENCE)?;
-    stream.set_write_timeout(Some(PATIENCE))?;
+    let mut stream = std::net::TcpStream::connect_timeout(&to, patience)?;
+    stream.set_write_timeout(Some(patience))?;
     stream.write_all(&data)?;
     stream.shutdown(Shutdown::Write)?;
     let received = receiver.join().map_err(|_| "the receiver panicked")??;
@@ -179,17 +185,49 @@ pub fn echo(kernel: &str, linux: &str, len: usize) -> Result<[f64; 2]> {
     let listener = std::net::TcpListener::bind(format!("{linux}:0"))?;
     let to = listener.local_addr()?;
     let start = Instant::now();
-    let (stream, wanted) = (TcpStream::connect_timeout(&to, PATIENCE)?, received);
+    let (stream, wanted) = (TcpStream::connect_timeout(&to, patience)?, received);
     let sender = std::thread::spawn(move || (&stream).write_all(&wanted));
     let mut back = Vec::new();
     let (mut stream, _) = listener.accept()?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(patience))?;
     stream.read_to_end(&mut back)?;
     sender.join().map_err(|_| "the sender panicked")??;
     if back != data {
         return Err("Linux received something else".into());
     }
     Ok([in_, rate(start)])
+}
+
+/// Frames from Linux, until this is dropped.
+pub struct Flood {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Flood {
+    /// From an address of Linux's to one of the kernel's, or to all.
+    pub fn start(from: &str, to: &'static str) -> Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let socket = std::net::UdpSocket::bind(format!("{from}:0"))?;
+        socket.set_broadcast(true)?;
+        let ended = stop.clone();
+        let thread = std::thread::spawn(move || {
+            while !ended.load(Ordering::Relaxed) {
+                // There may be nobody to receive it.
+                let _ = socket.send_to(&[7; 200], (to, 9));
+                std::thread::sleep(Duration::from_micros(200));
+            }
+        });
+        let thread = Some(thread);
+        Ok(Self { stop, thread })
+    }
+}
+
+impl Drop for Flood {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
 }
 
 /// Numbers that are others at each run.
