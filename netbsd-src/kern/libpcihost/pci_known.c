@@ -8,10 +8,16 @@
  * namespace that a controller could have, and there are controllers of 256.  A queue that
  * has more places makes fewer turns.
  *
- * wm(4) relies on the reset that it makes to turn off what it does not use, among it that
- * frames go to several queues (MRQC).  QEMU 7.2 resets hardly anything of its 82574L then, and
- * the host has no better reset of it.  With one queue, after somebody who had two, the first
- * frame for the second one stopped all others, for good.
+ * wm(4) relies on the reset that it makes to turn off what it does not use.  QEMU 7.2 resets
+ * hardly anything of its 82574L then, and the host has no better reset of it.  What somebody
+ * who was killed has left on is turned off here:
+ * - Receiving and sending, as the driver lets the card reach memory before it resets it.
+ *   All of this program's memory has addresses at which another's was a moment ago, and the
+ *   card wrote frames where it had been told to.
+ * - Interrupts.  It has a timer that puts off the next one while it has no table of messages,
+ *   and QEMU ends itself if that is over when there is a table; so it is waited for.
+ * - That frames go to several queues (MRQC).  With one queue, after somebody who had two, the
+ *   first frame for the second one stopped all others, for good.
  *
  * ld(4) attaches to each namespace that there could be, and makes a disk without blocks
  * of one that is not there.  Here it is asked for first whether there is any block.
@@ -57,9 +63,14 @@ match_namespace(device_t parent, cfdata_t match, void *aux)
 	return there ? (*ld_match)(parent, match, aux) : 0;
 }
 
-/* Where the register is, in those cards that have it: PCI Express (82574 datasheet, 10.2.5.10). */
+/* Where registers are (82574 datasheet, 10.2); the last one in cards of PCI Express only. */
 #define	WM_BAR		0x10
+#define	WM_IMC		0x00d8
+#define	WM_RCTL		0x0100
+#define	WM_TCTL		0x0400
 #define	WM_MRQC		0x5818
+/* How long an interrupt may be put off, in microseconds: 65,535 times 256 ns. */
+#define	WM_PUT_OFF	17000
 
 static void	(*wm_attach)(device_t, device_t, void *);
 
@@ -72,12 +83,18 @@ attach_card(device_t parent, device_t self, void *aux)
 	bus_size_t size;
 	pcireg_t type = pci_mapreg_type(pa->pa_pc, pa->pa_tag, WM_BAR);
 
-	if (pci_get_capability(pa->pa_pc, pa->pa_tag, PCI_CAP_PCIEXPRESS, NULL,
-	    NULL) && PCI_MAPREG_TYPE(type) == PCI_MAPREG_TYPE_MEM &&
+	if (PCI_MAPREG_TYPE(type) == PCI_MAPREG_TYPE_MEM &&
 	    pci_mapreg_map(pa, WM_BAR, type, 0, &tag, &handle, NULL,
 	    &size) == 0) {
-		if (size >= WM_MRQC + 4)
-			bus_space_write_4(tag, handle, WM_MRQC, 0);
+		if (size >= WM_MRQC + 4) {
+			bus_space_write_4(tag, handle, WM_IMC, 0xffffffff);
+			bus_space_write_4(tag, handle, WM_RCTL, 0);
+			bus_space_write_4(tag, handle, WM_TCTL, 0);
+			if (pci_get_capability(pa->pa_pc, pa->pa_tag,
+			    PCI_CAP_PCIEXPRESS, NULL, NULL))
+				bus_space_write_4(tag, handle, WM_MRQC, 0);
+			delay(WM_PUT_OFF);
+		}
 		bus_space_unmap(tag, handle, size);
 	}
 	(*wm_attach)(parent, self, aux);
