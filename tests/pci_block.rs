@@ -63,6 +63,44 @@ fn who_waits_for_a_disk_serves_its_interrupts() -> Outcome {
     Ok(())
 }
 
+fn a_disk_is_told_of_several_reads_at_once() -> Outcome {
+    const DEPTH: usize = 32;
+    const TIMES: usize = 50;
+    let (kernel, attached) = boot(2)?;
+    let queue = Queue::new(BlockDevice::open_read_only(PATH)?, DEPTH)?;
+    let wanted = bytes(SIZE);
+    let rung = || {
+        let stats = pci::stats();
+        (stats.doorbells_put_off, stats.doorbells_made_up)
+    };
+    let before = rung();
+    for time in 0..TIMES {
+        let places: Vec<_> = (0..DEPTH)
+            .map(|number| (time * DEPTH + number) * 13 % BLOCKS * BLOCK)
+            .collect();
+        let reads = places.iter().map(|at| Operation::Read {
+            offset: *at as u64,
+            into: Buffer::new(BLOCK),
+        });
+        for (read, at) in queue.submit_all(reads).into_iter().zip(&places) {
+            let (result, data) = read.wait();
+            result?;
+            assert!(data[..] == wanted[*at..*at + BLOCK], "other data at {at}");
+        }
+    }
+    let after = rung();
+    let (put_off, made_up) = (after.0 - before.0, after.1 - before.1);
+    println!("{put_off} put off, {made_up} rung for them");
+    // Commands of one thread may go to the queues of two virtual CPUs.
+    assert!(put_off > (TIMES * DEPTH / 2) as u64, "{put_off}");
+    assert!(made_up <= 2 * TIMES as u64, "{made_up}");
+    read(queue.device(), 10)?;
+    assert_eq!(rung(), after, "one by itself is told of at once");
+    drop(queue);
+    kernel.detach_pci(&attached.name)?;
+    Ok(())
+}
+
 /// A future that a thread waits for by parking, so that it serves nothing.
 fn parked<F: Future>(future: F) -> F::Output {
     struct Unpark(Thread);
@@ -200,6 +238,10 @@ fn main() -> ExitCode {
             test(
                 "qemu::who_waits_for_a_disk_serves_its_interrupts",
                 who_waits_for_a_disk_serves_its_interrupts,
+            ),
+            test(
+                "qemu::a_disk_is_told_of_several_reads_at_once",
+                a_disk_is_told_of_several_reads_at_once,
             ),
             test(
                 "qemu::all_who_wait_are_told_however_they_wait",

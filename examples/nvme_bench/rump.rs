@@ -4,8 +4,8 @@
 use crate::work::{Measured, Reads, Work};
 use ::rump::Kernel;
 use ::rump::block::{BlockDevice, Buffer, Completion, Operation, Queue};
-use ::rump::pci::Address;
-use std::collections::VecDeque;
+use ::rump::pci::{self, Address};
+use std::collections::{BTreeMap, VecDeque};
 use std::error::Error;
 use std::iter::from_fn;
 
@@ -20,12 +20,28 @@ pub fn measure(controller: Address, cpus: usize, work: &Work) -> Result<Measured
     let size = device.size();
     let queue = Queue::new(device, work.depth)?;
     let buffers = (0..work.depth).map(|_| Buffer::new(work.block)).collect();
+    let before = pci::stats();
     let reads = Reads::begin(work, size)?;
     read(&queue, buffers, &reads)?;
-    let measured = reads.end("rump::block", kernel.identity()?.to_string());
+    let mut measured = reads.end("rump::block", kernel.identity()?.to_string());
+    measured.counted = since(before);
     drop(queue);
     kernel.detach_pci(&attached.name)?;
     Ok(measured)
+}
+
+/// What the interrupts and the doorbells of the reads came to.
+fn since(before: pci::Stats) -> BTreeMap<&'static str, u64> {
+    let after = pci::stats();
+    let counts = |of: fn(&pci::Stats) -> u64| of(&after) - of(&before);
+    BTreeMap::from([
+        ("interrupts", counts(|stats| stats.interrupts)),
+        ("handler_calls", counts(|stats| stats.handler_calls)),
+        ("waiters_calls", counts(|stats| stats.waiters_calls)),
+        ("bounced_loads", counts(|stats| stats.bounced_loads)),
+        ("doorbells_put_off", counts(|stats| stats.doorbells_put_off)),
+        ("doorbells_made_up", counts(|stats| stats.doorbells_made_up)),
+    ])
 }
 
 /// Reads into each of the buffers again and again, until there is nothing more to read.

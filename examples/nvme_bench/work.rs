@@ -2,6 +2,7 @@
 
 use rump_examples::sectors;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -36,6 +37,8 @@ pub struct Measured {
     pub reads: u64,
     pub bytes: u64,
     pub seconds: f64,
+    /// What else was counted.
+    pub counted: BTreeMap<&'static str, u64>,
 }
 
 impl<'a> Reads<'a> {
@@ -95,6 +98,7 @@ impl<'a> Reads<'a> {
             reads,
             bytes: reads * self.work.block as u64,
             seconds: self.start.elapsed().as_secs_f64(),
+            counted: BTreeMap::new(),
         }
     }
 }

@@ -18,6 +18,10 @@ pub struct Stats {
     pub bounced_loads: u64,
     /// How many bytes that were.
     pub bounced_bytes: u64,
+    /// How many doorbells of disks the kernel has put off.
+    pub put_off: u64,
+    /// How many it rang to make up for them.
+    pub made_up: u64,
 }
 
 crate::gate::functions! {

@@ -21,6 +21,11 @@ int	rumpcomp_pci_access_map(int, unsigned long, unsigned long,
 /* 1, 2 or 4 bytes. */
 unsigned rumpcomp_pci_access_read(unsigned long, unsigned);
 void	rumpcomp_pci_access_write(unsigned long, unsigned, unsigned);
+/*
+ * Whether the device does not answer any more whose register has such a handle, or that
+ * address where it is mapped.
+ */
+int	rumpcomp_pci_is_gone(unsigned long);
 
 /*
  * Turns on so many interrupts of a kind (pci_intr_type_t) of the function at bus, device
@@ -40,10 +45,15 @@ void	rumpcomp_pci_dma_window(unsigned long *, unsigned long *,
  * What the kernel exports.  The caller holds no virtual CPU.
  */
 
-/* What the kernel had to copy, because devices do not reach where it was. */
+/*
+ * What the kernel had to copy, because devices do not reach where it was; how many
+ * doorbells of disks it has put off, and how many it rang to make up for them.
+ */
 struct rump_pci_stats {
 	uint64_t	bounced_loads;
 	uint64_t	bounced_bytes;
+	uint64_t	put_off;
+	uint64_t	made_up;
 };
 
 /*

@@ -38,6 +38,12 @@ struct rump_blkio_device {
 	void	(*minphys)(struct buf *);
 };
 
+/* Of the component pcihost, if the kernel has it: a disk is told of several together. */
+bool	pcihost_put_off(void) __weak;
+void	pcihost_make_up(void) __weak;
+
+TAILQ_HEAD(pieces, buf);
+
 /* How much a driver takes at a time is known where the disk is. */
 static void
 (*minphys_of(dev_t dev))(struct buf *)
@@ -131,8 +137,9 @@ piece_done(struct buf *bp)
 	piece_over(io, error);
 }
 
+/* Appends the pieces of a transfer; one that has none is over. */
 static void
-start(struct rump_blkio_device *device, struct rump_blkio *io)
+prepare(struct rump_blkio_device *device, struct rump_blkio *io, struct pieces *pieces)
 {
 	bool write = (io->flags & RUMP_BLKIO_WRITE) != 0;
 	uint64_t at, todo;
@@ -140,8 +147,7 @@ start(struct rump_blkio_device *device, struct rump_blkio *io)
 	int error = 0;
 
 	io->error = 0;
-	/* Of this function's own, until all are started. */
-	io->pieces = 1;
+	io->pieces = 0;
 	if ((device->mode & (write ? FWRITE : FREAD)) == 0)
 		error = EBADF;
 	else if (io->offset % DEV_BSIZE != 0 || io->len % DEV_BSIZE != 0)
@@ -162,20 +168,36 @@ start(struct rump_blkio_device *device, struct rump_blkio *io)
 		device->minphys(bp);
 		todo = bp->b_bufsize = bp->b_bcount;
 		BIO_SETPRIO(bp, BPRIO_TIMECRITICAL);
-		atomic_inc_uint(&io->pieces);
-		bdev_strategy(bp);
+		io->pieces++;
+		TAILQ_INSERT_TAIL(pieces, bp, b_actq);
 	}
-	piece_over(io, error);
+	if (io->pieces == 0) {
+		io->error = error;
+		io->done(io);
+	}
 }
 
 void
 rump_blkio_start(struct rump_blkio_device *device, struct rump_blkio **ios,
     uint32_t count)
 {
+	struct pieces pieces = TAILQ_HEAD_INITIALIZER(pieces);
+	struct buf *bp;
+	bool put_off;
 	uint32_t i;
 
 	rump_schedule();
 	for (i = 0; i < count; i++)
-		start(device, ios[i]);
+		prepare(device, ios[i], &pieces);
+	/* There is memory for all; nothing is waited for from here on. */
+	bp = TAILQ_FIRST(&pieces);
+	put_off = &pcihost_put_off != NULL && bp != NULL &&
+	    TAILQ_NEXT(bp, b_actq) != NULL && pcihost_put_off();
+	while ((bp = TAILQ_FIRST(&pieces)) != NULL) {
+		TAILQ_REMOVE(&pieces, bp, b_actq);
+		bdev_strategy(bp);
+	}
+	if (put_off)
+		pcihost_make_up();
 	rump_unschedule();
 }

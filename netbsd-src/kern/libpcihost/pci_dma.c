@@ -495,4 +495,5 @@ rump_pci_get_stats(struct rump_pci_stats *stats)
 
 	stats->bounced_loads = atomic_add_64_nv(&bounced.bounced_loads, 0);
 	stats->bounced_bytes = atomic_add_64_nv(&bounced.bounced_bytes, 0);
+	pcihost_count_bells(stats);
 }

@@ -12,7 +12,9 @@
  *   it holds of each, as it always does.  Who waited gets ETIMEDOUT, or ENXIO.
  * - What a disk is told while it is detached fails, too (dk_drain).
  * - What a stopped controller is told afterwards is answered in the same way, within two
- *   seconds, until the device is detached.
+ *   seconds, until the device is detached.  What it is told by who detaches it is answered
+ *   while that thread polls for the answer, by itself (pci_gone.c): it has the virtual CPU
+ *   all the time, and another thread would need that for the clock to go on.
  *
  * A command is as old as the loading of its map (pci_dma.c).  One without data is as old
  * as the last answer in its queue.
@@ -70,7 +72,7 @@ struct controller {
 	struct nvme_softc *c_sc;
 	unsigned	c_nq;
 	struct queue	*c_q;		/* the first is for administration */
-	bool		c_polled;	/* that one is polled by the driver */
+	bool		c_polled;	/* that one is polled by the detacher */
 	bool		c_told;		/* that an interrupt was lost */
 	int		(*c_disestablish)(struct nvme_softc *, uint16_t);
 };
@@ -86,6 +88,9 @@ void	dk_drain_tree(struct dk_softc *) __weak;
 static LIST_HEAD(, controller) controllers = LIST_HEAD_INITIALIZER(controllers);
 static kmutex_t lock;
 static volatile unsigned allowed = ALLOWED;
+
+/* Who detaches a stopped controller; one at a time. */
+static struct lwp *volatile detacher;
 
 /* Has the driver look at the answers of a queue. */
 static void
@@ -273,34 +278,56 @@ stop(struct controller *c, uint32_t why)
 	}
 }
 
+/* Whether it is to be stopped as it is gone: there is no version of either number. */
+static bool
+is_gone(struct nvme_softc *sc)
+{
+	uint32_t version = bus_space_read_4(sc->sc_iot, sc->sc_ioh, NVME_VS);
+
+	return (sc->sc_flags & STOPPED) == 0 &&
+	    (version == 0 || version == 0xffffffff);
+}
+
+/* The controller, if it is stopped, or gone, so that it is stopped now. */
+static struct controller *
+look_if_gone(struct nvme_softc *sc)
+{
+	struct controller *c = find(sc);
+
+	if (is_gone(sc)) {
+		if (c == NULL)
+			c = remember(sc);
+		stop(c, GONE);
+	}
+	return (sc->sc_flags & STOPPED) != 0 ? c : NULL;
+}
+
 static void
 look(struct nvme_softc *sc)
 {
 	struct controller *c = find(sc);
 	unsigned i, oldest, first;
-	uint32_t version;
 
 	if (c == NULL) {
 		if (!has_disks(sc))
 			return;
 		c = remember(sc);
 	}
-	/* There is no version of either number. */
-	version = bus_space_read_4(sc->sc_iot, sc->sc_ioh, NVME_VS);
-	if ((sc->sc_flags & STOPPED) == 0 &&
-	    (version == 0 || version == 0xffffffff))
+	if (is_gone(sc))
 		stop(c, GONE);
+	if (c->c_polled)
+		return;
 	/* While devices come and go, the driver polls this queue. */
-	first = pcihost_attaching > 0 && !c->c_polled ? 1 : 0;
-	for (i = first; i < (c->c_polled ? 1 : c->c_nq); i++) {
+	first = pcihost_attaching > 0 ? 1 : 0;
+	for (i = first; i < c->c_nq; i++) {
 		struct nvme_queue *q = queue_of(c, i);
 		struct queue *known = &c->c_q[i];
 
-		if ((sc->sc_flags & STOPPED) != 0 && !c->c_polled)
+		if ((sc->sc_flags & STOPPED) != 0)
 			poll_queue(q);
 		oldest = age(known, q);
 		if ((sc->sc_flags & STOPPED) != 0) {
-			answer(known, q, c->c_polled);
+			answer(known, q, false);
 			continue;
 		}
 		if (allowed != 0 && oldest >= allowed)
@@ -318,16 +345,32 @@ look(struct nvme_softc *sc)
 	}
 }
 
+/* This thread polls for something. */
+void
+pcihost_polls(void)
+{
+	struct controller *c;
+
+	if (__predict_true(detacher != curlwp))
+		return;
+	mutex_enter(&lock);
+	LIST_FOREACH(c, &controllers, c_link) {
+		if (!c->c_polled)
+			continue;
+		(void)age(&c->c_q[0], queue_of(c, 0));
+		memcpy(c->c_q[0].q_seen, c->c_q[0].q_used, c->c_q[0].q_nccbs);
+		answer(&c->c_q[0], queue_of(c, 0), true);
+	}
+	mutex_exit(&lock);
+}
+
 static void
 watch(void *arg)
 {
 	deviter_t iterator;
 	device_t device;
-	struct controller *c;
-	bool soon;
 
 	for (;;) {
-		soon = false;
 		mutex_enter(&lock);
 		for (device = deviter_first(&iterator, 0); device != NULL;
 		    device = deviter_next(&iterator)) {
@@ -335,10 +378,8 @@ watch(void *arg)
 				look(device_private(device));
 		}
 		deviter_release(&iterator);
-		LIST_FOREACH(c, &controllers, c_link)
-			soon |= c->c_polled;
 		mutex_exit(&lock);
-		kpause("pcilate", false, soon ? MAX(hz / 10, 1) : hz, NULL);
+		kpause("pcilate", false, hz, NULL);
 	}
 }
 
@@ -386,6 +427,7 @@ disestablish(struct nvme_softc *sc, uint16_t number)
 		/* The queues are freed after that. */
 		sc->sc_intr_disestablish = its;
 		forget(c);
+		detacher = NULL;
 	}
 	mutex_exit(&lock);
 	return (*its)(sc, number);
@@ -402,14 +444,20 @@ nvme_detach(struct nvme_softc *sc, int flags)
 	if (error != 0)
 		return error;
 	mutex_enter(&lock);
-	c = find(sc);
-	if (c != NULL && (sc->sc_flags & STOPPED) != 0) {
+	while ((c = look_if_gone(sc)) != NULL &&
+	    atomic_cas_ptr(&detacher, NULL, curlwp) != NULL) {
+		mutex_exit(&lock);
+		kpause("nvmegone", false, 1, NULL);
+		mutex_enter(&lock);
+	}
+	if (c != NULL) {
 		c->c_polled = true;
 		c->c_disestablish = sc->sc_intr_disestablish;
 		sc->sc_intr_disestablish = disestablish;
-	} else if (c != NULL)
+	} else if ((c = find(sc)) != NULL)
 		forget(c);
 	mutex_exit(&lock);
+	pcihost_forget_bells(sc);
 	return nvme_detach_tree(sc, flags);
 }
 

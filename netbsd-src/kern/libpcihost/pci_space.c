@@ -12,6 +12,7 @@
 #include <sys/systm.h>
 
 #include "pci_user.h"
+#include "pcihost.h"
 #include "rump_pci.h"
 
 /* The tag for ports, as the tree gives it to the bus. */
@@ -59,12 +60,17 @@ bus_space_vaddr(bus_space_tag_t tag, bus_space_handle_t handle)
 	return BY_CALL(handle) ? NULL : (void *)handle;
 }
 
+/* Doorbells have 4 bytes. */
+#define	IS_PUT_OFF(width, address)					\
+	((width) == 4 && pcihost_is_put_off(address))
+
 #define	ACCESS(width, type)						\
 type									\
 bus_space_read_##width(bus_space_tag_t tag, bus_space_handle_t handle,	\
     bus_size_t offset)							\
 {									\
 									\
+	pcihost_reads(handle + offset);					\
 	if (__predict_false(BY_CALL(handle)))				\
 		return rumpcomp_pci_access_read(handle + offset, width);\
 	return *(volatile type *)(handle + offset);			\
@@ -75,6 +81,8 @@ bus_space_write_##width(bus_space_tag_t tag, bus_space_handle_t handle,	\
     bus_size_t offset, type value)					\
 {									\
 									\
+	if (IS_PUT_OFF(width, handle + offset))				\
+		return;							\
 	if (__predict_false(BY_CALL(handle)))				\
 		rumpcomp_pci_access_write(handle + offset, width, value);\
 	else								\

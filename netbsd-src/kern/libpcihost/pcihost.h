@@ -5,6 +5,11 @@
 #ifndef PCIHOST_H_
 #define	PCIHOST_H_
 
+#include <sys/bus.h>
+
+struct nvme_softc;
+struct rump_pci_stats;
+
 /* How many devices are being attached or detached; changes with the kernel locked. */
 extern volatile int pcihost_attaching;
 
@@ -12,5 +17,20 @@ extern volatile int pcihost_attaching;
 time_t	pcihost_loaded(bus_dmamap_t);
 /* From now on disks that do not answer are looked after (pci_late.c). */
 void	pcihost_watch(void);
+
+/* This thread waits for a device, as drivers do that poll (pci_late.c). */
+void	pcihost_polls(void);
+/* A register is about to be read (pci_gone.c). */
+void	pcihost_reads(bus_space_handle_t);
+
+/*
+ * Doorbells of disks (pci_bell.c).  Between the first two, if the first is true, those
+ * that this thread is to ring are put off; it sleeps for nothing but locks.
+ */
+bool	pcihost_put_off(void);
+void	pcihost_make_up(void);
+bool	pcihost_is_put_off(bus_space_handle_t);
+void	pcihost_forget_bells(struct nvme_softc *);
+void	pcihost_count_bells(struct rump_pci_stats *);
 
 #endif /* PCIHOST_H_ */

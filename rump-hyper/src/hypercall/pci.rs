@@ -79,6 +79,11 @@ pub unsafe fn pci_access_write<H: PciHost>(handle: c_ulong, width: c_uint, value
     bus::write(handle, width as usize, value);
 }
 
+/// `rumpcomp_pci_is_gone`: whether the device that has such a register does not answer any more.
+pub unsafe fn pci_is_gone<H: PciHost>(handle: c_ulong) -> c_int {
+    bus::is_gone(handle).into()
+}
+
 fn allocate<H: PciHost>(
     slot: (c_uint, c_uint, c_uint),
     kind: c_int,

@@ -4,7 +4,7 @@
 //! is taken from when a function is put into it until its [`Place`] is dropped; the
 //! kernel must have let go of the device by then.
 
-use super::header::Header;
+use super::header::{CLASS, Header};
 use super::{Function, Region};
 use crate::cold::Cold;
 use crate::errno::Errno;
@@ -208,6 +208,42 @@ pub fn write(handle: u64, width: usize, value: u32) {
     if let Some((function, at)) = called(handle, width) {
         let _ = function.region_write(at, width, value);
     }
+}
+
+/// Whether a function is still there: its identity may be what the host remembers; its class is
+/// not.
+pub(super) fn is_there(function: &dyn Function) -> bool {
+    let class = function.config_read(CLASS);
+    class.is_ok_and(|class| class != u32::MAX)
+}
+
+/// The function that has an address, where its regions are mapped.
+fn mapped(address: u64) -> Option<Arc<dyn Function>> {
+    let slots = SLOTS.with(|slots| slots.clone());
+    let mut functions = slots.into_iter().flatten().map(|found| found.function);
+    functions.find(|function| {
+        (0..6).any(|bar| {
+            let len = function.region_len(bar);
+            let start = (len > 0).then(|| function.region(bar));
+            start.is_some_and(|start| {
+                start.is_ok_and(|start| {
+                    let at = address.checked_sub(start.as_ptr().addr() as u64);
+                    at.is_some_and(|at| at < len)
+                })
+            })
+        })
+    })
+}
+
+/// Whether the function that has a register, by its handle or by its address, does not answer
+/// any more. One that is in no slot is not gone: nothing is known of it.
+pub fn is_gone(handle: u64) -> bool {
+    let function = if handle & BY_CALL == 0 {
+        mapped(handle)
+    } else {
+        called(handle, 0).map(|(function, _)| function)
+    };
+    function.is_some_and(|function| !is_there(&*function))
 }
 
 #[cfg(test)]

@@ -7,9 +7,8 @@
 //! same thread (component `softint`).
 
 use super::again::Again;
-use super::header::CLASS;
 use super::turn::Turn;
-use super::{Function, Vector};
+use super::{Function, Vector, bus};
 use crate::cold::Cold;
 use crate::host::Host;
 use crate::sync::spin::Gauge;
@@ -150,14 +149,9 @@ impl Served {
         handled
     }
 
-    /// Its identity may be what the host remembers; its class is not.
     fn is_there(&self) -> bool {
         let function = self.function.upgrade();
-        function.is_some_and(|function| {
-            function
-                .config_read(CLASS)
-                .is_ok_and(|class| class != u32::MAX)
-        })
+        function.is_some_and(|function| bus::is_there(&*function))
     }
 
     fn is_served_here<H: Host>(&self) -> bool {

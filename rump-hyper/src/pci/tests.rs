@@ -116,6 +116,25 @@ fn an_address_leads_to_its_region() {
 }
 
 #[test]
+fn a_device_that_is_gone_is_known_by_its_registers() {
+    let _alone = alone();
+    let fake = Arc::new(Fake::device(0xf000_0000));
+    let place = Place::take(fake.clone()).unwrap();
+    let mapped = map(0x12_f000_0000, 0x100).unwrap().addr().get() as u64;
+    let handle = by_call(true, 0xe000, 0x20).unwrap();
+    let gone = || [mapped, mapped + 0x1_ffff, handle, handle + 4].map(is_gone);
+    assert_eq!(gone(), [false; 4]);
+    fake.config.lock().unwrap()[CLASS / 4] = u32::MAX;
+    assert_eq!(gone(), [true; 4]);
+    // Nothing is known of what is nobody's.
+    for other in [0, mapped - 1, mapped + 0x2_0000, handle | 7 << 42, u64::MAX] {
+        assert!(!is_gone(other), "{other:x}");
+    }
+    drop(place);
+    assert_eq!(gone(), [false; 4]);
+}
+
+#[test]
 fn there_is_room_for_many_devices() {
     let _alone = alone();
     let places: Vec<_> = (0..100_u32)

@@ -91,6 +91,11 @@ pub struct Stats {
     pub bounced_loads: u64,
     /// How many bytes were copied.
     pub bounced_bytes: u64,
+    /// Commands of NVMe disks that their controllers were not told of at once, as others were
+    /// to follow them.
+    pub doorbells_put_off: u64,
+    /// How often a controller was told of all of those.
+    pub doorbells_made_up: u64,
 }
 
 /// What is held for an attached device.
@@ -120,13 +125,15 @@ pub fn attached() -> Vec<Attached> {
 /// What has been counted since the kernel booted.
 pub fn stats() -> Stats {
     let counts = interrupt::counts();
-    let (bounced_loads, bounced_bytes) = raw::bounced();
+    let counted = raw::stats();
     Stats {
         interrupts: counts.interrupts,
         handler_calls: counts.calls,
         waiters_calls: counts.visited,
-        bounced_loads,
-        bounced_bytes,
+        bounced_loads: counted.bounced_loads,
+        bounced_bytes: counted.bounced_bytes,
+        doorbells_put_off: counted.put_off,
+        doorbells_made_up: counted.made_up,
     }
 }
 

@@ -37,12 +37,12 @@ pub(crate) fn detach(name: &str, gone: bool) -> Result<(), Errno> {
     Errno::check(unsafe { raw::rump_pci_detach(name.as_ptr(), gone.into()) })
 }
 
-/// How often the kernel had to copy, and how many bytes.
-pub(crate) fn bounced() -> (u64, u64) {
+/// What the kernel has counted.
+pub(crate) fn stats() -> raw::Stats {
     let mut stats = raw::Stats::default();
     // SAFETY: a place for the counters; without PCI nothing is written.
     unsafe { raw::rump_pci_get_stats(&raw mut stats) };
-    (stats.bounced_loads, stats.bounced_bytes)
+    stats
 }
 
 /// Sets how many seconds a disk may take to answer a command; 0: any time.
