@@ -8,6 +8,9 @@
  * namespace that a controller could have, and there are controllers of 256.  A queue that
  * has more places makes fewer turns.
  *
+ * nvme(4) of before 2018 does not say that its controller may read and write memory: the
+ * firmware of most machines has said so.
+ *
  * wm(4) relies on the reset that it makes to turn off what it does not use.  QEMU 7.2 resets
  * hardly anything of its 82574L then, and the host has no better reset of it.  What somebody
  * who was killed has left on is turned off here:
@@ -39,6 +42,7 @@
 /* Of a kernel with these drivers: how many places the queue has, and what ld(4) is. */
 extern int nvme_adminq_size __weak;
 extern struct cfattach ld_nvme_ca __weak;
+extern struct cfattach nvme_pci_ca __weak;
 extern struct cfattach wm_ca __weak;
 int	nvme_ns_identify(struct nvme_softc *, uint16_t) __weak;
 void	nvme_ns_free(struct nvme_softc *, uint16_t) __weak;
@@ -61,6 +65,19 @@ match_namespace(device_t parent, cfdata_t match, void *aux)
 	there = nvme_ns_get(sc, naa->naa_nsid)->ident->nsze != 0;
 	nvme_ns_free(sc, naa->naa_nsid);
 	return there ? (*ld_match)(parent, match, aux) : 0;
+}
+
+static void	(*nvme_attach_pci)(device_t, device_t, void *);
+
+static void
+attach_controller(device_t parent, device_t self, void *aux)
+{
+	struct pci_attach_args *pa = aux;
+	pcireg_t word = pci_conf_read(pa->pa_pc, pa->pa_tag, PCI_COMMAND_STATUS_REG);
+
+	pci_conf_write(pa->pa_pc, pa->pa_tag, PCI_COMMAND_STATUS_REG,
+	    (word & 0xffff) | PCI_COMMAND_MASTER_ENABLE);
+	(*nvme_attach_pci)(parent, self, aux);
 }
 
 /* Where registers are (82574 datasheet, 10.2); the last one in cards of PCI Express only. */
@@ -108,6 +125,10 @@ RUMP_COMPONENT(RUMP_COMPONENT_DEV)
 	if (&ld_nvme_ca != NULL) {
 		ld_match = ld_nvme_ca.ca_match;
 		ld_nvme_ca.ca_match = match_namespace;
+	}
+	if (&nvme_pci_ca != NULL) {
+		nvme_attach_pci = nvme_pci_ca.ca_attach;
+		nvme_pci_ca.ca_attach = attach_controller;
 	}
 	if (&wm_ca != NULL) {
 		wm_attach = wm_ca.ca_attach;
