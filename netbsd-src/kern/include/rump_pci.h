@@ -23,9 +23,10 @@ unsigned rumpcomp_pci_access_read(unsigned long, unsigned);
 void	rumpcomp_pci_access_write(unsigned long, unsigned, unsigned);
 /*
  * Whether the device does not answer any more whose register has such a handle, or that
- * address where it is mapped.
+ * address where it is mapped; then where the handles of the region begin, and how many
+ * bytes it has.
  */
-int	rumpcomp_pci_is_gone(unsigned long);
+int	rumpcomp_pci_is_gone(unsigned long, unsigned long *, unsigned long *);
 
 /*
  * Turns on so many interrupts of a kind (pci_intr_type_t) of the function at bus, device

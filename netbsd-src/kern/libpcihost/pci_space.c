@@ -26,6 +26,7 @@ bus_space_map(bus_space_tag_t tag, bus_addr_t address, bus_size_t size,
 {
 	void *mapped = NULL;
 
+	pcihost_forget_gone();
 	if (tag != PORTS)
 		mapped = rumpcomp_pci_map(address, size);
 	if (mapped != NULL) {
@@ -60,9 +61,10 @@ bus_space_vaddr(bus_space_tag_t tag, bus_space_handle_t handle)
 	return BY_CALL(handle) ? NULL : (void *)handle;
 }
 
-/* Doorbells have 4 bytes. */
-#define	IS_PUT_OFF(width, address)					\
-	((width) == 4 && pcihost_is_put_off(address))
+/* Of registers that are not to be written; doorbells have 4 bytes. */
+#define	IS_IN_VAIN(width, address)					\
+	(pcihost_is_gone(address) ||					\
+	((width) == 4 && pcihost_is_put_off(address)))
 
 #define	ACCESS(width, type)						\
 type									\
@@ -70,7 +72,8 @@ bus_space_read_##width(bus_space_tag_t tag, bus_space_handle_t handle,	\
     bus_size_t offset)							\
 {									\
 									\
-	pcihost_reads(handle + offset);					\
+	if (__predict_false(pcihost_reads_gone(handle + offset)))	\
+		return 0;						\
 	if (__predict_false(BY_CALL(handle)))				\
 		return rumpcomp_pci_access_read(handle + offset, width);\
 	return *(volatile type *)(handle + offset);			\
@@ -81,7 +84,7 @@ bus_space_write_##width(bus_space_tag_t tag, bus_space_handle_t handle,	\
     bus_size_t offset, type value)					\
 {									\
 									\
-	if (IS_PUT_OFF(width, handle + offset))				\
+	if (__predict_false(IS_IN_VAIN(width, handle + offset)))	\
 		return;							\
 	if (__predict_false(BY_CALL(handle)))				\
 		rumpcomp_pci_access_write(handle + offset, width, value);\

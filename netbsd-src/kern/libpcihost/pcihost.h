@@ -20,8 +20,10 @@ void	pcihost_watch(void);
 
 /* This thread waits for a device, as drivers do that poll (pci_late.c). */
 void	pcihost_polls(void);
-/* A register is about to be read (pci_gone.c). */
-void	pcihost_reads(bus_space_handle_t);
+/* Whether a register is of a device that is gone (pci_gone.c). */
+bool	pcihost_is_gone(bus_space_handle_t);
+bool	pcihost_reads_gone(bus_space_handle_t);
+void	pcihost_forget_gone(void);
 
 /*
  * Doorbells of disks (pci_bell.c).  Between the first two, if the first is true, those

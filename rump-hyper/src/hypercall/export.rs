@@ -112,7 +112,7 @@ macro_rules! export_pci_hypercalls {
             rumpcomp_pci_access_map = pci_access_map(io: c_int, address: c_ulong, len: c_ulong, handle: *mut c_ulong) -> c_int;
             rumpcomp_pci_access_read = pci_access_read(handle: c_ulong, width: c_uint) -> c_uint;
             rumpcomp_pci_access_write = pci_access_write(handle: c_ulong, width: c_uint, value: c_uint);
-            rumpcomp_pci_is_gone = pci_is_gone(handle: c_ulong) -> c_int;
+            rumpcomp_pci_is_gone = pci_is_gone(handle: c_ulong, start: *mut c_ulong, len: *mut c_ulong) -> c_int;
             rumpcomp_pci_irq_alloc = pci_irq_alloc(bus: c_uint, device: c_uint, function: c_uint, kind: c_int, count: c_int, cookie: c_uint) -> c_int;
             rumpcomp_pci_irq_release = pci_irq_release(bus: c_uint, device: c_uint, function: c_uint, count: c_int, cookie: c_uint);
             rumpcomp_pci_irq_disestablish = pci_irq_disestablish(established: *mut c_void);

@@ -80,8 +80,20 @@ pub unsafe fn pci_access_write<H: PciHost>(handle: c_ulong, width: c_uint, value
 }
 
 /// `rumpcomp_pci_is_gone`: whether the device that has such a register does not answer any more.
-pub unsafe fn pci_is_gone<H: PciHost>(handle: c_ulong) -> c_int {
-    bus::is_gone(handle).into()
+pub unsafe fn pci_is_gone<H: PciHost>(
+    handle: c_ulong,
+    start: *mut c_ulong,
+    len: *mut c_ulong,
+) -> c_int {
+    let gone = bus::gone(handle);
+    if let Some(region) = &gone {
+        // SAFETY: places for both, by the module's contract.
+        unsafe {
+            start.write(region.start);
+            len.write(region.end - region.start);
+        }
+    }
+    gone.is_some().into()
 }
 
 fn allocate<H: PciHost>(

@@ -10,10 +10,13 @@ use crate::cold::Cold;
 use crate::errno::Errno;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::ops::Range;
 use core::ptr::NonNull;
 
 /// How many devices there are on a bus.
 const DEVICES: usize = 32;
+/// How many regions a function has.
+const BARS: usize = 6;
 /// How many buses there may be: a bus has a number of 8 bits.
 const BUSES: usize = 256;
 
@@ -192,7 +195,7 @@ fn called(handle: u64, width: usize) -> Option<(Arc<dyn Function>, Region)> {
     let bar = (handle >> BAR.0 & BAR.1) as usize;
     let offset = handle & OFFSET;
     let found = SLOTS.with(|slots| slots.get(slot).cloned().flatten())?;
-    let inside = bar < 6 && offset + width as u64 <= found.function.region_len(bar);
+    let inside = bar < BARS && offset + width as u64 <= found.function.region_len(bar);
     inside.then_some((found.function, Region { bar, offset }))
 }
 
@@ -217,33 +220,36 @@ pub(super) fn is_there(function: &dyn Function) -> bool {
     class.is_ok_and(|class| class != u32::MAX)
 }
 
-/// The function that has an address, where its regions are mapped.
-fn mapped(address: u64) -> Option<Arc<dyn Function>> {
+/// The function that has an address, and where the region is mapped.
+fn mapped(address: u64) -> Option<(Arc<dyn Function>, Range<u64>)> {
     let slots = SLOTS.with(|slots| slots.clone());
-    let mut functions = slots.into_iter().flatten().map(|found| found.function);
-    functions.find(|function| {
-        (0..6).any(|bar| {
-            let len = function.region_len(bar);
-            let start = (len > 0).then(|| function.region(bar));
-            start.is_some_and(|start| {
-                start.is_ok_and(|start| {
-                    let at = address.checked_sub(start.as_ptr().addr() as u64);
-                    at.is_some_and(|at| at < len)
-                })
-            })
+    slots
+        .into_iter()
+        .flatten()
+        .find_map(|Occupant { function, .. }| {
+            let regions = (0..BARS).filter_map(|bar| {
+                let len = function.region_len(bar);
+                let start = (len > 0).then(|| function.region(bar).ok()).flatten()?;
+                let start = start.as_ptr().addr() as u64;
+                Some(start..start.checked_add(len)?)
+            });
+            let region = { regions }.find(|region| region.contains(&address))?;
+            Some((function, region))
         })
-    })
 }
 
-/// Whether the function that has a register, by its handle or by its address, does not answer
-/// any more. One that is in no slot is not gone: nothing is known of it.
-pub fn is_gone(handle: u64) -> bool {
-    let function = if handle & BY_CALL == 0 {
-        mapped(handle)
+/// The handles of the region that has a register, by its handle or by its address, if its
+/// function does not answer any more. Of one that is in no slot nothing is known.
+pub fn gone(handle: u64) -> Option<Range<u64>> {
+    let (function, region) = if handle & BY_CALL == 0 {
+        mapped(handle)?
     } else {
-        called(handle, 0).map(|(function, _)| function)
+        let (function, region) = called(handle, 0)?;
+        let start = handle & !OFFSET;
+        let len = function.region_len(region.bar).min(OFFSET);
+        (function, start..start + len)
     };
-    function.is_some_and(|function| !is_there(&*function))
+    (!is_there(&*function)).then_some(region)
 }
 
 #[cfg(test)]

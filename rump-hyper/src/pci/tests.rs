@@ -122,16 +122,21 @@ fn a_device_that_is_gone_is_known_by_its_registers() {
     let place = Place::take(fake.clone()).unwrap();
     let mapped = map(0x12_f000_0000, 0x100).unwrap().addr().get() as u64;
     let handle = by_call(true, 0xe000, 0x20).unwrap();
-    let gone = || [mapped, mapped + 0x1_ffff, handle, handle + 4].map(is_gone);
-    assert_eq!(gone(), [false; 4]);
+    let gone = || [mapped, mapped + 0x1_ffff, handle, handle + 4].map(gone);
+    let none = || [const { None }; 4];
+    assert_eq!(gone(), none());
     fake.config.lock().unwrap()[CLASS / 4] = u32::MAX;
-    assert_eq!(gone(), [true; 4]);
+    let (memory, ports) = (mapped..mapped + 0x2_0000, handle..handle + 0x20);
+    assert_eq!(
+        gone(),
+        [memory.clone(), memory, ports.clone(), ports].map(Some)
+    );
     // Nothing is known of what is nobody's.
     for other in [0, mapped - 1, mapped + 0x2_0000, handle | 7 << 42, u64::MAX] {
-        assert!(!is_gone(other), "{other:x}");
+        assert_eq!(super::gone(other), None, "{other:x}");
     }
     drop(place);
-    assert_eq!(gone(), [false; 4]);
+    assert_eq!(gone(), none());
 }
 
 #[test]
