@@ -5,8 +5,9 @@
  * times, until its device is ready.  One that is gone never is, and drivers do not know:
  * wm(4) waits a second for each register of its PHY, and there are a hundred of them, with
  * a virtual CPU busy all the time and the kernel locked.  So there is no delay for a device
- * that is gone, and it is not asked any more: what is read is 0, with which also a handler
- * ends that goes on as long as it is told of something.
+ * that is gone, and it is not asked any more: what is read is all zeros in one of three
+ * times, and all ones in the others.  Who waits for a bit, be it set or not, goes on, and
+ * so does a handler that is called as long as it is told of something.
  *
  * Which device a delay is for is not said.  It is taken to be the one that the virtual CPU
  * has read from last, as a delay does not give that up.
@@ -46,13 +47,17 @@ pcihost_is_gone(bus_space_handle_t address)
 	return address - gone_start < gone_len;
 }
 
-/* The same of one that is about to be read. */
+/* The same of one that is about to be read, and then what is. */
 bool
-pcihost_reads_gone(bus_space_handle_t address)
+pcihost_reads_gone(bus_space_handle_t address, uint32_t *value)
 {
+	static volatile unsigned reads;
 
 	from[cpu_index(curcpu())] = address;
-	return pcihost_is_gone(address);
+	if (__predict_true(!pcihost_is_gone(address)))
+		return false;
+	*value = reads++ % 3 == 0 ? 0 : 0xffffffff;
+	return true;
 }
 
 /* There may be another device at the addresses. */

@@ -351,7 +351,7 @@ pcihost_polls(void)
 {
 	struct controller *c;
 
-	if (__predict_true(detacher != curlwp))
+	if (__predict_true(detacher == NULL) || detacher != curlwp)
 		return;
 	mutex_enter(&lock);
 	LIST_FOREACH(c, &controllers, c_link) {

@@ -71,9 +71,10 @@ type									\
 bus_space_read_##width(bus_space_tag_t tag, bus_space_handle_t handle,	\
     bus_size_t offset)							\
 {									\
+	uint32_t gone;							\
 									\
-	if (__predict_false(pcihost_reads_gone(handle + offset)))	\
-		return 0;						\
+	if (__predict_false(pcihost_reads_gone(handle + offset, &gone)))\
+		return gone;						\
 	if (__predict_false(BY_CALL(handle)))				\
 		return rumpcomp_pci_access_read(handle + offset, width);\
 	return *(volatile type *)(handle + offset);			\

@@ -22,7 +22,7 @@ void	pcihost_watch(void);
 void	pcihost_polls(void);
 /* Whether a register is of a device that is gone (pci_gone.c). */
 bool	pcihost_is_gone(bus_space_handle_t);
-bool	pcihost_reads_gone(bus_space_handle_t);
+bool	pcihost_reads_gone(bus_space_handle_t, uint32_t *);
 void	pcihost_forget_gone(void);
 
 /*
