@@ -20,6 +20,8 @@ const SLOT_CONTROL: u64 = 0x18;
 /// No power, and no light that says so.
 const POWER_OFF: u16 = 1 << 10 | 3 << 8;
 const POWER: u16 = 7 << 8;
+/// The slot interrupts when something becomes of it.
+const INTERRUPTS: u16 = 1 << 5;
 
 /// Pulls out the device at a PCI address, which is behind a port: it is gone at once, and
 /// Linux is told afterwards.
@@ -48,7 +50,9 @@ pub fn pull_out(address: &str) -> io::Result<()> {
             let place = u64::from(at) + SLOT_CONTROL;
             let mut word = [0; 2];
             config.read_exact_at(&mut word, place).map_err(failed)?;
-            let off = u16::from_le_bytes(word) & !POWER | POWER_OFF;
+            // Linux is to look when the power is on again: a device without it is one that
+            // Linux has let go of.
+            let off = u16::from_le_bytes(word) & !(POWER | INTERRUPTS) | POWER_OFF;
             for control in [off.to_le_bytes(), word] {
                 config.write_all_at(&control, place).map_err(failed)?;
             }
