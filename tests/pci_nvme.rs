@@ -62,7 +62,8 @@ fn a_disk_is_identified_and_read() -> Outcome {
     assert!(stats.bounced_loads > 0 && stats.bounced_bytes >= SIZE as u64);
     let vectors = interrupts("vfio-msix", attached.address)?;
     println!("{vectors:?}");
-    assert!(vectors.len() == 3 && vectors.iter().skip(1).any(|count| *count > 0));
+    // For administration, and for each queue; NetBSD 7.99 has one queue for two virtual CPUs.
+    assert!(vectors.len() > 1 && vectors.iter().skip(1).any(|count| *count > 0));
     Ok(())
 }
 
