@@ -317,14 +317,17 @@ pub(crate) fn shutdown(process: &Process, one: &Arc<Description>, args: &Args) -
     // The three ways have the same numbers in both. NetBSD's second end of writing ends the
     // reading, too.
     let kernel = &process.kernel;
-    match how {
-        abi::SHUT_WR if state.shut_for_writing => {
-            kernel.getpeername(socket.fd.number, &mut [0; LONGEST])?;
-        }
-        abi::SHUT_RDWR if state.shut_for_writing => {
-            kernel.shutdown(socket.fd.number, abi::SHUT_RD)?;
-        }
-        _ => kernel.shutdown(socket.fd.number, how)?,
+    let done = match how {
+        abi::SHUT_WR if state.shut_for_writing => kernel
+            .getpeername(socket.fd.number, &mut [0; LONGEST])
+            .map(drop),
+        abi::SHUT_RDWR if state.shut_for_writing => kernel.shutdown(socket.fd.number, abi::SHUT_RD),
+        _ => kernel.shutdown(socket.fd.number, how),
+    };
+    match done.map_err(Errno::from) {
+        // What NetBSD says of a connection that was reset.
+        Err(Errno::EINVAL) => return Err(Errno::ENOTCONN),
+        other => other?,
     }
     let mut state = socket.state.lock();
     state.shut_for_writing |= socket.is_stream() && how != abi::SHUT_RD;
