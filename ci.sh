@@ -89,7 +89,7 @@ step_xen() {
     local testbed
     testbed=$("$target/debug/cargo-rumprun" rumprun testbed --only-make)
     RUMP_TEST_XEN=$testbed RUMP_TEST_REQUIRE=${RUMP_TEST_REQUIRE:-xen} \
-        cargo test --features async --test image_xen 2>&1 | tee -a "$log"
+        cargo test --features async,fs --test image_xen 2>&1 | tee -a "$log"
 }
 # Debian's kernels, unpacked into the cache folder and not installed: the small one that
 # guests boot, and the one that has Linux's drivers of network cards.

@@ -6,13 +6,12 @@
 mod image;
 
 use image::echo::Echo;
-use image::{Outcome, Running, check};
+use image::{Outcome, Running, check, ext2};
 use libtest_mimic::Trial;
 use rump_sys::kernel::{KIND, Kind};
 use rumprun_build::image::qemu::Machine;
 use rumprun_build::image::root;
 use std::path::Path;
-use std::process::Command;
 
 /// Name, arguments, what it says when all is well, and features of the fixture.
 type Example = (
@@ -79,9 +78,7 @@ fn main() {
     let beside =
         [1, 2].map(|cpus| image::trial(format!("qemu::beside::cpus_{cpus}"), move || beside(cpus)));
     let disk = image::trial_if(
-        cfg!(feature = "fs")
-            && KIND == Kind::Netbsd
-            && MKFS.iter().any(|path| Path::new(path).is_file()),
+        cfg!(feature = "fs") && KIND == Kind::Netbsd && ext2::program().is_some(),
         "fs",
         "file systems are NetBSD's: it wants the feature fs, NETBSD_SRC and mkfs.ext2",
         "qemu::example::mount_disk",
@@ -140,28 +137,14 @@ fn runs(&(name, arguments, says, features): &Example, cpus: u32) -> Outcome {
     check(status == Some(0), &format!("{status:?}"), &text)
 }
 
-const MKFS: [&str; 2] = ["/usr/sbin/mkfs.ext2", "/sbin/mkfs.ext2"];
-
 /// A file of an ext2 image, which is a file of the image's own root, is read by NetBSD's ext2
 /// through a disk whose other end is in the program.
 fn mount_disk() -> Outcome {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("image-disk");
-    let (root, files) = (folder.join("root"), folder.join("files"));
+    let root = folder.join("root");
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&root)?;
-    std::fs::create_dir_all(&files)?;
-    let lines: String = (0..2000).map(|n| format!("line {n}\n")).collect();
-    std::fs::write(files.join("lines"), &lines)?;
-    let disk = root.join("disk.img");
-    std::fs::File::create(&disk)?.set_len(8 << 20)?;
-    let program = MKFS.iter().find(|path| Path::new(path).is_file());
-    let made = Command::new(program.ok_or("no mkfs.ext2")?)
-        .args(["-q", "-F", "-d"])
-        .args([&files, &disk])
-        .status()?;
-    if !made.success() {
-        return Err("mkfs.ext2 has failed".into());
-    }
+    let lines = ext2::with_lines(&root.join("disk.img"))?;
     let archive = folder.join("root.cpio");
     root::archive(&root, &archive)?;
     let mut machine = image::machine(&["-t", "ext2", "/disk.img", "cat", ":/lines"]);

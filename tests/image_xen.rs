@@ -7,31 +7,48 @@ mod image;
 
 use image::{Outcome, Running, check};
 use libtest_mimic::{Failed, Trial};
+use rump_sys::kernel::KIND;
 use rumprun_build::image::qemu::Forward;
-use rumprun_build::image::testbed::{Dom0, End, Guest, Kind, Machine, end_of};
+use rumprun_build::image::testbed::{Dom0, End, Machine, end_of};
+use rumprun_build::image::xen::{Guest, Kind};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener};
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// What a test needs beside a Xen: whether it is there, its word, and what is said without it.
+type Need = (bool, &'static str, &'static str);
+
 fn main() {
+    let is = std::env::var_os("RUMP_TEST_XEN").is_some();
     let mut tests: Vec<Trial> = Vec::new();
-    let mut test = |name: &str, run: fn(Kind, u32) -> Outcome, kind, cpus| {
+    let mut test = |need: Need, run: fn(Kind, u32) -> Outcome, name: &str, kind, cpus| {
         let word = if kind == Kind::Pvh { "pvh" } else { "hvm" };
-        let reason = "a real Xen is started by ./ci.sh xen";
         let name = format!("xen::{word}::{name}_{cpus}_cpu");
-        let is = std::env::var_os("RUMP_TEST_XEN").is_some();
-        tests.push(image::trial_if(is, "xen", reason, name, move || {
-            run(kind, cpus)
-        }));
+        let xen = (false, "xen", "a real Xen is started by ./ci.sh xen");
+        let (can, need, reason) = if is { need } else { xen };
+        let run = move || run(kind, cpus);
+        tests.push(image::trial_if(can, need, reason, name, run));
     };
-    let kind = Kind::Pvh;
-    test("serves_http", http, kind, 1);
-    test("serves_http", http, kind, 2);
-    test("standard_library", standard_library, kind, 2);
-    test("crash_is_told", crash, kind, 1);
-    test("is_shut_down_by_xl", shut_down, kind, 2);
+    let nothing = (true, "", "");
+    let files = "disks are NetBSD's: it wants the feature fs, NETBSD_SRC and mkfs.ext2";
+    let files = (has_files(), "fs", files);
+    for kind in [Kind::Pvh, Kind::Hvm] {
+        test(nothing, http, "serves_http", kind, 1);
+        test(nothing, http, "serves_http", kind, 2);
+        test(nothing, standard_library, "standard_library", kind, 2);
+        test(nothing, crash, "crash_is_told", kind, 1);
+    }
+    test(nothing, shut_down, "is_shut_down_by_xl", Kind::Pvh, 2);
+    test(files, disks, "keeps_disks", Kind::Pvh, 2);
     image::run_trials(tests);
+}
+
+/// Whether there are file systems in the kernel, and one can be made.
+fn has_files() -> bool {
+    cfg!(feature = "fs")
+        && KIND == rump_sys::kernel::Kind::Netbsd
+        && image::ext2::program().is_some()
 }
 
 fn machine(kind: Kind, cpus: u32, arguments: &[&str]) -> Result<Machine, Failed> {
@@ -82,15 +99,20 @@ fn get(port: u16, path: &str) -> Result<Vec<u8>, Failed> {
 }
 
 fn http(kind: Kind, cpus: u32) -> Outcome {
-    let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
     let mut machine = machine(kind, cpus, &[])?;
     machine.network = true;
+    let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
     machine.forwards = vec![Forward {
         host: port,
         machine: 80,
         datagrams: false,
     }];
-    let mut running = start(&machine, "web")?;
+    serves(&machine, port)
+}
+
+/// A program of a machine whose port leads to it answers requests.
+fn serves(machine: &Machine, port: u16) -> Outcome {
+    let mut running = start(machine, "web")?;
     running.wait_for("listening")?;
     check(get(port, "/")? == b"hello\n", "not hello", "")?;
     // More than the rings have room for, several at a time.
@@ -110,7 +132,7 @@ fn http(kind: Kind, cpus: u32) -> Outcome {
     }
     check(get(port, "/end")? == b"hello\n", "not hello", "")?;
     running.wait_for("ended")?;
-    ends(&machine, running, End::PowerOff, "rumprun: exit status 0")
+    ends(machine, running, End::PowerOff, "rumprun: exit status 0")
 }
 
 fn standard_library(kind: Kind, cpus: u32) -> Outcome {
@@ -125,6 +147,29 @@ fn crash(kind: Kind, cpus: u32) -> Outcome {
     let machine = machine(kind, cpus, &["abort"])?;
     let running = start(&machine, "faults")?;
     ends(&machine, running, End::Crash, "rumprun: exit status 134")
+}
+
+/// Disks of Xen's.
+fn disks(kind: Kind, cpus: u32) -> Outcome {
+    let mut machine = machine(kind, cpus, &["/dev/rvbd0d", "/dev/vbd1d"])?;
+    machine.disks = made_disks(&machine)?;
+    keeps(&machine)
+}
+
+/// One of sectors, and one with an ext2.
+fn made_disks(machine: &Machine) -> Result<Vec<PathBuf>, Failed> {
+    let disks = ["sectors", "ext2"].map(|name| machine.folder.join(name));
+    let bytes: Vec<u8> = (0..4_u32 << 20).map(|at| (at % 251) as u8).collect();
+    std::fs::write(&disks[0], bytes)?;
+    image::ext2::with_lines(&disks[1])?;
+    Ok(disks.into())
+}
+
+/// A program of a machine with such disks finds that they keep what is written.
+fn keeps(machine: &Machine) -> Outcome {
+    let image = image::example("disks", &["fs"])?;
+    let running = Running::spawn(machine.command(&image)?)?.slower_by(LONGER);
+    ends(machine, running, End::PowerOff, "all passed")
 }
 
 /// SIGTERM, which the program does not handle.

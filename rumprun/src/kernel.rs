@@ -4,7 +4,7 @@ use crate::net::virtio::Virtio;
 use crate::net::{configure, port};
 use crate::pci::function::Device;
 use crate::pci::{self, Found};
-use crate::{cpu, say};
+use crate::{block, cpu, say, xen};
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -100,12 +100,7 @@ pub fn boot() -> Result<Vec<String>, Error> {
         .filter(|found| is_ours(found))
         .filter_map(attach)
         .collect();
-    names.extend(crate::xen::attach(|card, address| {
-        let attached = port::attach(card, address);
-        attached
-            .map_err(|errno| refused("a network interface of Xen's", errno))
-            .ok()
-    }));
+    names.extend(crate::xen::attach(&OfXen));
     // Interfaces of the kernel's own drivers, if it tells which there are.
     for name in configure::interfaces().unwrap_or_default() {
         if !names.contains(&name) {
@@ -124,6 +119,32 @@ fn attach(function: &Found) -> Option<String> {
     port::attach(Arc::new(card), address)
         .map_err(|errno| refused(function, errno))
         .ok()
+}
+
+/// Devices of Xen's, as the kernel's.
+struct OfXen;
+
+impl xen::Kernel for OfXen {
+    fn interface(&self, card: Arc<xen::Netfront>, address: [u8; 6]) -> Option<String> {
+        port::attach(card, address)
+            .map_err(|errno| refused("a network interface of Xen's", errno))
+            .ok()
+    }
+
+    fn disk(&self, disk: Arc<xen::Blkfront>) -> Option<String> {
+        match block::port::attach(disk) {
+            Err(Errno::NOSYS) => {
+                say!(
+                    "rumprun: a disk of Xen's is not used: this image's kernel has no disks \
+                     (they are NetBSD's, and come with the feature fs of the crate rump)"
+                );
+                None
+            }
+            attached => attached
+                .map_err(|errno| say!("rumprun: a disk of Xen's: error {} of the kernel", errno.0))
+                .ok(),
+        }
+    }
 }
 
 fn refused(card: impl fmt::Display, errno: Errno) {

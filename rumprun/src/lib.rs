@@ -15,6 +15,7 @@
 //! | [`acpi`] | what the firmware says of the machine |
 //! | [`sync`] | the lock below all others |
 //! | [`pci`], [`net`] | devices on the bus; the network through virtio-net |
+//! | `block` | disks of the kernel's that the platform drives |
 //! | [`xen`] | what a guest of Xen's has beside, or instead |
 //! | [`console`], [`exit`] | the way out: text, and the end |
 //! | [`host`] | the hypercalls of a rump kernel on all of this |
@@ -56,6 +57,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod acpi;
+pub(crate) mod block;
 pub mod boot;
 pub mod console;
 pub mod cpu;

@@ -7,6 +7,7 @@
 #![allow(dead_code)]
 
 pub mod echo;
+pub mod ext2;
 pub mod recipe;
 
 use libtest_mimic::{Arguments, Failed, Trial};

@@ -31,14 +31,14 @@ pub enum Item {
     GuestKernel,
     GuestDrivers,
     Busybox,
-    Cpio,
     Kvm,
     Vfio,
     IommuGroups,
     RustTarget,
-    XenHypervisor,
-    Xl,
-    Dom0Kernel,
+    XenPackages,
+    Dpkg,
+    Gzip,
+    Xz,
 }
 
 /// How to get a thing on one system.
@@ -224,10 +224,6 @@ impl Item {
                     Package("busybox"),
                 ),
             ),
-            Self::Cpio => (
-                "cpio",
-                linux(Package("cpio"), Package("cpio"), Package("cpio")),
-            ),
             Self::Kvm => (
                 "KVM",
                 modprobe("as root: modprobe kvm-intel (or kvm-amd); join the group kvm"),
@@ -244,15 +240,22 @@ impl Item {
                     ..everywhere(Do("rustup target add x86_64-unknown-none"))
                 },
             ),
-            Self::XenHypervisor => ("Xen", XEN),
-            Self::Xl => ("xl", XEN),
-            Self::Dom0Kernel => (
-                "dom0 kernel",
+            Self::XenPackages => (
+                "Xen's packages",
                 linux(
-                    Package("linux-image-amd64"),
-                    Package("linux-image-generic"),
-                    Package("kernel-core kernel-modules"),
+                    Do("as root: apt-get update"),
+                    Do("as root: apt-get update"),
+                    Unknown,
                 ),
+            ),
+            Self::Dpkg => (
+                "dpkg",
+                linux(Package("dpkg"), Package("dpkg"), Package("dpkg")),
+            ),
+            Self::Gzip => ("gzip", everywhere(Package("gzip"))),
+            Self::Xz => (
+                "xz",
+                linux(Package("xz-utils"), Package("xz-utils"), Package("xz")),
             ),
         }
     }
@@ -262,15 +265,6 @@ impl Item {
 const fn modprobe(line: &'static str) -> Install {
     linux(Do(line), Do(line), Do(line))
 }
-
-const XEN: Install = Install {
-    debian: Package("xen-system-amd64"),
-    ubuntu: Package("xen-system-amd64"),
-    fedora: Package("xen"),
-    freebsd: Package("xen-kernel xen-tools"),
-    netbsd: Package("xenkernel418 xentools418"),
-    openbsd: Unknown,
-};
 
 #[cfg(test)]
 mod tests {

@@ -157,11 +157,10 @@ pub const RUNGS: &[Rung] = &[
         title: "the unikernel, under Xen in QEMU",
         on: Some(Level::Unikernel),
         needs: &[
-            (Item::XenHypervisor, Always),
-            (Item::Xl, Always),
-            (Item::Dom0Kernel, Always),
-            (Item::Busybox, Always),
-            (Item::Cpio, Always),
+            (Item::XenPackages, Always),
+            (Item::Dpkg, Always),
+            (Item::Gzip, Always),
+            (Item::Xz, Always),
         ],
     },
 ];

@@ -223,7 +223,7 @@ mod tests {
 
     #[test]
     fn the_exit_status_follows_the_required_levels() {
-        let fake = Fake::complete().without(Item::Xl);
+        let fake = Fake::complete().without(Item::Dpkg);
         assert!(debian(&fake, &[Level::Lite, Level::Unikernel]).ok);
         let failed = debian(&fake, &[Level::Lite, Level::Xen]);
         assert!(!failed.ok);

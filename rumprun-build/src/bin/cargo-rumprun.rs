@@ -6,11 +6,12 @@ use rumprun_build::image::object::Source;
 use rumprun_build::image::program::{self, Name};
 use rumprun_build::image::qemu::{Bus, Disk, Forward, Machine, Net};
 use rumprun_build::image::settings::{Asked, OF_KERNEL, Settings};
-use rumprun_build::image::testbed::{self, Dom0, Guest};
+use rumprun_build::image::testbed::{self, Dom0};
+use rumprun_build::image::xen::{self, Guest};
 use rumprun_build::image::{Recipe, inspect, root};
 use rumprun_build::settings::DRIVERS;
 use rumprun_build::{Error, Result};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Rust programs as images that boot by themselves
@@ -26,7 +27,7 @@ enum Cargo {
 #[command(version)]
 enum Command {
     /// Compile a program and its kernel into one image
-    Build(Build),
+    Build(Box<Make>),
     /// Build an image and run it in QEMU
     Run(Box<Run>),
     /// Build an image and tell what is in it
@@ -61,28 +62,40 @@ struct Build {
 }
 
 #[derive(Args)]
-struct Run {
+struct Make {
     #[command(flatten)]
     build: Build,
+    /// What is to run it: QEMU, or Xen, for which a configuration of xl's is written beside the
+    /// image
+    #[arg(long, value_name = "TARGET", default_value = "qemu")]
+    target: Target,
+    /// Bridge that a guest's network interface is joined to
+    #[arg(long, value_name = "NAME")]
+    bridge: Option<String>,
+    #[command(flatten)]
+    options: Options,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Target {
+    Qemu,
+    XenPvh,
+    XenHvm,
+}
+
+// Of a machine, whatever runs it.
+#[derive(Args)]
+struct Options {
     /// CPUs of the machine; 1 by default
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
     smp: Option<u32>,
     /// Memory of the machine; 128 MiB by default
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..))]
     mem: Option<u32>,
-    /// What its network card is connected to: user, by default, none, or tap=NAME
-    #[arg(long, value_name = "NET", value_parser = net)]
-    net: Option<Net>,
-    /// Its network card, in QEMU's words; of virtio by default
-    #[arg(long, value_name = "DEVICE")]
-    card: Option<String>,
-    /// File that is a disk of the machine, for a driver of NetBSD's in the kernel; may be
-    /// repeated
+    /// File that is a disk of the machine; for QEMU's the kernel needs a driver of NetBSD's. May
+    /// be repeated
     #[arg(long, value_name = "FILE")]
     disk: Vec<PathBuf>,
-    /// Port of this host that leads to one of the machine; may be repeated
-    #[arg(long, short = 'P', value_name = "HOST:MACHINE[/udp]")]
-    publish: Vec<Forward>,
     /// Addresses of the machine's interface, and its routers, with commas between
     #[arg(long, value_name = "ADDRESS/PREFIX,ROUTER")]
     address: Option<String>,
@@ -99,6 +112,26 @@ struct Run {
     /// repeated
     #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
     set: Vec<(String, String)>,
+    /// Arguments of the program
+    #[arg(last = true)]
+    args: Vec<String>,
+}
+
+#[derive(Args)]
+struct Run {
+    #[command(flatten)]
+    build: Build,
+    #[command(flatten)]
+    options: Options,
+    /// What its network card is connected to: user, by default, none, or tap=NAME
+    #[arg(long, value_name = "NET", value_parser = net)]
+    net: Option<Net>,
+    /// Its network card, in QEMU's words; of virtio by default
+    #[arg(long, value_name = "DEVICE")]
+    card: Option<String>,
+    /// Port of this host that leads to one of the machine; may be repeated
+    #[arg(long, short = 'P', value_name = "HOST:MACHINE[/udp]")]
+    publish: Vec<Forward>,
     /// Have Linux's KVM run the CPUs; without, QEMU does it by itself
     #[arg(long)]
     kvm: bool,
@@ -108,9 +141,6 @@ struct Run {
     /// Show the command that runs the machine, and do not run it
     #[arg(long)]
     dry_run: bool,
-    /// Arguments of the program
-    #[arg(last = true)]
-    args: Vec<String>,
 }
 
 #[derive(Args)]
@@ -174,10 +204,7 @@ impl Command {
     /// The status to end with.
     fn execute(self) -> Result<u8> {
         match self {
-            Self::Build(build) => {
-                println!("{}", build.image(&build.settings()?)?.display());
-                Ok(0)
-            }
+            Self::Build(make) => make.execute(),
             Self::Run(run) => run.execute(),
             Self::Inspect(inspect) => {
                 let build = &inspect.build;
@@ -241,6 +268,32 @@ fn drivers(settings: &Settings) -> Result<Vec<String>> {
     }
 }
 
+impl Make {
+    fn execute(self) -> Result<u8> {
+        let settings = self.build.settings()?;
+        let image = self.build.image(&settings)?;
+        println!("{}", image.display());
+        let kind = match self.target {
+            Target::Qemu => return Ok(0),
+            Target::XenPvh => xen::Kind::Pvh,
+            Target::XenHvm => xen::Kind::Hvm,
+        };
+        let options = &self.options;
+        let guest = Guest {
+            kind,
+            cpus: options.cpus(&settings),
+            memory: options.memory(&settings),
+            bridge: self.bridge.clone(),
+            disks: options.disks(&settings)?,
+            devices: Vec::new(),
+            root: options.archive(&settings, &self.build.folder()?)?,
+            line: options.line(&settings)?,
+        };
+        println!("{}", xen::write(&image, &guest)?.display());
+        Ok(0)
+    }
+}
+
 impl Testbed {
     /// 0 if the guest has powered off, 134 if it has crashed.
     fn execute(self) -> Result<u8> {
@@ -251,6 +304,7 @@ impl Testbed {
             return Ok(0);
         }
         let settings = self.run.build.settings()?;
+        let options = &self.run.options;
         let wanted = self.run.machine(&settings)?;
         if let Net::Tap(name) = &wanted.net {
             return Err(Error::Image(format!(
@@ -259,8 +313,8 @@ impl Testbed {
         }
         let guest = Guest {
             kind: match self.kind {
-                Kind::Pvh => testbed::Kind::Pvh,
-                Kind::Hvm => testbed::Kind::Hvm,
+                Kind::Pvh => xen::Kind::Pvh,
+                Kind::Hvm => xen::Kind::Hvm,
             },
             cpus: wanted.cpus,
             memory: wanted.memory,
@@ -271,6 +325,7 @@ impl Testbed {
         let machine = testbed::Machine {
             network: wanted.net == Net::User,
             forwards: wanted.forwards,
+            disks: options.disks(&settings)?,
             more: wanted.more,
             ..testbed::Machine::new(dom0, guest, folder)
         };
@@ -288,7 +343,8 @@ impl Testbed {
 impl Run {
     fn execute(self) -> Result<u8> {
         let settings = self.build.settings()?;
-        let machine = self.machine(&settings)?;
+        let mut machine = self.machine(&settings)?;
+        machine.disks = self.disks(&settings)?;
         let image = self.build.image(&settings)?;
         if self.dry_run {
             println!("{}", machine.words(&image));
@@ -314,35 +370,9 @@ impl Run {
                 .map(forward)
                 .collect::<Result<_>>()?;
         }
-        let files = match self.disk.is_empty() {
-            true => &settings.disks,
-            false => &self.disk,
-        };
-        let drivers = drivers(settings)?;
-        let disk = |file: &PathBuf| {
-            if !file.is_file() {
-                return Err(Error::Image(format!(
-                    "{}: there is no such disk",
-                    file.display()
-                )));
-            }
-            let bus = Bus::of_drivers(&drivers)?;
-            Ok(Disk {
-                file: file.clone(),
-                bus,
-            })
-        };
-        let archive = match self.root.as_ref().or(settings.root.as_ref()) {
-            Some(folder) => {
-                let to = self.build.folder()?.join("root.cpio");
-                root::archive(folder, &to)?;
-                Some(to)
-            }
-            None => None,
-        };
         Ok(Machine {
-            cpus: self.smp.or(settings.smp).unwrap_or(usual.cpus),
-            memory: self.mem.or(settings.mem).unwrap_or(usual.memory),
+            cpus: self.options.cpus(settings),
+            memory: self.options.memory(settings),
             net: self.net.clone().or(of_settings).unwrap_or(usual.net),
             card: self
                 .card
@@ -350,12 +380,60 @@ impl Run {
                 .or(settings.card.clone())
                 .unwrap_or(usual.card),
             forwards,
-            disks: files.iter().map(disk).collect::<Result<_>>()?,
-            root: archive,
-            line: self.line(settings)?,
+            disks: Vec::new(),
+            root: self.options.archive(settings, &self.build.folder()?)?,
+            line: self.options.line(settings)?,
             kvm: self.kvm,
             more: self.qemu.clone(),
         })
+    }
+
+    /// Disks of a card that the kernel has a driver for.
+    fn disks(&self, settings: &Settings) -> Result<Vec<Disk>> {
+        let files = self.options.disks(settings)?;
+        if files.is_empty() {
+            return Ok(Vec::new());
+        }
+        let bus = Bus::of_drivers(&drivers(settings)?)?;
+        Ok(files.into_iter().map(|file| Disk { file, bus }).collect())
+    }
+}
+
+impl Options {
+    fn cpus(&self, settings: &Settings) -> u32 {
+        let usual = Machine::default().cpus;
+        self.smp.or(settings.smp).unwrap_or(usual)
+    }
+
+    fn memory(&self, settings: &Settings) -> u32 {
+        let usual = Machine::default().memory;
+        self.mem.or(settings.mem).unwrap_or(usual)
+    }
+
+    /// Files that are its disks, which are there.
+    fn disks(&self, settings: &Settings) -> Result<Vec<PathBuf>> {
+        let files = match self.disk.is_empty() {
+            true => &settings.disks,
+            false => &self.disk,
+        };
+        if let Some(file) = files.iter().find(|file| !file.exists()) {
+            return Err(Error::Image(format!(
+                "{}: there is no such disk",
+                file.display()
+            )));
+        }
+        Ok(files.clone())
+    }
+
+    /// The root of its file system as an archive below the folder.
+    fn archive(&self, settings: &Settings, folder: &Path) -> Result<Option<PathBuf>> {
+        let root = self.root.as_ref().or(settings.root.as_ref());
+        root.map(|root| {
+            let to = folder.join("root.cpio");
+            root::archive(root, &to)?;
+            Ok(to)
+        })
+        .transpose()
     }
 
     /// What the image is told.

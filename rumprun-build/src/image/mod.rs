@@ -12,7 +12,8 @@
 //! line ──── settings, environment and arguments as the image's command line
 //! settings  what the package says of its images
 //! qemu ──── a virtual machine that runs it
-//! testbed ─ a real Xen, in QEMU, that runs it
+//! xen ───── a guest of Xen's that runs it
+//! testbed ─ a real Xen, in QEMU, for such guests
 //! ```
 //!
 //! Nothing is changed in the program, its packages or the toolchain: link arguments are
@@ -35,6 +36,7 @@ pub mod root;
 pub mod settings;
 pub mod symbols;
 pub mod testbed;
+pub mod xen;
 
 pub use recipe::Recipe;
 

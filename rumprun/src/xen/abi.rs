@@ -132,6 +132,27 @@ pub(super) mod grant {
     pub(in super::super) const RESERVED: u32 = 8;
 }
 
+/// A disk: io/blkif.h, as a 64-bit domain has it.
+pub(super) mod disk {
+    pub(in super::super) const PROTOCOL: &str = "x86_64-abi";
+    /// Bytes of a request, and of a response as far as it says something.
+    pub(in super::super) const REQUEST: usize = 112;
+    pub(in super::super) const RESPONSE: usize = 12;
+    /// What places and sizes are counted in, whatever the sectors of the disk are.
+    pub(in super::super) const UNIT: usize = 512;
+    pub(in super::super) const READ: u8 = 0;
+    pub(in super::super) const WRITE: u8 = 1;
+    pub(in super::super) const FLUSH: u8 = 3;
+    pub(in super::super) const DISCARD: u8 = 5;
+    /// Pages of a request at most.
+    pub(in super::super) const SEGMENTS: usize = 11;
+    /// Of a response: done; the operation is not known.
+    pub(in super::super) const OKAY: i16 = 0;
+    pub(in super::super) const UNKNOWN: i16 = -2;
+    /// Of what the back end tells of the disk (`info`): it cannot be written.
+    pub(in super::super) const READ_ONLY: u32 = 4;
+}
+
 /// A ring of requests and responses: io/ring.h.
 pub(super) mod ring {
     pub(in super::super) const REQUEST_PRODUCER: usize = 0;

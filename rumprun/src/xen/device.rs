@@ -57,6 +57,14 @@ pub(crate) struct Place {
     pub domain: u16,
 }
 
+/// A device whose back end is watched.
+pub(super) trait Front: Send + Sync {
+    /// Its two ends in xenstore.
+    fn place(&self) -> &Place;
+    /// The other end is not there any more.
+    fn gone(&self);
+}
+
 /// The devices of a kind, in the order of their numbers.
 pub(super) fn all(store: &mut Store, kind: &str) -> Vec<Result<Place, Problem>> {
     // Where there is none the folder is not there.
@@ -83,12 +91,19 @@ impl Place {
         store.number(&path).unwrap_or(state::CLOSED)
     }
 
+    /// Whether it is a drive of CDs.
+    pub(super) fn is_cd(&self, store: &mut Store) -> bool {
+        let kind = store.read(&format!("{}/device-type", self.path));
+        kind.is_ok_and(|kind| kind == "cdrom")
+    }
+
     /// Says something of ours.
     pub(super) fn tell(&self, store: &mut Store, name: &str, value: &str) -> Result<(), Problem> {
         Ok(store.write(&format!("{}/{name}", self.path), value)?)
     }
 
-    fn enter(&self, store: &mut Store, state: u32) -> Result<(), Problem> {
+    /// Says in which state we are.
+    pub(super) fn enter(&self, store: &mut Store, state: u32) -> Result<(), Problem> {
         self.tell(store, "state", &format!("{state}"))
     }
 
@@ -110,11 +125,13 @@ impl Place {
         Err(Problem::State(self.state(store)))
     }
 
-    /// Connects: waits for the back end, tells it what `tell` says, and waits until it has
-    /// taken that. Changes of its state are told by the path of the device from here on.
+    /// Connects: waits for the back end, tells it what `tell` says and that we are in a state,
+    /// and waits until it has taken that. Changes of its state are told by the path of the
+    /// device from here on.
     pub(super) fn connect(
         &self,
         store: &mut Store,
+        then: u32,
         tell: impl FnOnce(&mut Store) -> Result<(), Problem>,
     ) -> Result<(), Problem> {
         store.watch(&format!("{}/state", self.backend), &self.path)?;
@@ -124,7 +141,7 @@ impl Place {
             &[state::WAITING, state::INITIALISED, state::CONNECTED],
         )?;
         tell(store)?;
-        self.enter(store, state::CONNECTED)?;
+        self.enter(store, then)?;
         self.wait(store, &[state::CONNECTED])
     }
 

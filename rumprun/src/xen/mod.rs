@@ -13,6 +13,7 @@
 //! | `store` | xenstore, by which domains find each other |
 //! | `device` | coming to terms with a back end |
 //! | `netfront` | a network interface |
+//! | `blkfront` | a disk |
 //! | `firmware` | the command line of an HVM guest |
 //!
 //! What is the same on every machine stays as it is: local APICs and their timers, other CPUs
@@ -32,6 +33,7 @@
 //! - Network interfaces have no offloads: a frame is copied, and its checksum made, here.
 
 mod abi;
+mod blkfront;
 pub(crate) mod clock;
 pub(crate) mod console;
 mod device;
@@ -49,12 +51,13 @@ use crate::say;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use device::Place;
+use device::{Front, Place, Problem};
 use hypercall::Refused;
-use netfront::Netfront;
 use store::{Error, Store};
 
+pub(crate) use blkfront::Blkfront;
 pub(crate) use hypercall::is_xen;
+pub(crate) use netfront::Netfront;
 
 /// `ENOMEM` of Xen's numbers, for what is lacking here.
 const NO_MEMORY: i64 = 12;
@@ -90,9 +93,17 @@ pub(crate) fn shut_down(failed: bool) {
     }
 }
 
-/// Connects the devices, has `attach` make an interface of the kernel's of each network
-/// interface, and returns the interfaces' names.
-pub(crate) fn attach(attach: impl Fn(Arc<Netfront>, [u8; 6]) -> Option<String>) -> Vec<String> {
+/// What makes interfaces and disks of the kernel's of the devices here, and tells their names;
+/// `None` if the kernel takes one not.
+pub(crate) trait Kernel {
+    /// An interface with this address.
+    fn interface(&self, card: Arc<Netfront>, address: [u8; 6]) -> Option<String>;
+    /// A disk.
+    fn disk(&self, disk: Arc<Blkfront>) -> Option<String>;
+}
+
+/// Connects the devices, gives them to the kernel, and returns the names of its interfaces.
+pub(crate) fn attach(kernel: &impl Kernel) -> Vec<String> {
     if !is_xen() {
         return Vec::new();
     }
@@ -103,26 +114,51 @@ pub(crate) fn attach(attach: impl Fn(Arc<Netfront>, [u8; 6]) -> Option<String>) 
             return Vec::new();
         }
     };
-    let (mut names, mut cards) = (Vec::new(), Vec::new());
-    for place in device::all(&mut store, "vif") {
-        let connected = place.and_then(|place| Netfront::new(&mut store, place));
-        match connected {
-            Ok(card) => {
-                let card = Arc::new(card);
-                names.extend(attach(card.clone(), card.address()));
-                cards.push(card);
-            }
-            Err(problem) => say!("rumprun: a network interface of Xen's is not used: {problem}"),
-        }
-    }
+    let mut names = Vec::new();
+    let mut fronts = connect(&mut store, "vif", Netfront::new, |card| {
+        let name = kernel.interface(card.clone(), card.address());
+        let is = name.is_some();
+        names.extend(name);
+        is
+    });
+    let disk = |disk| kernel.disk(disk).is_some();
+    fronts.extend(connect(&mut store, "vbd", Blkfront::new, disk));
     let main = move || {
-        let Err(error) = watch(&mut store, &cards);
+        let Err(error) = watch(&mut store, &fronts);
         say!("rumprun: {error}: what xl wants is not heard any more");
     };
     if crate::sched::try_spawn(main, "xenstore", crate::sched::KERNEL).is_err() {
         say!("rumprun: there is no memory for a thread that hears what xl wants");
     }
     names
+}
+
+/// Connects the devices of a kind, and returns those that the kernel takes.
+fn connect<F: Front + 'static>(
+    store: &mut Store,
+    kind: &str,
+    new: impl Fn(&mut Store, Place) -> Result<F, Problem>,
+    mut give: impl FnMut(Arc<F>) -> bool,
+) -> Vec<Arc<dyn Front>> {
+    let mut fronts: Vec<Arc<dyn Front>> = Vec::new();
+    for place in device::all(store, kind) {
+        // The CD that it was booted from, which has nothing else.
+        if place.as_ref().is_ok_and(|place| place.is_cd(store)) {
+            continue;
+        }
+        match place.and_then(|place| new(store, place)) {
+            Ok(front) => {
+                let front = Arc::new(front);
+                if give(front.clone()) {
+                    fronts.push(front);
+                } else {
+                    front.place().close(store);
+                }
+            }
+            Err(problem) => say!("rumprun: a {kind} of Xen's is not used: {problem}"),
+        }
+    }
+    fronts
 }
 
 /// Asks the program to end.
@@ -141,7 +177,7 @@ fn terminate() {
 const WANTED: &str = "control/shutdown";
 
 /// Waits for changes, for ever.
-fn watch(store: &mut Store, cards: &[Arc<Netfront>]) -> Result<core::convert::Infallible, Error> {
+fn watch(store: &mut Store, fronts: &[Arc<dyn Front>]) -> Result<core::convert::Infallible, Error> {
     // Those who are told of it look for the last.
     store.write("control/feature-poweroff", "1")?;
     store.watch(WANTED, WANTED)?;
@@ -156,11 +192,11 @@ fn watch(store: &mut Store, cards: &[Arc<Netfront>]) -> Result<core::convert::In
                 terminate();
             }
         }
-        for card in cards.iter().filter(|card| card.place().path == token) {
-            let place: &Place = card.place();
+        for front in fronts.iter().filter(|front| front.place().path == token) {
+            let place = front.place();
             if place.state(store) >= abi::state::CLOSING {
                 say!("rumprun: {}: its back end has gone", place.path);
-                card.gone();
+                front.gone();
                 place.close(store);
             }
         }

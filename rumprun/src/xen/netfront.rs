@@ -9,8 +9,8 @@
 //! Responses are checked: a number that no page has, or that the other side does not have at
 //! the time, or bytes outside of the page, end the interface's link ([`Buffers`]).
 
-use super::abi::ring;
-use super::device::{Place, Problem};
+use super::abi::{ring, state};
+use super::device::{Front, Place, Problem};
 use super::event::Channel;
 use super::grant;
 use super::page::Page;
@@ -220,7 +220,7 @@ impl Netfront {
         receive.fill();
         let channel = Channel::new(place.domain)?;
         let port = channel.port();
-        place.connect(store, |store| {
+        place.connect(store, state::CONNECTED, |store| {
             for (name, value) in [
                 ("tx-ring-ref", transmit_grant),
                 ("rx-ring-ref", receive_grant),
@@ -252,17 +252,6 @@ impl Netfront {
     /// Its Ethernet address.
     pub(super) fn address(&self) -> [u8; 6] {
         self.address
-    }
-
-    /// Its two ends in xenstore.
-    pub(super) fn place(&self) -> &Place {
-        &self.place
-    }
-
-    /// The other end is not there any more.
-    pub(super) fn gone(&self) {
-        self.link.store(false, Ordering::Release);
-        self.wake();
     }
 
     /// Nothing that comes from there is believed any more.
@@ -300,6 +289,17 @@ impl Netfront {
         if given && self.link() && self.receive.lock().fill() {
             self.channel.notify();
         }
+    }
+}
+
+impl Front for Netfront {
+    fn place(&self) -> &Place {
+        &self.place
+    }
+
+    fn gone(&self) {
+        self.link.store(false, Ordering::Release);
+        self.wake();
     }
 }
 

@@ -141,19 +141,6 @@ fn is_static(data: &[u8]) -> Option<bool> {
     )
 }
 
-/// cpio, which packs an initramfs; busybox has one too.
-pub fn cpio(here: &Here) -> Finding {
-    let own = here.succeed(here.command("cpio").arg("--version"));
-    let missing = match own {
-        Ok(answer) => return Finding::found(first_line(&answer.out)),
-        Err(finding) => finding,
-    };
-    match here.succeed(here.command("busybox").args(["cpio", "--help"])) {
-        Ok(_) => Finding::found("busybox cpio"),
-        Err(_) => missing,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -150,13 +150,13 @@ impl Machine for Here {
             Item::Kvm => qemu::kvm(self),
             Item::GuestKernel => guest::kernel(&guest::roots(self), "vfio-pci"),
             Item::GuestDrivers => guest::kernel(&guest::roots(self), "e1000e"),
-            Item::Dom0Kernel => guest::kernel(&[root.into()], "xen-privcmd"),
             Item::Busybox => guest::busybox(self),
-            Item::Cpio => guest::cpio(self),
             Item::Vfio => device::opens(&root.join("dev/vfio/vfio")),
             Item::IommuGroups => device::iommu_groups(root),
-            Item::XenHypervisor => xen::hypervisor(root),
-            Item::Xl => xen::xl(self, root),
+            Item::XenPackages => xen::packages(self),
+            Item::Dpkg => self.version("dpkg", &["--version"]),
+            Item::Gzip => self.version("gzip", &["--version"]),
+            Item::Xz => self.version("xz", &["--version"]),
         }
     }
 }

@@ -48,7 +48,11 @@ if [ -d /sys/class/net/eth0 ]; then
     ip link set xenbr0 up
     ip address add 10.0.2.99/24 dev xenbr0
 fi
-[ ! -f /testbed/disk ] || losetup /dev/loop0 /testbed/disk
+number=0
+while [ -f /testbed/disk$number ]; do
+    losetup /dev/loop$number /testbed/disk$number || fail "disk $number is no loop device"
+    number=$((number + 1))
+done
 for device in $(cat /testbed/passthrough); do
     xl pci-assignable-add "$device" || fail "$device cannot be given away"
 done

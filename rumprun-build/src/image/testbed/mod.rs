@@ -6,7 +6,7 @@
 //! packages ── what apt-get says is lacking, downloaded and unpacked below a folder
 //! libraries ─ what dom0's programs need beside
 //! dom0 ────── Xen, Linux, and the archive that Linux starts with (init.sh)
-//! guest ───── the image and its configuration, as xl(1) reads it
+//! xen::Guest  the image and its configuration, as xl(1) reads it
 //! ```
 //!
 //! # The way of bytes
@@ -23,15 +23,14 @@
 //!   apt-get checks.
 
 mod dom0;
-mod guest;
 mod libraries;
 mod packages;
 
 pub use dom0::Dom0;
-pub use guest::{Guest, Kind};
 
 use super::qemu::{Forward, in_user_net, qemu, user_net};
 use super::root;
+use super::xen::Guest;
 use crate::error::{Error, IoContext, Result};
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -65,15 +64,15 @@ const ENDED: u8 = 16;
 pub struct Machine {
     /// What it boots.
     pub dom0: Dom0,
-    /// The guest. Its [`bridge`](Guest::bridge) and [`disk`](Guest::disk) are set by the
+    /// The guest. Its [`bridge`](Guest::bridge) and [`disks`](Guest::disks) are set by the
     /// machine.
     pub guest: Guest,
     /// Whether the guest has a network interface: in QEMU's net.
     pub network: bool,
     /// Ports of this host that lead to the guest.
     pub forwards: Vec<Forward>,
-    /// A file that is the guest's disk, which keeps what it was: the guest writes to a copy.
-    pub disk: Option<PathBuf>,
+    /// Files that are the guest's disks, which keep what they were: the guest writes to copies.
+    pub disks: Vec<PathBuf>,
     /// Lines of dom0's shell that run beside the guest, such as `xl shutdown -w image`.
     pub beside: String,
     /// Where what is made for a run is kept.
@@ -90,7 +89,7 @@ impl Machine {
             guest,
             network: false,
             forwards: Vec::new(),
-            disk: None,
+            disks: Vec::new(),
             beside: String::new(),
             folder: folder.into(),
             more: Vec::new(),
@@ -169,17 +168,17 @@ impl Machine {
             fs::copy(from, inside.join(name)).context("copying", from)?;
             Ok(Path::new("/testbed").join(name))
         };
+        if self.network {
+            guest.bridge = Some("xenbr0".into());
+            guest.line = in_user_net(guest.line);
+        }
         let image = copy(image, "image")?;
         if let Some(root) = &guest.root {
             guest.root = Some(copy(root, "root.cpio")?);
         }
-        if let Some(disk) = &self.disk {
-            copy(disk, "disk")?;
-            guest.disk = Some("/dev/loop0".into());
-        }
-        if self.network {
-            guest.bridge = Some("xenbr0".into());
-            guest.line = in_user_net(guest.line);
+        for (number, disk) in self.disks.iter().enumerate() {
+            copy(disk, &format!("disk{number}"))?;
+            guest.disks.push(format!("/dev/loop{number}").into());
         }
         let write = |name: &str, text: String| {
             let path = inside.join(name);

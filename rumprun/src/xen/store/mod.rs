@@ -17,6 +17,7 @@ use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
+use core::str::FromStr;
 use core::time::Duration;
 use wire::{HEADER, Header};
 
@@ -191,7 +192,7 @@ impl Store {
     }
 
     /// The number at a path, if it is one.
-    pub(super) fn number(&mut self, path: &str) -> Result<u32, Error> {
+    pub(super) fn number<N: FromStr>(&mut self, path: &str) -> Result<N, Error> {
         self.read(path)?.parse().map_err(|_| Error::Malformed)
     }
 

@@ -26,8 +26,8 @@ pub struct Guest {
     pub memory: u32,
     /// The bridge that its network interface is joined to, if it has one.
     pub bridge: Option<String>,
-    /// Its disk: a block device of dom0's.
-    pub disk: Option<PathBuf>,
+    /// Its disks: block devices of dom0's, or files.
+    pub disks: Vec<PathBuf>,
     /// PCI devices that are given to it, as `BUS:DEVICE.FUNCTION`.
     pub devices: Vec<String>,
     /// An archive: the root of its file system.
@@ -43,7 +43,7 @@ impl Default for Guest {
             cpus: 1,
             memory: 128,
             bridge: None,
-            disk: None,
+            disks: Vec::new(),
             devices: Vec::new(),
             root: None,
             line: Line::default(),
@@ -66,6 +66,26 @@ fn quote(text: &str) -> Result<String> {
 
 fn path(path: &Path) -> Result<String> {
     quote(&path.to_string_lossy())
+}
+
+/// A disk, with a name by its number.
+fn disk((target, number): (&PathBuf, u8)) -> Result<String> {
+    let letter = char::from(b'a' + number.min(26));
+    if !letter.is_ascii_lowercase() {
+        return Err(Error::Image("a guest has 26 disks at most".into()));
+    }
+    medium(&format!("xvd{letter},access=rw"), target)
+}
+
+/// As xl-disk-configuration(5) has it.
+fn medium(about: &str, target: &Path) -> Result<String> {
+    let target = target.to_string_lossy();
+    if target.contains(',') {
+        return Err(Error::Image(format!(
+            "{target}: xl takes no disk with a comma in its path"
+        )));
+    }
+    quote(&format!("format=raw,vdev={about},target={target}"))
 }
 
 impl Guest {
@@ -122,9 +142,10 @@ impl Guest {
                 &format!("[ {} ]", quote(&format!("type=vif,bridge={bridge}"))?),
             );
         }
-        if let Some(disk) = &self.disk {
-            let disk = format!("phy:{},xvda,w", disk.display());
-            set("disk", &format!("[ {} ]", quote(&disk)?));
+        let disks = self.disks.iter().zip(0..).map(disk);
+        let disks: Vec<_> = disks.collect::<Result<_>>()?;
+        if !disks.is_empty() {
+            set("disk", &format!("[ {} ]", disks.join(", ")));
         }
         if !self.devices.is_empty() {
             let devices: Result<Vec<_>> = self.devices.iter().map(|device| quote(device)).collect();
@@ -159,6 +180,14 @@ mod tests {
             assert!(text.lines().any(|is| is == line), "{line}:\n{text}");
         }
         assert!(!text.contains("disk") && !text.contains("pci"));
+        let disks = Guest {
+            disks: vec!["/dev/loop0".into(), "/a b".into()],
+            ..guest.clone()
+        };
+        let text = disks.config("web", Path::new("/images/web")).unwrap();
+        let line = "disk = [ \"format=raw,vdev=xvda,access=rw,target=/dev/loop0\", \
+                    \"format=raw,vdev=xvdb,access=rw,target=/a b\" ]";
+        assert!(text.lines().any(|is| is == line), "{text}");
         let hvm = Guest {
             kind: Kind::Hvm,
             ..guest
@@ -169,6 +198,8 @@ mod tests {
 
     #[test]
     fn what_cannot_be_quoted_is_an_error() {
+        assert!(disk((&"/a,b".into(), 0)).is_err());
+        assert!(disk((&"/a".into(), 26)).is_err());
         assert!(quote("two\nlines").is_err());
         assert_eq!(quote(r#"a "b\"#).unwrap(), r#""a \"b\\""#);
     }
