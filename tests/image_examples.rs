@@ -9,7 +9,7 @@ use image::echo::Echo;
 use image::{Outcome, Running, check, ext2};
 use libtest_mimic::Trial;
 use rump_sys::kernel::{KIND, Kind};
-use rumprun_build::image::qemu::Machine;
+use rumprun_build::image::qemu::{Bus, Disk, Machine};
 use rumprun_build::image::root;
 use std::path::Path;
 
@@ -84,6 +84,13 @@ fn main() {
         "qemu::example::mount_disk",
         mount_disk,
     );
+    let disks = image::trial_if(
+        cfg!(feature = "fs") && rump_sys::DRIVERS.contains(&"nvme") && ext2::program().is_some(),
+        "drivers",
+        "driver and file system are NetBSD's: RUMP_DRIVERS=nvme, NETBSD_SRC, the feature fs, mkfs.ext2",
+        "qemu::disks",
+        disks,
+    );
     let behaviour = ["rump", "std"].map(|layer| {
         image::trial_if(
             long(),
@@ -96,7 +103,7 @@ fn main() {
     let trials = examples
         .chain(of_linux)
         .chain(beside)
-        .chain([disk])
+        .chain([disk, disks])
         .chain(behaviour);
     image::run_trials(trials.collect());
 }
@@ -154,6 +161,23 @@ fn mount_disk() -> Outcome {
     let (status, text) = Running::start(&machine, &image)?.end()?;
     let shown = text.replace('\r', "");
     check(shown.contains(&lines), "other contents", &text)?;
+    check(status == Some(0), &format!("{status:?}"), &text)
+}
+
+/// Disks of the machine's, which NetBSD's nvme(4) drives, keep what is written.
+fn disks() -> Outcome {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("image-disks");
+    std::fs::create_dir_all(&folder)?;
+    let mut machine = image::machine(&["/dev/rld0d", "/dev/ld1d"]);
+    (machine.cpus, machine.memory) = (2, 256);
+    let disk = |file| Disk {
+        file,
+        bus: Bus::Nvme,
+    };
+    machine.disks = ext2::two_disks(&folder)?.map(disk).into();
+    let image = image::example("disks", &["fs"])?;
+    let (status, text) = Running::start(&machine, &image)?.end()?;
+    check(text.contains("all passed"), "not all passed", &text)?;
     check(status == Some(0), &format!("{status:?}"), &text)
 }
 

@@ -152,17 +152,8 @@ fn crash(kind: Kind, cpus: u32) -> Outcome {
 /// Disks of Xen's.
 fn disks(kind: Kind, cpus: u32) -> Outcome {
     let mut machine = machine(kind, cpus, &["/dev/rvbd0d", "/dev/vbd1d"])?;
-    machine.disks = made_disks(&machine)?;
+    machine.disks = image::ext2::two_disks(&machine.folder)?.into();
     keeps(&machine)
-}
-
-/// One of sectors, and one with an ext2.
-fn made_disks(machine: &Machine) -> Result<Vec<PathBuf>, Failed> {
-    let disks = ["sectors", "ext2"].map(|name| machine.folder.join(name));
-    let bytes: Vec<u8> = (0..4_u32 << 20).map(|at| (at % 251) as u8).collect();
-    std::fs::write(&disks[0], bytes)?;
-    image::ext2::with_lines(&disks[1])?;
-    Ok(disks.into())
 }
 
 /// A program of a machine with such disks finds that they keep what is written.

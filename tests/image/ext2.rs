@@ -1,4 +1,4 @@
-//! File systems of ext2, made by Linux's mkfs.ext2 without being root.
+//! Disks of machines; file systems of ext2 on them, made by Linux's mkfs.ext2 without being root.
 
 use libtest_mimic::Failed;
 use std::path::{Path, PathBuf};
@@ -32,4 +32,14 @@ pub fn with_lines(disk: &Path) -> Result<String, Failed> {
     } else {
         Err("mkfs.ext2 has failed".into())
     }
+}
+
+/// Two disks in a folder, as the program `disks` takes them: one of sectors, and one with an
+/// ext2.
+pub fn two_disks(folder: &Path) -> Result<[PathBuf; 2], Failed> {
+    let disks = ["sectors", "ext2"].map(|name| folder.join(name));
+    let bytes: Vec<u8> = (0..4_u32 << 20).map(|at| (at % 251) as u8).collect();
+    std::fs::write(&disks[0], bytes)?;
+    with_lines(&disks[1])?;
+    Ok(disks)
 }
