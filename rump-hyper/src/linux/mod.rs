@@ -28,7 +28,7 @@ pub use packet::Packet;
 pub use shm::Shm;
 pub use shmif::Shmif;
 pub use tap::Tap;
-pub use thread::{errno, forked};
+pub use thread::{errno, forked, short_turns};
 pub use time::exact_sleeps;
 
 use crate::abi::{Iovec, Lwp, ThreadMain};

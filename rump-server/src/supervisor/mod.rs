@@ -101,6 +101,8 @@ struct Supervisor {
 /// [`Error`]
 pub fn run(file: &Path, arguments: &[&str]) -> Result<(), Error> {
     let plan = config::read(file)?;
+    // Workers, and their threads, have it from here.
+    rump_hyper::linux::short_turns();
     // Before there are other threads, so that they come here alone.
     let mut signals = SigSet::empty();
     signals.add(Signal::SIGINT);

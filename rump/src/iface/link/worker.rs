@@ -3,7 +3,7 @@
 use super::HostErrno;
 use super::moderation::Moderation;
 use super::port::{Port, Turn, guarded};
-use rump_sys::hyper::linux::exact_sleeps;
+use rump_sys::hyper::linux::{exact_sleeps, short_turns};
 use rump_sys::hyper::vif::{Batch, Pool};
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -61,6 +61,7 @@ fn serve(port: &Port, queue: usize) {
     let mut batch = Batch::new(Pool::new(LEASES));
     let mut moderation = Moderation::new(Instant::now());
     exact_sleeps();
+    short_turns();
     while let Some(turn) = port.shared().turn(queue) {
         let result = receive(&turn, queue, &mut batch);
         if let Err(error) = result {
