@@ -16,8 +16,10 @@ use alloc::vec::Vec;
 use core::mem::offset_of;
 use rump_abi::{POLLIN, POLLOUT};
 
-/// The longest message of UDP's with its headers.
+/// The longest message, which has its header in it where it is a raw one, and has another of 8
+/// bytes with UDP. NetBSD's IPv6 calls what is longer invalid.
 const LONGEST_MESSAGE: u64 = 65_535;
+const LONGEST_DATAGRAM: u64 = LONGEST_MESSAGE - 8;
 /// The most control messages, in bytes.
 const MOST_CONTROL: usize = 4096;
 /// `sizeof(struct mmsghdr)`, and where its result stands.
@@ -66,7 +68,12 @@ impl Process {
         let waits = one.waits() && flags & net::MSG_DONTWAIT == 0;
         let timeout = socket.state.lock().send_timeout;
         let total = buffers.len();
-        if !socket.is_stream() && total > LONGEST_MESSAGE {
+        let longest = match socket.kind {
+            net::SOCK_STREAM => u64::MAX,
+            net::SOCK_DGRAM => LONGEST_DATAGRAM,
+            _ => LONGEST_MESSAGE,
+        };
+        if total > longest {
             return Err(Errno::EMSGSIZE);
         }
         let mut piece = self.piece();

@@ -8,7 +8,7 @@ use crate::process::{Process, Side};
 use crate::raw::general::{__NR_socket, O_CLOEXEC, O_NONBLOCK, O_RDWR};
 use crate::raw::net::{self, AF_INET, AF_INET6, SOCK_DGRAM, SOCK_RAW, SOCK_STREAM};
 use crate::raw::netlink::NETLINK_ROUTE;
-use crate::translate::address::{LONGEST, family, to_netbsd, to_peer};
+use crate::translate::address::{LONGEST, family, to_netbsd, to_other_end, to_peer};
 use alloc::sync::Arc;
 use rump_abi as abi;
 use spin::Mutex;
@@ -208,7 +208,7 @@ pub(crate) fn connect(process: &Process, one: &Arc<Description>, args: &Args) ->
             Some(result) => result,
         };
     }
-    let name = to_netbsd(&name, socket.domain)?;
+    let name = to_other_end(&name, socket.domain)?;
     match process
         .kernel
         .connect(socket.fd.number, &name)

@@ -43,15 +43,20 @@ pub(crate) fn to_netbsd(address: &[u8], domain: u32) -> Result<Vec<u8>, Errno> {
     Ok(bytes)
 }
 
-/// Where a socket of this family connects or sends to. One of IPv6's sends to addresses of IPv4,
-/// too, and no address at all is this host's, which NetBSD knows of IPv4 alone.
+/// Where a stream of this family connects to: no address is this host's, which NetBSD knows of
+/// IPv4 alone.
+pub(crate) fn to_other_end(address: &[u8], domain: u32) -> Result<Vec<u8>, Errno> {
+    let mut bytes = to_netbsd(address, domain)?;
+    if domain == net::AF_INET6 && bytes.get(8..24) == Some(&[0; 16]) {
+        bytes[23] = 1;
+    }
+    Ok(bytes)
+}
+
+/// Where a datagram socket of this family sends to: one of IPv6's to addresses of IPv4, too.
 pub(crate) fn to_peer(address: &[u8], domain: u32) -> Result<Vec<u8>, Errno> {
     if domain != net::AF_INET6 || family(address)? != net::AF_INET {
-        let mut bytes = to_netbsd(address, domain)?;
-        if domain == net::AF_INET6 && bytes.get(8..24) == Some(&[0; 16]) {
-            bytes[23] = 1;
-        }
-        return Ok(bytes);
+        return to_other_end(address, domain);
     }
     let v4 = to_netbsd(address, net::AF_INET)?;
     let mut mapped = [0; V6];
