@@ -6,7 +6,7 @@ use crate::bare::{Bare, LINUX, PATIENCE, Server};
 use fastrand::Rng;
 use rump_hyper::linux::Packet;
 use rump_hyper::vif::{Backend, Batch, Pool, Transmit, backend::Piece};
-use rump_ring::control::Protocol::Udp;
+use rump_ring::control::{Protocol::Udp, Welcome};
 use rump_ring::lane;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -53,11 +53,13 @@ impl Ring {
     }
 }
 
-/// What the headers of a frame say, where they stand without options.
-fn is_true(frame: &[u8], mac: [u8; 6], port: u16) -> bool {
+/// Whether the headers of a frame, where they stand without options, are of the application that
+/// was told so and has this port: also its ephemeral ports are its own.
+fn is_true(frame: &[u8], welcome: &Welcome, port: u16) -> bool {
     let udp = frame[12..15] == [8, 0, 0x45] && frame[23] == 17;
-    let own = frame[6..12] == mac && frame[26..30] == [10, 9, 0, 3];
-    udp && own && frame[34..36] == port.to_be_bytes()
+    let own = frame[6..12] == welcome.mac && frame[26..30] == [10, 9, 0, 3];
+    let from = u16::from_be_bytes([frame[34], frame[35]]);
+    udp && own && (from == port || welcome.ports.contains(&from))
 }
 
 /// Rewrites headers until it is to stop: with those of another, with parts of them, with
@@ -111,7 +113,7 @@ pub fn rewriting() -> Outcome {
                         continue;
                     }
                     passed += 1;
-                    if !is_true(bytes, hostile.welcome.mac, 10) {
+                    if !is_true(bytes, &hostile.welcome, 10) {
                         wrong.push(bytes[..HEADERS].to_vec());
                     }
                 }
