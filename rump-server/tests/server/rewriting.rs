@@ -54,12 +54,18 @@ impl Ring {
 }
 
 /// Whether the headers of a frame, where they stand without options, are of the application that
-/// was told so and has this port: also its ephemeral ports are its own.
+/// was told so and has this port of UDP: its ephemeral ports are its own, too, and messages of
+/// ICMP and IGMP have none.
 fn is_true(frame: &[u8], welcome: &Welcome, port: u16) -> bool {
-    let udp = frame[12..15] == [8, 0, 0x45] && frame[23] == 17;
     let own = frame[6..12] == welcome.mac && frame[26..30] == [10, 9, 0, 3];
     let from = u16::from_be_bytes([frame[34], frame[35]]);
-    udp && own && (from == port || welcome.ports.contains(&from))
+    let may = match frame[23] {
+        1 | 2 => true,
+        17 => from == port || welcome.ports.contains(&from),
+        6 => welcome.ports.contains(&from),
+        _ => false,
+    };
+    frame[12..15] == [8, 0, 0x45] && own && may
 }
 
 /// Rewrites headers until it is to stop: with those of another, with parts of them, with
