@@ -86,15 +86,12 @@ pub fn boot() -> Result<Vec<String>, Error> {
     if params::get("RUMP_NCPU").is_none() {
         params::set("RUMP_NCPU", &format!("{}", cpu::data::count()));
     }
-    // SAFETY: the first comes before all others, on a thread without an lwp; the kernel looks
-    // the process up itself.
-    unsafe {
-        match rump_init() {
-            0 => {}
-            errno => return Err(Error::Boot(errno)),
-        }
-        rump_pub_lwproc_newlwp(1);
+    // SAFETY: it comes before all other calls.
+    match unsafe { rump_init() } {
+        0 => {}
+        errno => return Err(Error::Boot(errno)),
     }
+    give_lwp();
     let mut names: Vec<String> = functions
         .iter()
         .filter(|found| is_ours(found))
@@ -119,6 +116,15 @@ fn attach(function: &Found) -> Option<String> {
     port::attach(Arc::new(card), address)
         .map_err(|errno| refused(function, errno))
         .ok()
+}
+
+/// The process that the kernel begins with.
+const FIRST_PROCESS: c_int = 1;
+
+/// Gives a thread that has none an lwp. Without one its calls of the kernel are slower, not wrong.
+pub(crate) fn give_lwp() {
+    // SAFETY: the kernel runs, and looks the process up itself.
+    unsafe { rump_pub_lwproc_newlwp(FIRST_PROCESS) };
 }
 
 /// Devices of Xen's, as the kernel's.

@@ -11,7 +11,6 @@ use core::ffi::{CStr, c_int, c_void};
 use core::ptr::null_mut;
 use rump_hyper::errno::Errno;
 use rump_hyper::upcall;
-use rump_sys::control::rump_pub_lwproc_newlwp;
 use rump_sys::vbd::{self, Config, Name, Ops, Vbd, rump_vbd_create, rump_vbd_done};
 
 type Shared = Arc<dyn Backend>;
@@ -79,8 +78,6 @@ unsafe extern "C" fn discard(host: *mut c_void, offset: u64, len: u64) -> c_int 
 /// `ENOSYS` from a kernel that has no such disks; what else the kernel says; `ENOMEM` if there
 /// is no memory for a thread.
 pub(crate) fn attach(backend: Shared) -> Result<String, Errno> {
-    /// The process that the kernel begins with.
-    const FIRST_PROCESS: c_int = 1;
     let shape = backend.shape();
     let config = Config {
         version: vbd::VERSION,
@@ -100,8 +97,7 @@ pub(crate) fn attach(backend: Shared) -> Result<String, Errno> {
     // SAFETY: the kernel wrote a name with its 0.
     let name = unsafe { CStr::from_ptr(name.as_ptr()) }.to_string_lossy();
     let main = move || {
-        // SAFETY: the kernel runs, and the thread has no lwp yet. Without one it is slower.
-        unsafe { rump_pub_lwproc_newlwp(FIRST_PROCESS) };
+        crate::kernel::give_lwp();
         serving.serve();
     };
     sched::try_spawn(main, &name, sched::KERNEL).map_err(|_| Errno::NOMEM)?;

@@ -7,7 +7,7 @@ use crate::host::Machine;
 use crate::sched;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
-use core::ffi::{CStr, c_int, c_void};
+use core::ffi::{CStr, c_void};
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use rump_hyper::errno::Errno;
@@ -15,7 +15,6 @@ use rump_hyper::upcall;
 use rump_hyper::vif::abi::{self, Config, Name, Ops, Rx, Tx, Vif};
 use rump_hyper::vif::shape::{self, Scratch};
 use rump_hyper::vif::{Backend, Batch, Offloads, Pool, Transmit};
-use rump_sys::control::rump_pub_lwproc_newlwp;
 use rump_sys::vif::{rump_vif_create, rump_vif_receive, rump_vif_set_link};
 
 /// What the kernel calls.
@@ -61,9 +60,6 @@ struct Port(*mut Vif);
 // SAFETY: the functions of `rump_vif.h` may be called from any thread, and it stays.
 unsafe impl Send for Port {}
 
-/// The process that the kernel begins with.
-const FIRST_PROCESS: c_int = 1;
-
 /// Makes an interface of the kernel's with this behind it, and returns its name. The calling
 /// thread has an lwp.
 ///
@@ -103,8 +99,7 @@ pub fn attach(backend: Arc<dyn Backend>, address: [u8; 6]) -> Result<alloc::stri
 
 /// Brings the kernel what comes, for ever.
 fn serve(shared: &Shared, port: &Port, mut link: bool) {
-    // SAFETY: the kernel runs, and the thread has no lwp yet. Without one it is slower.
-    unsafe { rump_pub_lwproc_newlwp(FIRST_PROCESS) };
+    crate::kernel::give_lwp();
     let backend = &*shared.backend;
     // The kernel copies what it takes, so that no buffer stays with it.
     let mut batch = Batch::new(Pool::new(0));

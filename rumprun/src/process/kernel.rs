@@ -106,13 +106,9 @@ fn limit() -> Result<(), String> {
 /// Gives the thread that runs an lwp. Without one, calls are slower, not wrong.
 #[cfg(feature = "image")]
 pub(super) fn attach() {
-    const FIRST_PROCESS: i32 = 1;
-    // SAFETY: the kernel has booted; it looks the number up itself. The program may have made
-    // an lwp itself, by the crate `rump`.
-    unsafe {
-        if rump_sys::control::rump_pub_lwproc_curlwp().is_null() {
-            rump_sys::control::rump_pub_lwproc_newlwp(FIRST_PROCESS);
-        }
+    // SAFETY: the kernel has booted. The program may have made an lwp itself, by the crate `rump`.
+    if unsafe { rump_sys::control::rump_pub_lwproc_curlwp() }.is_null() {
+        crate::kernel::give_lwp();
     }
 }
 
