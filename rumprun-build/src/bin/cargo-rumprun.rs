@@ -416,7 +416,7 @@ impl Options {
             true => &settings.disks,
             false => &self.disk,
         };
-        if let Some(file) = files.iter().find(|file| !file.exists()) {
+        if let Some(file) = files.iter().find(|file| !file.exists() || file.is_dir()) {
             return Err(Error::Image(format!(
                 "{}: there is no such disk",
                 file.display()
