@@ -150,10 +150,12 @@ fn interrupts_that_are_lost_are_no_standstill() -> Outcome {
         }
         let outcome = echo("10.9.0.1", "10.9.0.2", 1 << 16);
         stop.store(true, Ordering::Relaxed);
-        // One may wait for an interrupt that the card's own thread got.
-        for vector in (0..).map_while(|index| function.vector(index)) {
-            vector.call();
-            vector.call();
+        // One may wait for an interrupt that the card's own thread got, and then for that of a call.
+        while !thieves.iter().all(std::thread::JoinHandle::is_finished) {
+            for vector in (0..).map_while(|index| function.vector(index)) {
+                vector.call();
+            }
+            std::thread::sleep(Duration::from_millis(10));
         }
         let stolen: Vec<_> = thieves
             .into_iter()

@@ -80,6 +80,14 @@ pub struct Console {
     pub qemu: String,
 }
 
+impl Console {
+    /// The assertion of QEMU's own that has failed and ended it, if that is what it said.
+    pub(crate) fn assertion(&self) -> Option<&str> {
+        let failed = |line: &&str| line.contains("Assertion `") && line.ends_with("failed.");
+        self.qemu.lines().map(str::trim_end).find(failed)
+    }
+}
+
 /// So much of each is told, in lines.
 const LINES: usize = 60;
 
@@ -118,5 +126,19 @@ mod tests {
             "the guest did not answer within 1.5 s when it was starting\nits console:\nline 40\nline 41"
         ));
         assert!(text.ends_with("line 98\nline 99"), "{text}");
+    }
+
+    #[test]
+    fn an_assertion_of_qemus_is_told_from_what_else_it_says() {
+        let said = |qemu: &str| Console {
+            guest: "Assertion `mine' failed.".into(),
+            qemu: qemu.into(),
+        };
+        let failed = "qemu: ../../hw/net/card.c:1: on_timer: Assertion `!enabled' failed.";
+        assert_eq!(
+            said(&format!("a warning\n{failed}\n")).assertion(),
+            Some(failed)
+        );
+        assert_eq!(said("a warning").assertion(), None);
     }
 }

@@ -6,7 +6,8 @@
 //!
 //! So each test has a process, and a rump kernel, of its own; and the guest is the same for
 //! all. Should a test bring it down, that one fails, with the guest's console, and the next
-//! one boots another.
+//! one boots another. Only if it was QEMU that ended by an assertion of its own, which no
+//! guest should be able to have fail, the test is run once more, and that is told.
 
 use crate::error::Error;
 use crate::guest::Guest;
@@ -15,6 +16,7 @@ use crate::pace;
 use crate::report::Report;
 use crate::running::Running;
 use libtest_mimic::{Arguments, Failed, Trial};
+use std::io;
 use std::process::{Command, ExitCode};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -171,6 +173,21 @@ struct Fixture {
 
 impl Fixture {
     fn run(&self, test: &Test) -> Outcome {
+        let lost = match self.attempt(test) {
+            Err(Lost::Guest(error)) => error,
+            Err(Lost::Test(failed)) => return Err(failed),
+            Ok(()) => return Ok(()),
+        };
+        if let Error::Ended { console, .. } = &lost
+            && let Some(assertion) = console.assertion()
+        {
+            println!("{}: once more, as QEMU has ended: {assertion}", test.name);
+            return self.attempt(test).map_err(Failed::from);
+        }
+        Err(lost.into())
+    }
+
+    fn attempt(&self, test: &Test) -> Result<(), Lost> {
         let own = std::env::current_exe()?;
         // A test that has panicked here has left a guest in no known state, or none.
         let mut running = self.running.lock().unwrap_or_else(|poisoned| {
@@ -183,7 +200,7 @@ impl Fixture {
             Some(guest) => guest,
             None => self.guest.clone().program(&own).boot()?,
         };
-        let places = serde_json::to_string(&self.guest.places())?;
+        let places = serde_json::to_string(&self.guest.places()).map_err(io::Error::from)?;
         let mut command = Command::new(&own);
         command.env(TEST, test.name).env(inside::DEVICES, places);
         command.env("RUST_BACKTRACE", "1");
@@ -191,17 +208,42 @@ impl Fixture {
         let slowness = pace::slowness();
         command.env(inside::SLOWNESS, slowness.to_string());
         let limit = pace::longer(test.limit, slowness);
-        let report = guest.run(&command, limit);
-        if let Err(error @ Error::Command(_)) = report {
-            return Err(error.into());
-        }
-        // Without it, the guest is no more.
-        let report = report?;
+        // Without a report, the guest is no more.
+        let report = guest.run(&command, limit)?;
         *running = Some(guest);
         if report.success() && std::env::args().any(|argument| argument == "--nocapture") {
             println!("{}: {report}", test.name);
         }
-        judge(test, limit, &report).map_err(Failed::from)
+        judge(test, limit, &report).map_err(|why| Lost::Test(why.into()))
+    }
+}
+
+/// Why a test did not pass.
+enum Lost {
+    /// By itself.
+    Test(Failed),
+    /// The guest could not be had, or is no more.
+    Guest(Error),
+}
+
+impl From<Error> for Lost {
+    fn from(error: Error) -> Self {
+        Self::Guest(error)
+    }
+}
+
+impl From<io::Error> for Lost {
+    fn from(error: io::Error) -> Self {
+        Self::Test(error.into())
+    }
+}
+
+impl From<Lost> for Failed {
+    fn from(lost: Lost) -> Self {
+        match lost {
+            Lost::Test(failed) => failed,
+            Lost::Guest(error) => error.into(),
+        }
     }
 }
 
