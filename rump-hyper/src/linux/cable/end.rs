@@ -284,7 +284,7 @@ impl End {
         let has_frame = || queue.receiver().is_waiting();
         let spun = queue
             .gauge
-            .spin::<LinuxHost>(Budget::EVENT, || has_frame() || is_over());
+            .watch::<LinuxHost>(Budget::FRAME, || has_frame() || is_over());
         if spun && !is_over() {
             return Ok(());
         }
