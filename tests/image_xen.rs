@@ -39,8 +39,16 @@ fn main() {
         test(nothing, standard_library, "standard_library", kind, 2);
         test(nothing, crash, "crash_is_told", kind, 1);
         test(nothing, shut_down, "is_shut_down_by_xl", kind, 2);
+        test(files, disks, "keeps_disks", kind, 2);
     }
-    test(files, disks, "keeps_disks", Kind::Pvh, 2);
+    let has = |driver| rump_sys::DRIVERS.contains(&driver);
+    let wm = "the driver is NetBSD's: it wants NETBSD_SRC and RUMP_DRIVERS=wm";
+    let wm = (has("wm"), "drivers", wm);
+    test(wm, passed_card, "passed_e1000e_serves_http", Kind::Hvm, 2);
+    let nvme = "driver and file system are NetBSD's: it wants the feature fs, NETBSD_SRC, \
+                RUMP_DRIVERS=nvme and mkfs.ext2";
+    let nvme = (has("nvme") && has_files(), "drivers", nvme);
+    test(nvme, passed_disks, "passed_nvme_keeps_disks", Kind::Hvm, 2);
     image::run_trials(tests);
 }
 
@@ -133,6 +141,33 @@ fn serves(machine: &Machine, port: u16) -> Outcome {
     check(get(port, "/end")? == b"hello\n", "not hello", "")?;
     running.wait_for("ended")?;
     ends(machine, running, End::PowerOff, "rumprun: exit status 0")
+}
+
+/// A card of the machine's, which Xen gives the guest: NetBSD's wm(4) drives it, through the
+/// IOMMU, with messages for interrupts.
+fn passed_card(kind: Kind, cpus: u32) -> Outcome {
+    let mut machine = machine(kind, cpus, &[])?;
+    let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    machine.guest.devices = vec!["00:06.0".into()];
+    machine.guest.line = machine.guest.line.with("net", "10.0.2.15/24,10.0.2.2");
+    let net = format!("user,id=passed,hostfwd=tcp:127.0.0.1:{port}-10.0.2.15:80");
+    let card = "e1000e,netdev=passed,addr=6";
+    machine.more = ["-netdev", &net, "-device", card].map(String::from).into();
+    serves(&machine, port)
+}
+
+/// Disks of the machine's, which Xen gives the guest: NetBSD's nvme(4) drives them.
+fn passed_disks(kind: Kind, cpus: u32) -> Outcome {
+    let mut machine = machine(kind, cpus, &["/dev/rld0d", "/dev/ld1d"])?;
+    let disks = image::ext2::two_disks(&machine.folder)?;
+    for (disk, at) in disks.iter().zip(5..) {
+        let drive = format!("if=none,id=passed{at},format=raw,file={}", disk.display());
+        let device = format!("nvme,drive=passed{at},serial=passed{at},addr={at}");
+        let words = ["-drive", &drive, "-device", &device].map(String::from);
+        machine.more.extend(words);
+        machine.guest.devices.push(format!("00:{at:02x}.0"));
+    }
+    keeps(&machine)
 }
 
 fn standard_library(kind: Kind, cpus: u32) -> Outcome {

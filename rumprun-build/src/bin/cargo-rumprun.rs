@@ -72,6 +72,10 @@ struct Make {
     /// Bridge that a guest's network interface is joined to
     #[arg(long, value_name = "NAME")]
     bridge: Option<String>,
+    /// PCI device of the host that an HVM guest is given, for a driver of NetBSD's; may be
+    /// repeated
+    #[arg(long, value_name = "BUS:DEVICE.FUNCTION")]
+    pci: Vec<String>,
     #[command(flatten)]
     options: Options,
 }
@@ -274,7 +278,13 @@ impl Make {
         let image = self.build.image(&settings)?;
         println!("{}", image.display());
         let kind = match self.target {
-            Target::Qemu => return Ok(0),
+            Target::Qemu if self.pci.is_empty() => return Ok(0),
+            Target::Qemu => {
+                return Err(Error::Image(
+                    "--pci: it is a guest of Xen's that devices are given to: --target xen-hvm"
+                        .into(),
+                ));
+            }
             Target::XenPvh => xen::Kind::Pvh,
             Target::XenHvm => xen::Kind::Hvm,
         };
@@ -285,7 +295,7 @@ impl Make {
             memory: options.memory(&settings),
             bridge: self.bridge.clone(),
             disks: options.disks(&settings)?,
-            devices: Vec::new(),
+            devices: self.pci.clone(),
             root: options.archive(&settings, &self.build.folder()?)?,
             line: options.line(&settings)?,
         };

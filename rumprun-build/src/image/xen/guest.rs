@@ -113,6 +113,11 @@ impl Guest {
                 if let Some(root) = &self.root {
                     set("ramdisk", &path(root)?);
                 }
+                if !self.devices.is_empty() {
+                    return Err(Error::Image(
+                        "a PVH guest is given no PCI devices: use an HVM guest".into(),
+                    ));
+                }
             }
             Kind::Hvm => {
                 set("type", "\"hvm\"");
@@ -194,6 +199,14 @@ mod tests {
         };
         let text = hvm.config("web", Path::new("/images/web")).unwrap();
         assert!(text.contains("firmware_override = \"/images/web\"\n"));
+        let given = |kind| Guest {
+            kind,
+            devices: vec!["00:05.0".into(), "0000:06:00.1".into()],
+            ..Guest::default()
+        };
+        let text = given(Kind::Hvm).config("web", Path::new("/web")).unwrap();
+        assert!(text.contains("pci = [ \"00:05.0\", \"0000:06:00.1\" ]\n"));
+        assert!(given(Kind::Pvh).config("web", Path::new("/web")).is_err());
     }
 
     #[test]
