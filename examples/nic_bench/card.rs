@@ -3,7 +3,7 @@
 use rump::Kernel;
 use rump::iface::{Interface, IpNet};
 use rump::net::TcpStream;
-use rump::pci::Address;
+use rump::pci::{Address, Options};
 use std::error::Error;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -23,14 +23,14 @@ pub struct Card {
 impl Card {
     /// Boots a kernel, attaches the card and waits until the server answers.
     pub fn attach(
-        card: Address,
+        (card, options): (Address, Options),
         address: IpNet,
         cpus: usize,
         server: SocketAddr,
     ) -> Result<Self, Box<dyn Error>> {
         let kernel = Kernel::builder().cpus(cpus).boot()?;
         let start = Instant::now();
-        let name = kernel.attach_pci(card)?.name;
+        let name = kernel.attach_pci_with(card, options)?.name;
         let interface = Interface::named(&name)?;
         interface.add_address(address)?;
         interface.set_up(true)?;

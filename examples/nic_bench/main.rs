@@ -15,6 +15,7 @@
 mod card;
 mod stream;
 
+use rump::pci::Interrupts;
 use serde::Serialize;
 use std::error::Error;
 use std::net::{IpAddr, TcpListener, TcpStream};
@@ -25,7 +26,8 @@ use stream::Direction;
 /// Where the server is.
 const PORT: u16 = 5300;
 const USAGE: &str = "serve ADDRESS | linux ADDRESS [--seconds SECONDS] [--receive] | \
-                     rump ADDRESS --card PCI --address ADDRESS/PREFIX [--cpus CPUS] [...]";
+                     rump ADDRESS --card PCI --address ADDRESS/PREFIX [--cpus CPUS] \
+                     [--interrupts line|message|table] [...]";
 
 /// What a run comes to.
 #[derive(Debug, Serialize)]
@@ -46,6 +48,7 @@ struct Options {
     card: Option<rump::pci::Address>,
     address: Option<rump::iface::IpNet>,
     cpus: usize,
+    interrupts: Interrupts,
 }
 
 fn main() -> ExitCode {
@@ -90,7 +93,9 @@ fn run() -> Result<(), Box<dyn Error>> {
             let options = options(arguments)?;
             let at = options.card.ok_or("--card is missing")?;
             let own = options.address.ok_or("--address is missing")?;
-            let card = card::Card::attach(at, own, options.cpus, (address, PORT).into())?;
+            let told = rump::pci::Options::new().interrupts(options.interrupts);
+            let server = (address, PORT).into();
+            let card = card::Card::attach((at, told), own, options.cpus, server)?;
             let (attach, kernel) = (Some(card.attach.as_secs_f64()), card.kernel()?);
             let (bytes, seconds) = stream::ask(card.connect()?, options.direction, options.time)?;
             card.detach()?;
@@ -117,6 +122,7 @@ fn options(mut rest: impl Iterator<Item = String>) -> Result<Options, Box<dyn Er
         card: None,
         address: None,
         cpus: 2,
+        interrupts: Interrupts::default(),
     };
     while let Some(option) = rest.next() {
         let mut value = || {
@@ -129,6 +135,14 @@ fn options(mut rest: impl Iterator<Item = String>) -> Result<Options, Box<dyn Er
             "--card" => options.card = Some(value()?.parse()?),
             "--address" => options.address = Some(value()?.parse()?),
             "--cpus" => options.cpus = value()?.parse()?,
+            "--interrupts" => {
+                options.interrupts = match value()?.as_str() {
+                    "line" => Interrupts::Line,
+                    "message" => Interrupts::Message,
+                    "table" => Interrupts::Table,
+                    other => return Err(format!("{other}: no kind of interrupts").into()),
+                }
+            }
             other => return Err(format!("{other}: not known; use {USAGE}").into()),
         }
     }
