@@ -58,15 +58,16 @@ fn read(queue: &Queue, mut free: Vec<Buffer>, reads: &Reads<'_>) -> Result<(), B
             })
             .collect();
         under_way.extend(offsets.into_iter().zip(queue.submit_all(batch)));
-        // The next one, and what has come besides.
-        while let Some((offset, read)) = under_way.pop_front() {
+        // The oldest, and what has come besides, in any order.
+        let oldest = under_way.pop_front();
+        let (done, rest): (VecDeque<_>, _) =
+            under_way.drain(..).partition(|(_, read)| read.is_done());
+        under_way = rest;
+        for (offset, read) in oldest.into_iter().chain(done) {
             let (result, buffer) = read.wait();
             result.map_err(|error| format!("reading at {offset}: {error}"))?;
             reads.check(offset, &buffer)?;
             free.push(buffer);
-            if !under_way.front().is_some_and(|(_, next)| next.is_done()) {
-                break;
-            }
         }
         if under_way.is_empty() && reads.is_over() {
             return Ok(());
