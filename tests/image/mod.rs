@@ -99,6 +99,15 @@ pub fn image(name: &str) -> Result<PathBuf, Failed> {
     made(name, manifest)
 }
 
+/// The same with these components in its kernel.
+pub fn image_with(name: &str, components: &[&str]) -> Result<PathBuf, Failed> {
+    let mut recipe = recipe::of(name, fixtures().join("image/Cargo.toml"), &[], &folder());
+    recipe.components = components.iter().map(|name| name.to_string()).collect();
+    // Beside that without, which has the same name.
+    recipe.program.folder.push("with");
+    once(&format!("{name} with {components:?}"), || recipe.make())
+}
+
 /// The image of a program with dependencies, whose versions are those of this workspace.
 pub fn image_with_packages(name: &str) -> Result<PathBuf, Failed> {
     let project = folder().join("project").join(name);
@@ -145,12 +154,20 @@ fn made(name: &str, manifest: PathBuf) -> Result<PathBuf, Failed> {
 }
 
 fn made_with(name: &str, manifest: PathBuf, features: &[&str]) -> Result<PathBuf, Failed> {
+    let make = || recipe::of(name, manifest, features, &folder()).make();
+    once(name, make)
+}
+
+fn once(
+    name: &str,
+    make: impl FnOnce() -> rumprun_build::Result<PathBuf>,
+) -> Result<PathBuf, Failed> {
     static IMAGES: OnceLock<Mutex<HashMap<String, PathBuf>>> = OnceLock::new();
     let mut images = IMAGES.get_or_init(Mutex::default).lock()?;
     if let Some(image) = images.get(name) {
         return Ok(image.clone());
     }
-    let image = recipe::of(name, manifest, features, &folder()).make()?;
+    let image = make()?;
     images.insert(name.into(), image.clone());
     Ok(image)
 }

@@ -16,6 +16,7 @@ pub fn of(name: &str, manifest: PathBuf, features: &[&str], folder: &Path) -> Re
         // As this build chose it.
         kernel: (KIND == Kind::Lite).then(|| "lite".into()),
         drivers: Vec::new(),
+        components: Vec::new(),
         program: program::Recipe {
             manifest: Some(manifest),
             package: None,

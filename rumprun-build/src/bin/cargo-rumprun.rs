@@ -5,10 +5,11 @@ use rumprun_build::image::line::Line;
 use rumprun_build::image::object::Source;
 use rumprun_build::image::program::{self, Name};
 use rumprun_build::image::qemu::{Bus, Disk, Forward, Machine, Net};
+use rumprun_build::image::root::{self, Root};
 use rumprun_build::image::settings::{Asked, OF_KERNEL, Settings};
 use rumprun_build::image::testbed::{self, Dom0};
 use rumprun_build::image::xen::{self, Guest};
-use rumprun_build::image::{Recipe, inspect, root};
+use rumprun_build::image::{Recipe, inspect};
 use rumprun_build::settings::DRIVERS;
 use rumprun_build::{Error, Result};
 use std::path::{Path, PathBuf};
@@ -103,8 +104,9 @@ struct Options {
     /// Addresses of the machine's interface, and its routers, with commas between
     #[arg(long, value_name = "ADDRESS/PREFIX,ROUTER")]
     address: Option<String>,
-    /// Folder that is the root of its file system
-    #[arg(long, value_name = "FOLDER")]
+    /// Root of its file system: a folder, which it has in memory, or a file with ext2 or ffs in
+    /// it, which is its first disk
+    #[arg(long, value_name = "PATH")]
     root: Option<PathBuf>,
     /// Program below --root that runs in place of the one that was built
     #[arg(long, value_name = "PATH", requires = "root")]
@@ -212,7 +214,8 @@ impl Command {
             Self::Run(run) => run.execute(),
             Self::Inspect(inspect) => {
                 let build = &inspect.build;
-                print!("{}", inspect::report(&build.image(&build.settings()?)?)?);
+                let image = build.image(&build.settings()?, &[])?;
+                print!("{}", inspect::report(&image)?);
                 Ok(0)
             }
             Self::Testbed(testbed) => testbed.execute(),
@@ -242,7 +245,8 @@ impl Build {
         })
     }
 
-    fn image(&self, settings: &Settings) -> Result<PathBuf> {
+    /// The image, with these components in its kernel beside those that the program wants.
+    fn image(&self, settings: &Settings, components: &[&str]) -> Result<PathBuf> {
         let mut features = settings.features.clone();
         features.extend(self.features.iter().cloned());
         let program = program::Recipe {
@@ -258,11 +262,17 @@ impl Build {
             source: Source::own(),
             kernel: None,
             drivers: settings.drivers.clone(),
+            components: components.iter().map(|name| name.to_string()).collect(),
             program,
         };
         recipe.make()
     }
 }
+
+/// What NetBSD's kernel calls the first disk, of nvme(4) or virtio(4), and of Xen's.
+const OF_QEMU: &str = "/dev/ld0d";
+/// As above.
+const OF_XEN: &str = "/dev/vbd0d";
 
 /// NetBSD's drivers in the kernel: those of the environment, or of the settings.
 fn drivers(settings: &Settings) -> Result<Vec<String>> {
@@ -275,7 +285,10 @@ fn drivers(settings: &Settings) -> Result<Vec<String>> {
 impl Make {
     fn execute(self) -> Result<u8> {
         let settings = self.build.settings()?;
-        let image = self.build.image(&settings)?;
+        let options = &self.options;
+        let image = self
+            .build
+            .image(&settings, options.components(&settings)?)?;
         println!("{}", image.display());
         let kind = match self.target {
             Target::Qemu if self.pci.is_empty() => return Ok(0),
@@ -288,7 +301,6 @@ impl Make {
             Target::XenPvh => xen::Kind::Pvh,
             Target::XenHvm => xen::Kind::Hvm,
         };
-        let options = &self.options;
         let guest = Guest {
             kind,
             cpus: options.cpus(&settings),
@@ -297,7 +309,7 @@ impl Make {
             disks: options.disks(&settings)?,
             devices: self.pci.clone(),
             root: options.archive(&settings, &self.build.folder()?)?,
-            line: options.line(&settings)?,
+            line: options.line(&settings, OF_XEN)?,
         };
         println!("{}", xen::write(&image, &guest)?.display());
         Ok(0)
@@ -315,7 +327,7 @@ impl Testbed {
         }
         let settings = self.run.build.settings()?;
         let options = &self.run.options;
-        let wanted = self.run.machine(&settings)?;
+        let wanted = self.run.machine(&settings, OF_XEN)?;
         if let Net::Tap(name) = &wanted.net {
             return Err(Error::Image(format!(
                 "--net tap={name}: a guest of the testbed is in QEMU's own net, or in none"
@@ -339,7 +351,8 @@ impl Testbed {
             more: wanted.more,
             ..testbed::Machine::new(dom0, guest, folder)
         };
-        let end = machine.run(&self.run.build.image(&settings)?)?;
+        let components = options.components(&settings)?;
+        let end = machine.run(&self.run.build.image(&settings, components)?)?;
         if end == testbed::End::PowerOff {
             return Ok(0);
         }
@@ -353,9 +366,10 @@ impl Testbed {
 impl Run {
     fn execute(self) -> Result<u8> {
         let settings = self.build.settings()?;
-        let mut machine = self.machine(&settings)?;
+        let mut machine = self.machine(&settings, OF_QEMU)?;
         machine.disks = self.disks(&settings)?;
-        let image = self.build.image(&settings)?;
+        let components = self.options.components(&settings)?;
+        let image = self.build.image(&settings, components)?;
         if self.dry_run {
             println!("{}", machine.words(&image));
             return Ok(0);
@@ -363,8 +377,9 @@ impl Run {
         machine.run(&image)
     }
 
-    /// What the command line says, and where it says nothing the settings.
-    fn machine(&self, settings: &Settings) -> Result<Machine> {
+    /// What the command line says, and where it says nothing the settings. The kernel calls its
+    /// first disk so.
+    fn machine(&self, settings: &Settings, first: &str) -> Result<Machine> {
         let usual = Machine::default();
         let wrong = |what: &str, problem: String| {
             Error::Image(format!("[package.metadata.rumprun]: {what}: {problem}"))
@@ -392,7 +407,7 @@ impl Run {
             forwards,
             disks: Vec::new(),
             root: self.options.archive(settings, &self.build.folder()?)?,
-            line: self.options.line(settings)?,
+            line: self.options.line(settings, first)?,
             kvm: self.kvm,
             more: self.qemu.clone(),
         })
@@ -432,23 +447,40 @@ impl Options {
                 file.display()
             )));
         }
-        Ok(files.clone())
+        let root = match self.root(settings)? {
+            Some(Root::Disk(file)) => Some(file),
+            _ => None,
+        };
+        Ok(root.into_iter().chain(files.iter().cloned()).collect())
     }
 
-    /// The root of its file system as an archive below the folder.
-    fn archive(&self, settings: &Settings, folder: &Path) -> Result<Option<PathBuf>> {
+    fn root(&self, settings: &Settings) -> Result<Option<Root>> {
         let root = self.root.as_ref().or(settings.root.as_ref());
-        root.map(|root| {
-            let to = folder.join("root.cpio");
-            root::archive(root, &to)?;
-            Ok(to)
-        })
-        .transpose()
+        root.map(|path| Root::of(path)).transpose()
     }
 
-    /// What the image is told.
-    fn line(&self, settings: &Settings) -> Result<Line> {
+    /// What the kernel needs for them.
+    fn components(&self, settings: &Settings) -> Result<&'static [&'static str]> {
+        let on_disk = matches!(self.root(settings)?, Some(Root::Disk(_)));
+        Ok(if on_disk { &root::OF_DISKS } else { &[] })
+    }
+
+    /// The root of its file system as an archive below the folder, if it is one.
+    fn archive(&self, settings: &Settings, folder: &Path) -> Result<Option<PathBuf>> {
+        let Some(Root::Folder(root)) = self.root(settings)? else {
+            return Ok(None);
+        };
+        let to = folder.join("root.cpio");
+        root::archive(&root, &to)?;
+        Ok(Some(to))
+    }
+
+    /// What the image is told, whose first disk is called so.
+    fn line(&self, settings: &Settings, first: &str) -> Result<Line> {
         let mut line = Line::default();
+        if let Some(Root::Disk(_)) = self.root(settings)? {
+            line = line.with("root", first);
+        }
         if let Some(address) = self.address.as_ref().or(settings.address.as_ref()) {
             line = line.with("net", address);
         }

@@ -15,6 +15,9 @@ pub struct Recipe {
     pub kernel: Option<String>,
     /// NetBSD's drivers in it, where the environment has no `RUMP_DRIVERS`.
     pub drivers: Vec<String>,
+    /// Components in it beside those that the program's crates ask for, by the features of
+    /// `rump-sys`.
+    pub components: Vec<String>,
     /// Its program.
     pub program: program::Recipe,
 }
@@ -27,7 +30,8 @@ impl Recipe {
     /// Those of [`object::Recipe::make`] and [`program::Recipe::make`]; [`Error::Image`] if the
     /// program has another version of the crate `rump-sys`, which calls the kernel.
     pub fn make(&self) -> Result<PathBuf> {
-        let features = self.components()?;
+        let mut features = self.components()?;
+        features.extend(self.components.iter().cloned());
         // One folder for each choice: cargo compiles little anew then.
         let name = features
             .iter()

@@ -1,4 +1,5 @@
-//! A folder as an archive that is the root of an image's file system (cpio, "newc").
+//! The root of an image's file system: a folder, which becomes an archive beside the image
+//! (cpio, "newc"), or a disk.
 
 use crate::error::{Error, IoContext, Result};
 use cpio::newc::{Builder, trailer};
@@ -13,6 +14,32 @@ const KIND: u32 = 0o170_000;
 const LINK: u32 = 0o120_000;
 const FILE: u32 = 0o100_000;
 const FOLDER: u32 = 0o040_000;
+
+/// What `--root` names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Root {
+    /// A folder.
+    Folder(PathBuf),
+    /// A file that is a disk with a file system on it.
+    Disk(PathBuf),
+}
+
+/// Components that the kernel needs for a disk.
+pub const OF_DISKS: [&str; 3] = ["dev", "fs", "vfs"];
+
+impl Root {
+    /// Looks what a path is.
+    ///
+    /// # Errors
+    /// [`Error::Image`] if there is nothing.
+    pub fn of(path: &Path) -> Result<Self> {
+        match path.metadata() {
+            Ok(about) if about.is_dir() => Ok(Self::Folder(path.into())),
+            Ok(_) => Ok(Self::Disk(path.into())),
+            Err(error) => Err(Error::Image(format!("--root {}: {error}", path.display()))),
+        }
+    }
+}
 
 /// Writes everything below `folder` to an archive. What is neither a file, a folder nor a
 /// symbolic link is left out.
@@ -89,6 +116,22 @@ mod tests {
     use super::archive;
     use cpio::newc::Reader;
     use std::io::Read;
+
+    #[test]
+    fn a_root_is_a_folder_or_a_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("disk");
+        std::fs::write(&file, "").unwrap();
+        assert_eq!(
+            Root::of(folder.path()).unwrap(),
+            Root::Folder(folder.path().into())
+        );
+        assert_eq!(Root::of(&file).unwrap(), Root::Disk(file));
+        let none = Root::of(&folder.path().join("none"))
+            .unwrap_err()
+            .to_string();
+        assert!(none.contains("none"), "{none}");
+    }
 
     #[test]
     fn files_folders_and_links_are_kept() {

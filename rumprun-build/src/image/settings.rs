@@ -10,7 +10,7 @@
 //! publish = ["8080:80"]           # ports of the host that lead to one of the machine
 //! args = ["serve"]                # what the program is given, unless the command line says
 //! env = { RUST_LOG = "info" }
-//! root = "root"                   # folder that is the root of its file system
+//! root = "root"                   # root of its file system: a folder, or a file with ext2 or ffs
 //! disks = ["disk.img"]            # files that are disks of the machine
 //! drivers = ["wm", "nvme"]        # NetBSD's drivers, unless RUMP_DRIVERS is set
 //! features = ["tls"]              # of the package
@@ -52,7 +52,7 @@ pub struct Settings {
     pub args: Vec<String>,
     /// Variables of its environment.
     pub env: BTreeMap<String, String>,
-    /// The root of its file system.
+    /// The root of its file system: a folder, or a file that is a disk.
     pub root: Option<PathBuf>,
     /// Disks of the machine.
     pub disks: Vec<PathBuf>,
@@ -140,8 +140,8 @@ impl Settings {
         for path in &mut self.disks {
             *path = package.join(&*path);
         }
-        if let Some(root) = self.root.as_ref().filter(|root| !root.is_dir()) {
-            return Err(format!("root: {} is no folder", root.display()));
+        if let Some(root) = self.root.as_ref().filter(|root| !root.exists()) {
+            return Err(format!("root: {} is not there", root.display()));
         }
         Ok(self)
     }
@@ -246,7 +246,7 @@ mod tests {
             (json!({"drivers": ["wm0"]}), "name the driver alone: wm"),
             (
                 json!({"root": "/nonexistent"}),
-                "root: /nonexistent is no folder",
+                "root: /nonexistent is not there",
             ),
             (json!(7), "invalid type"),
         ] {

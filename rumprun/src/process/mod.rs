@@ -5,6 +5,7 @@
 //! | [`mod@line`] | the image's command line |
 //! | [`elf`], [`exec`] | programs, and starting one |
 //! | [`cpio`], [`tree`], [`files`], [`told`] | the file system in memory, open files, proc(5) |
+//! | `disk`, [`dirent`] | a disk at its root, by the rump kernel |
 //! | [`areas`] | mmap(2) and its like |
 //! | [`task`], [`threads`], [`futex`] | threads, and how they wait |
 //! | [`signal`], [`state`] | signals, and the registers that a handler must not lose |
@@ -28,6 +29,9 @@ pub mod areas;
 pub mod clock;
 pub mod copy;
 pub mod cpio;
+pub mod dirent;
+#[cfg(feature = "image")]
+mod disk;
 pub mod elf;
 pub mod exec;
 pub mod files;
@@ -197,6 +201,8 @@ pub fn fault(frame: &mut Frame, address: u64) {
     let writes = frame.error & 2 != 0;
     if frame.vector == 14 && crate::memory::space::is_mapped(address, 1, writes) {
         // The access is allowed: it is the page that could not come.
+        // Neither has the kernel any, to write to a disk; and a lock may be held.
+        start::leave_disk();
         let (total, _) = crate::host::memory();
         say!(
             "rumprun: no memory left for the program: the machine has {} MiB",
@@ -248,6 +254,7 @@ pub(crate) fn end(status: u8) -> ! {
         rest(LOOK);
     }
     rest(LAST);
+    start::unmount();
     exit::exit(status)
 }
 
@@ -280,6 +287,7 @@ pub(crate) fn end_by(signal: u32, frame: &Frame, fault: Option<u64>) -> ! {
             crate::console::backtrace(frame.rip, frame.rbp);
         }
     }
+    start::unmount();
     // As a shell tells it.
     exit::exit((128 + signal) as u8)
 }

@@ -14,7 +14,7 @@ use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use rump_linux::{Errno, Rules};
 use spin::Once;
 
@@ -101,6 +101,10 @@ fn begin(start: Start) -> Result<core::convert::Infallible, String> {
         tree.unpack(root.bytes)
             .map_err(|problem| alloc::format!("the root file system: {problem}"))?;
     }
+    let kernel = super::kernel::boot(&line)?;
+    if let Some(device) = line.get("root") {
+        mount(&mut tree, device)?;
+    }
     let exec = line.get("exec");
     let name = exec.or(line.get("name")).unwrap_or("program");
     let path = if name.starts_with('/') {
@@ -133,7 +137,6 @@ fn begin(start: Start) -> Result<core::convert::Infallible, String> {
     }
     given.environment = environment;
     random::fill(&mut given.random);
-    let kernel = super::kernel::boot(&line)?;
     let process = PROCESS.call_once(|| Process {
         files: Files::new(tree, &Machine),
         descriptors: rump_linux::Process::new(kernel, Arc::new(Image), Rules::default()),
@@ -157,6 +160,48 @@ fn begin(start: Start) -> Result<core::convert::Infallible, String> {
     sched::enter_program(&Frame::new(loaded.start, stack), 0)
 }
 
+/// Whether a disk is at the root, and is to be let go of at the end.
+static ON_DISK: AtomicBool = AtomicBool::new(false);
+
+/// Puts a disk of the kernel's at the root: `root=`.
+#[cfg(feature = "image")]
+fn mount(tree: &mut Tree, device: &str) -> Result<(), String> {
+    let disk = super::disk::mount(device)?;
+    ON_DISK.store(true, Ordering::Release);
+    tree.mount(Arc::new(disk))
+        .map_err(|problem| alloc::format!("root={device}: {problem}"))
+}
+
+/// Writes the disk at the root out and lets go of it, at the end of the program. What other
+/// threads do to files waits, and then comes too late.
+#[cfg(feature = "image")]
+pub(crate) fn unmount() {
+    if !ON_DISK.load(Ordering::Acquire) {
+        return;
+    }
+    let _tree = process().files.tree.lock();
+    if let Err(errno) = super::disk::unmount() {
+        let error = errno.0;
+        say!("rumprun: the disk at the root may lack what was written last: error {error}");
+    }
+}
+
+/// The disk stays as it was last written.
+pub(crate) fn leave_disk() {
+    if ON_DISK.swap(false, Ordering::AcqRel) {
+        say!("rumprun: the disk at the root may lack what was written last");
+    }
+}
+
+/// Outside of an image there is none.
+#[cfg(not(feature = "image"))]
+fn mount(_: &mut Tree, _: &str) -> Result<(), String> {
+    Err(String::from("this is no image: there are no disks"))
+}
+
+#[cfg(not(feature = "image"))]
+pub(crate) fn unmount() {}
+
 fn text(text: &'static str) -> Kind {
     Kind::File(Cow::Borrowed(text.as_bytes()))
 }
@@ -164,9 +209,12 @@ fn text(text: &'static str) -> Kind {
 /// A program of the file system.
 fn from_file(process: &Process, path: &str) -> Result<Loaded, String> {
     let read = |path: &[u8]| -> Result<Cow<'static, [u8]>, Errno> {
-        let tree = process.files.tree.lock();
+        let mut tree = process.files.tree.lock();
         let node = tree.find(tree::ROOT, path, true)?;
-        tree.data(node).cloned()
+        tree.open(node)?;
+        let data = tree.data(node).cloned();
+        tree.close(node);
+        data
     };
     let data = read(path.as_bytes()).map_err(|errno| match errno {
         Errno::ENOENT => alloc::format!("{path}: there is no such file in the root file system"),

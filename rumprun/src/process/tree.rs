@@ -1,17 +1,23 @@
 //! The file system: a tree in memory, as tmpfs(5) is.
 //!
 //! What the archive beside the image had is in it from the start, and its files stay where
-//! the loader put them until they are written to. Nodes are named by number ([`Id`]); a node
-//! goes when it has no name and nobody has it open.
+//! the loader put them until they are written to. With a disk at the root the tree is what is
+//! known of it (`stored`). Nodes are named by number ([`Id`]); a node goes when it has no name
+//! and nobody has it open.
 //!
 //! The program is the superuser: permissions are kept and told, and forbid nothing.
 
 mod node;
 mod start;
+mod store;
+mod stored;
+
+pub use store::{Change, Entry, Found, Store};
 
 pub use node::{Device, KIND, Kind, Names, Node, Told};
 
 use alloc::borrow::Cow;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use rump_linux::Errno;
 
@@ -32,6 +38,7 @@ const LINKS_MAX: usize = 40;
 pub struct Tree {
     nodes: Vec<Option<Node>>,
     free: Vec<Id>,
+    store: Option<Arc<dyn Store>>,
     /// The time that is now, in nanoseconds since 1970: set before each change.
     pub now: u64,
 }
@@ -189,10 +196,10 @@ impl Tree {
         Ok((at, None))
     }
 
-    /// Makes a node with a name.
+    /// Makes a node with a name; on the disk, if the folder is there.
     ///
     /// # Errors
-    /// `EEXIST`; `ENOTDIR`; `ENOENT` in a folder that was removed.
+    /// `EEXIST`; `ENOTDIR`; `ENOENT` in a folder that was removed; the disk's.
     pub fn create(
         &mut self,
         folder: Id,
@@ -200,12 +207,38 @@ impl Tree {
         kind: Kind,
         permissions: u32,
     ) -> Result<Id, Errno> {
+        self.may_have(folder, name)?;
+        let on_disk = self.name_on_disk(folder, name);
+        if let Some((store, path)) = &on_disk {
+            store.create(path, &kind, permissions)?;
+        }
+        let id = self.insert(folder, name, kind, permissions)?;
+        if on_disk.is_some() {
+            self.get_mut(id).stored = Some((folder, name.into()));
+        }
+        Ok(id)
+    }
+
+    /// Whether a name is free, in a folder that is there.
+    fn may_have(&self, folder: Id, name: &[u8]) -> Result<(), Errno> {
         if self.entry(folder, name)?.is_some() {
             return Err(Errno::EEXIST);
         }
         if self.get(folder).links == 0 {
             return Err(Errno::ENOENT);
         }
+        Ok(())
+    }
+
+    /// The same in memory.
+    fn insert(
+        &mut self,
+        folder: Id,
+        name: &[u8],
+        kind: Kind,
+        permissions: u32,
+    ) -> Result<Id, Errno> {
+        self.may_have(folder, name)?;
         let is_directory = matches!(kind, Kind::Directory { .. });
         let node = Node {
             kind,
@@ -214,6 +247,7 @@ impl Tree {
             times: [self.now; 3],
             links: if is_directory { 2 } else { 1 },
             opens: 0,
+            stored: None,
         };
         let id = self.free.pop().unwrap_or(self.nodes.len());
         if id == self.nodes.len() {
@@ -231,7 +265,7 @@ impl Tree {
     /// Gives a node another name.
     ///
     /// # Errors
-    /// `EEXIST`; `EPERM` for a folder.
+    /// `EEXIST`; `EPERM` for a folder; `EXDEV` between the disk and memory; the disk's.
     pub fn link(&mut self, id: Id, folder: Id, name: &[u8]) -> Result<(), Errno> {
         if self.get(id).is_directory() {
             return Err(Errno::EPERM);
@@ -239,9 +273,16 @@ impl Tree {
         if self.get(id).links == 0 {
             return Err(Errno::ENOENT);
         }
-        if self.entry(folder, name)?.is_some() {
-            return Err(Errno::EEXIST);
+        self.may_have(folder, name)?;
+        match (self.on_disk(id), self.name_on_disk(folder, name)) {
+            (Some((store, path)), Some((_, new))) => store.link(&path, &new)?,
+            (None, None) => {}
+            _ => return Err(Errno::EXDEV),
         }
+        self.link_in_memory(id, folder, name)
+    }
+
+    fn link_in_memory(&mut self, id: Id, folder: Id, name: &[u8]) -> Result<(), Errno> {
         self.entries_mut(folder)?.insert(name.into(), id);
         self.get_mut(id).links += 1;
         Ok(())
@@ -250,13 +291,28 @@ impl Tree {
     /// Takes a name away from what is no folder.
     ///
     /// # Errors
-    /// `ENOENT`; `EISDIR`.
+    /// `ENOENT`; `EISDIR`; the disk's.
     pub fn unlink(&mut self, folder: Id, name: &[u8]) -> Result<(), Errno> {
         let id = self.entry(folder, name)?.ok_or(Errno::ENOENT)?;
         if self.get(id).is_directory() {
             return Err(Errno::EISDIR);
         }
+        self.remove_on_disk(id, folder, name)?;
+        self.unlink_in_memory(id, folder, name)
+    }
+
+    fn remove_on_disk(&self, id: Id, folder: Id, name: &[u8]) -> Result<(), Errno> {
+        match self.name_on_disk(folder, name) {
+            Some((store, path)) if self.is_stored(id) => {
+                store.remove(&path, self.get(id).is_directory())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn unlink_in_memory(&mut self, id: Id, folder: Id, name: &[u8]) -> Result<(), Errno> {
         self.entries_mut(folder)?.remove(name);
+        self.forget_name(id, folder, name);
         let now = self.now;
         let node = self.get_mut(id);
         node.links -= 1;
@@ -268,15 +324,22 @@ impl Tree {
     /// Removes an empty folder.
     ///
     /// # Errors
-    /// `ENOENT`, `ENOTDIR`, `ENOTEMPTY`; `EINVAL` and `ENOTEMPTY` for `.` and `..`.
+    /// `ENOENT`, `ENOTDIR`, `ENOTEMPTY`; `EINVAL` and `ENOTEMPTY` for `.` and `..`; the disk's.
     pub fn remove_directory(&mut self, folder: Id, name: &[u8]) -> Result<(), Errno> {
         let id = self.entry(folder, name)?.ok_or(Errno::ENOENT)?;
         if !self.entries(id)?.0.is_empty() {
             return Err(Errno::ENOTEMPTY);
         }
+        self.remove_on_disk(id, folder, name)?;
+        self.remove_directory_in_memory(id, folder, name)
+    }
+
+    fn remove_directory_in_memory(&mut self, id: Id, folder: Id, name: &[u8]) -> Result<(), Errno> {
         self.entries_mut(folder)?.remove(name);
         self.get_mut(folder).links -= 1;
-        self.get_mut(id).links = 0;
+        let node = self.get_mut(id);
+        node.links = 0;
+        node.stored = None;
         self.collect(id);
         Ok(())
     }
@@ -284,7 +347,7 @@ impl Tree {
     /// Moves a name. What has the new one is replaced, if `replace` says so.
     ///
     /// # Errors
-    /// As rename(2).
+    /// As rename(2); `EXDEV` between the disk and memory.
     pub fn rename(
         &mut self,
         from: (Id, &[u8]),
@@ -314,12 +377,29 @@ impl Tree {
             match (moves_directory, self.get(old).is_directory()) {
                 (true, false) => return Err(Errno::ENOTDIR),
                 (false, true) => return Err(Errno::EISDIR),
-                (true, true) => self.remove_directory(to.0, to.1)?,
-                (false, false) => self.unlink(to.0, to.1)?,
+                (true, true) if !self.entries(old)?.0.is_empty() => return Err(Errno::ENOTEMPTY),
+                _ => {}
             }
+        }
+        if self.is_stored(id) != self.is_stored(to.0) {
+            return Err(Errno::EXDEV);
+        }
+        if let Some((store, path)) = self.name_on_disk(from.0, from.1)
+            && let Some((_, new)) = self.name_on_disk(to.0, to.1)
+            && self.is_stored(id)
+        {
+            store.rename(&path, &new)?;
+        }
+        match old {
+            Some(old) if moves_directory => self.remove_directory_in_memory(old, to.0, to.1)?,
+            Some(old) => self.unlink_in_memory(old, to.0, to.1)?,
+            None => {}
         }
         self.entries_mut(from.0)?.remove(from.1);
         self.entries_mut(to.0)?.insert(to.1.into(), id);
+        if self.is_stored(id) {
+            self.get_mut(id).stored = Some((to.0, to.1.into()));
+        }
         if moves_directory && from.0 != to.0 {
             self.get_mut(from.0).links -= 1;
             self.get_mut(to.0).links += 1;
@@ -330,14 +410,20 @@ impl Tree {
         Ok(())
     }
 
-    /// Somebody has a node open.
-    pub fn open(&mut self, id: Id) {
+    /// Somebody has a node open: the bytes of a file are here then.
+    ///
+    /// # Errors
+    /// The disk's; `ENOMEM` if there is no memory for a file of it.
+    pub fn open(&mut self, id: Id) -> Result<(), Errno> {
+        self.load(id)?;
         self.get_mut(id).opens += 1;
+        Ok(())
     }
 
     /// Somebody has it open no more.
     pub fn close(&mut self, id: Id) {
         self.get_mut(id).opens -= 1;
+        self.unload(id);
         self.collect(id);
     }
 
@@ -391,7 +477,7 @@ impl Tree {
     /// The bytes of a file.
     ///
     /// # Errors
-    /// `EISDIR`; `EINVAL` for what has none.
+    /// `EISDIR`; `EINVAL` for what has none, or is on the disk and not open.
     pub fn data(&self, id: Id) -> Result<&Cow<'static, [u8]>, Errno> {
         match &self.get(id).kind {
             Kind::File(data) => Ok(data),
@@ -400,23 +486,26 @@ impl Tree {
         }
     }
 
-    /// Writes to a file; `None` is at its end. Returns where.
+    /// Writes to a file that is open; `None` is at its end. Returns where.
     ///
     /// # Errors
-    /// As [`data`](Self::data); `ENOSPC` if there is no memory; `EFBIG`.
+    /// As [`data`](Self::data); `ENOSPC` if there is no memory; `EFBIG`; the disk's.
     pub fn write(&mut self, id: Id, at: Option<u64>, from: &[u8]) -> Result<u64, Errno> {
         let length = self.data(id)?.len();
         let start = at.map_or(Ok(length), usize::try_from);
         let start = start.map_err(|_| Errno::EFBIG)?;
         let end = start.checked_add(from.len()).ok_or(Errno::EFBIG)?;
         if end > length {
-            self.resize(id, end)?;
+            self.resize_in_memory(id, end)?;
         }
-        let now = self.now;
-        let node = self.get_mut(id);
-        node.times[1] = now;
-        node.times[2] = now;
-        if let Kind::File(data) = &mut node.kind {
+        if let Some((store, path)) = self.on_disk(id)
+            && let Err(errno) = store.write(&path, start as u64, from)
+        {
+            self.resize_in_memory(id, length)?;
+            return Err(errno);
+        }
+        self.written(id);
+        if let Kind::File(data) = &mut self.get_mut(id).kind {
             data.to_mut()[start..end].copy_from_slice(from);
         }
         Ok(start as u64)
@@ -427,12 +516,35 @@ impl Tree {
     /// # Errors
     /// As [`write`](Self::write).
     pub fn resize(&mut self, id: Id, length: usize) -> Result<(), Errno> {
-        self.data(id)?;
+        let on_disk = |store: (Arc<dyn Store>, Vec<u8>)| store.0.resize(&store.1, length as u64);
+        if let Kind::Stored(_) = self.get(id).kind {
+            self.on_disk(id).map_or(Err(Errno::EIO), on_disk)?;
+            self.get_mut(id).kind = Kind::Stored(length as u64);
+        } else {
+            let before = self.data(id)?.len();
+            if length > before {
+                self.resize_in_memory(id, length)?;
+            }
+            if let Err(errno) = self.on_disk(id).map_or(Ok(()), on_disk) {
+                self.resize_in_memory(id, before)?;
+                return Err(errno);
+            }
+            self.resize_in_memory(id, length)?;
+        }
+        self.written(id);
+        Ok(())
+    }
+
+    /// A file was written to.
+    fn written(&mut self, id: Id) {
         let now = self.now;
         let node = self.get_mut(id);
         node.times[1] = now;
         node.times[2] = now;
-        let Kind::File(data) = &mut node.kind else {
+    }
+
+    fn resize_in_memory(&mut self, id: Id, length: usize) -> Result<(), Errno> {
+        let Kind::File(data) = &mut self.get_mut(id).kind else {
             return Err(Errno::EINVAL);
         };
         if length < data.len()

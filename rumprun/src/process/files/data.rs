@@ -46,7 +46,7 @@ impl Files {
                 drop(tree);
                 self.copy_from_device(device, to, length)
             }
-            Kind::Link(_) | Kind::Told(_) => Err(Errno::EINVAL),
+            Kind::Link(_) | Kind::Stored(_) | Kind::Told(_) => Err(Errno::EINVAL),
         }
     }
 
@@ -78,7 +78,7 @@ impl Files {
             let tree = self.tree.lock();
             match &tree.get(file.node).kind {
                 Kind::Directory { .. } => return Err(Errno::EISDIR),
-                Kind::Link(_) | Kind::Told(_) => return Err(Errno::EINVAL),
+                Kind::Link(_) | Kind::Stored(_) | Kind::Told(_) => return Err(Errno::EINVAL),
                 Kind::File(_) => None,
                 Kind::Device(device) => Some(*device),
             }
@@ -301,6 +301,17 @@ impl Files {
         let to = to.filter(|to| *to >= 0).ok_or(Errno::EINVAL)?;
         *position = to as u64;
         Ok(to)
+    }
+
+    /// fsync(2) and its like.
+    pub(super) fn sync(&self, fd: u64) -> Result<i64> {
+        let file = self.file(fd)?;
+        self.tree.lock().sync(Some(file.node)).map(|()| 0)
+    }
+
+    /// sync(2).
+    pub(super) fn sync_all(&self) -> Result<i64> {
+        self.tree.lock().sync(None).map(|()| 0)
     }
 
     pub(super) fn ftruncate(&self, args: &Args) -> Result<i64> {

@@ -113,10 +113,12 @@ impl Files {
             mask: AtomicU32::new(0o022),
             outside,
         };
-        files.tree.lock().open(tree::ROOT);
+        // Neither is a file, which alone could fail.
+        let _ = files.tree.lock().open(tree::ROOT);
         let console = files.tree.lock().find(tree::ROOT, b"/dev/console", true);
-        if let Ok(console) = console {
-            let file = files.opened(console, O_RDWR);
+        if let Ok(console) = console
+            && let Ok(file) = files.opened(console, O_RDWR)
+        {
             for _ in 0..3 {
                 // There is room in an empty table.
                 let _ = files.add(file.clone(), Slot::Lowest(0), false);
@@ -143,9 +145,10 @@ impl Files {
             __NR_fallocate => self.fallocate(args),
             __NR_sendfile => self.send_file(args),
             __NR_copy_file_range => self.copy_file_range(args),
-            __NR_fsync | __NR_fdatasync | __NR_fadvise64 | __NR_sync_file_range | __NR_flock
-            | __NR_syncfs => self.file(args[0]).map(|_| 0),
-            __NR_sync => Ok(0),
+            __NR_fsync | __NR_fdatasync | __NR_sync_file_range => self.sync(args[0]),
+            __NR_syncfs => self.file(args[0]).and_then(|_| self.sync_all()),
+            __NR_sync => self.sync_all(),
+            __NR_fadvise64 | __NR_flock => self.file(args[0]).map(|_| 0),
             __NR_close => self.close(args[0] as i32),
             __NR_close_range => self.close_range(args),
             __NR_dup => self.dup(args[0], Slot::Lowest(0), false),
@@ -184,22 +187,22 @@ impl Files {
         tree
     }
 
-    fn opened(&self, node: Id, flags: u32) -> Arc<File> {
+    fn opened(&self, node: Id, flags: u32) -> Result<Arc<File>> {
         let told = {
             let mut tree = self.tree();
-            tree.open(node);
+            tree.open(node)?;
             match tree.get(node).kind {
                 Kind::Told(what) => Some(what),
                 _ => None,
             }
         };
-        Arc::new(File {
+        Ok(Arc::new(File {
             tree: self.tree.clone(),
             node,
             flags: AtomicU32::new(flags),
             position: Mutex::new(0),
             text: told.map(|what| self.outside.tell(what)),
-        })
+        }))
     }
 
     fn add(&self, file: Arc<File>, slot: Slot, close_on_exec: bool) -> Result<i32> {

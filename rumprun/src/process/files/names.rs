@@ -2,7 +2,7 @@
 
 use super::{Args, Files};
 use crate::process::copy::{self, Result};
-use crate::process::tree::{self, Id, Kind, Tree};
+use crate::process::tree::{self, Change, Id, Kind, Tree};
 use alloc::borrow::Cow;
 use rump_linux::raw::general::*;
 use rump_linux::{Errno, Slot};
@@ -46,26 +46,26 @@ impl Files {
             }),
             __NR_chmod => self
                 .at((here, args[0]), true)
-                .map(|node| self.permit(node, args[1])),
+                .and_then(|node| self.permit(node, args[1])),
             __NR_fchmodat => self
                 .at((args[0], args[1]), true)
-                .map(|node| self.permit(node, args[2])),
+                .and_then(|node| self.permit(node, args[2])),
             __NR_fchmod => self
                 .file(args[0])
-                .map(|file| self.permit(file.node, args[1])),
+                .and_then(|file| self.permit(file.node, args[1])),
             __NR_chown => self
                 .at((here, args[0]), true)
-                .map(|node| self.give(node, args[1], args[2])),
+                .and_then(|node| self.give(node, args[1], args[2])),
             __NR_lchown => self
                 .at((here, args[0]), false)
-                .map(|node| self.give(node, args[1], args[2])),
+                .and_then(|node| self.give(node, args[1], args[2])),
             __NR_fchown => self
                 .file(args[0])
-                .map(|file| self.give(file.node, args[1], args[2])),
+                .and_then(|file| self.give(file.node, args[1], args[2])),
             __NR_fchownat => {
                 let follow = args[4] as u32 & AT_SYMLINK_NOFOLLOW == 0;
                 let node = self.at((args[0], args[1]), follow);
-                node.map(|node| self.give(node, args[2], args[3]))
+                node.and_then(|node| self.give(node, args[2], args[3]))
             }
             __NR_utimensat => self.set_times(args),
             __NR_access => self.at((here, args[0]), true).map(|_| 0),
@@ -128,17 +128,17 @@ impl Files {
                 _ if flags & O_DIRECTORY != 0 => return Err(Errno::ENOTDIR),
                 Kind::Link(_) if flags & O_PATH == 0 => return Err(Errno::ELOOP),
                 Kind::Told(_) if writes => return Err(Errno::EACCES),
-                Kind::File(_) if flags & O_TRUNC != 0 => tree.resize(node, 0)?,
+                Kind::File(_) | Kind::Stored(_) if flags & O_TRUNC != 0 => tree.resize(node, 0)?,
                 _ => {}
             }
             // So that it stays until it is open.
-            tree.open(node);
+            tree.open(node)?;
             node
         };
         let kept = flags & !(O_CREAT | O_EXCL | O_TRUNC | O_CLOEXEC | O_NOCTTY);
         let file = self.opened(node, kept);
         self.tree.lock().close(node);
-        let fd = self.add(file, Slot::Lowest(0), flags & O_CLOEXEC != 0)?;
+        let fd = self.add(file?, Slot::Lowest(0), flags & O_CLOEXEC != 0)?;
         Ok(fd.into())
     }
 
@@ -153,7 +153,7 @@ impl Files {
         if !tree.get(folder).is_directory() {
             return Err(Errno::ENOTDIR);
         }
-        tree.open(folder);
+        tree.open(folder)?;
         let before = core::mem::replace(&mut *here, folder);
         tree.close(before);
         Ok(0)
@@ -270,18 +270,13 @@ impl Files {
         Ok(length as i64)
     }
 
-    fn permit(&self, node: Id, mode: u64) -> i64 {
-        let mut tree = self.tree();
-        let now = tree.now;
-        let node = tree.get_mut(node);
-        node.permissions = mode as u32 & 0o7777;
-        node.times[2] = now;
-        0
+    fn permit(&self, node: Id, mode: u64) -> Result<i64> {
+        let change = Change::Permissions(mode as u32 & 0o7777);
+        self.tree().change(node, change).map(|()| 0)
     }
 
-    fn give(&self, node: Id, user: u64, group: u64) -> i64 {
+    fn give(&self, node: Id, user: u64, group: u64) -> Result<i64> {
         let mut tree = self.tree();
-        let node = tree.get_mut(node);
         // -1 leaves it as it is (chown(2)).
         let new = |old: u32, id: u64| {
             if id as u32 == u32::MAX {
@@ -290,8 +285,9 @@ impl Files {
                 id as u32
             }
         };
-        node.owner = (new(node.owner.0, user), new(node.owner.1, group));
-        0
+        let (old_user, old_group) = tree.get(node).owner;
+        let change = Change::Owner(new(old_user, user), new(old_group, group));
+        tree.change(node, change).map(|()| 0)
     }
 
     fn set_times(&self, args: &Args) -> Result<i64> {
@@ -307,8 +303,9 @@ impl Files {
         };
         let mut tree = self.tree();
         let now = tree.now;
-        let node = tree.get_mut(node);
-        for (time, [seconds, nanos]) in node.times.iter_mut().zip(times) {
+        let [read, written, _] = tree.get(node).times;
+        let mut new = [read, written];
+        for (time, [seconds, nanos]) in new.iter_mut().zip(times) {
             *time = match nanos {
                 NOW => now,
                 OMIT => *time,
@@ -318,7 +315,6 @@ impl Files {
                 _ => return Err(Errno::EINVAL),
             };
         }
-        node.times[2] = now;
-        Ok(0)
+        tree.change(node, Change::Times(new)).map(|()| 0)
     }
 }

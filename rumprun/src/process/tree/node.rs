@@ -94,6 +94,8 @@ pub enum Kind {
     },
     /// Bytes.
     File(Cow<'static, [u8]>),
+    /// So many bytes of a file that is on the disk, and not open.
+    Stored(u64),
     /// A symbolic link, and where it leads.
     Link(Box<[u8]>),
     /// A device.
@@ -116,6 +118,8 @@ pub struct Node {
     /// How many names it has; a folder as many as Linux's tmpfs says.
     pub links: u32,
     pub(super) opens: u32,
+    /// The folder and the name by which the disk has it, if it does.
+    pub(super) stored: Option<(Id, Box<[u8]>)>,
 }
 
 impl Node {
@@ -123,7 +127,7 @@ impl Node {
     pub fn mode(&self) -> u32 {
         let kind = match &self.kind {
             Kind::Directory { .. } => DIRECTORY,
-            Kind::File(_) | Kind::Told(_) => FILE,
+            Kind::File(_) | Kind::Stored(_) | Kind::Told(_) => FILE,
             Kind::Link(_) => LINK,
             Kind::Device(_) => CHARACTER,
         };
@@ -135,6 +139,7 @@ impl Node {
         match &self.kind {
             Kind::Directory { entries, .. } => 20 * (entries.len() as u64 + 2),
             Kind::File(data) => data.len() as u64,
+            Kind::Stored(length) => *length,
             Kind::Link(target) => target.len() as u64,
             Kind::Device(_) | Kind::Told(_) => 0,
         }

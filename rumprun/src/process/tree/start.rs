@@ -85,10 +85,12 @@ impl Tree {
             times: [0; 3],
             links: 2,
             opens: 0,
+            stored: None,
         };
         let mut tree = Self {
             nodes: Vec::from([Some(root)]),
             free: Vec::new(),
+            store: None,
             now: 0,
         };
         for (path, permissions) in FOLDERS {
@@ -106,13 +108,14 @@ impl Tree {
         tree
     }
 
-    /// Makes folders on the way, and a node there unless there is one.
+    /// Makes folders on the way, and a node there unless there is one; in memory also where the
+    /// folder is on a disk.
     pub fn place(&mut self, path: &str, kind: Kind, permissions: u32) {
         let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
         self.folder(folder, 0o755);
         if let Ok(folder) = self.find(ROOT, folder.as_bytes(), true) {
             // One that is there stays as the archive has it.
-            let _ = self.create(folder, name.as_bytes(), kind, permissions);
+            let _ = self.insert(folder, name.as_bytes(), kind, permissions);
         }
     }
 
@@ -122,7 +125,7 @@ impl Tree {
             let folder = if at.is_empty() { "/" } else { &at };
             if let Ok(folder) = self.find(ROOT, folder.as_bytes(), true) {
                 let kind = Self::directory(folder);
-                let _ = self.create(folder, name.as_bytes(), kind, permissions);
+                let _ = self.insert(folder, name.as_bytes(), kind, permissions);
             }
             at.push('/');
             at.push_str(name);
@@ -197,7 +200,7 @@ impl Tree {
             // Sockets, named pipes and disks are nobody's here.
             _ => return Ok(()),
         };
-        let id = self.create(folder, &name, kind, entry.mode & 0o7777)?;
+        let id = self.insert(folder, &name, kind, entry.mode & 0o7777)?;
         let node = self.get_mut(id);
         node.owner = (entry.uid, entry.gid);
         node.times = [u64::from(entry.time) * 1_000_000_000; 3];

@@ -78,7 +78,7 @@ fn archives_are_unpacked() {
 fn what_is_open_stays_without_a_name() {
     let mut tree = Tree::new();
     let id = tree.create(ROOT, b"f", file("data"), 0o644).unwrap();
-    tree.open(id);
+    tree.open(id).unwrap();
     tree.unlink(ROOT, b"f").unwrap();
     assert_eq!(&**tree.data(id).unwrap(), b"data");
     assert_eq!(tree.link(id, ROOT, b"g"), Err(Errno::ENOENT));
