@@ -10,7 +10,7 @@ use image::{Outcome, Running, check};
 use libtest_mimic::{Failed, Trial};
 use rump_sys::kernel::KIND;
 use rumprun_build::image::qemu::{Bus, Disk, Forward, Machine};
-use rumprun_build::image::root::OF_DISKS;
+use rumprun_build::image::root::{self, OF_DISKS};
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -94,7 +94,7 @@ fn machine(disk: &Path, arguments: &[&str]) -> Result<Machine, Failed> {
 
 /// The image of a program whose kernel has file systems.
 fn with_files(name: &str) -> Result<PathBuf, Failed> {
-    image::image_with(name, &OF_DISKS)
+    image::image_with(name, &OF_DISKS, None)
 }
 
 fn output(machine: &Machine, program: &str) -> Result<(Option<u8>, String), Failed> {
@@ -216,7 +216,7 @@ fn redis() -> Outcome {
     Ok(())
 }
 
-/// A shell's own commands, and what it leaves.
+/// A shell's own commands, and what it leaves. The program was linked to lie where images do.
 fn busybox() -> Outcome {
     let folder = folder("busybox")?;
     image::recipe::with_libraries("/bin/busybox", &folder)?;
@@ -227,7 +227,18 @@ fn busybox() -> Outcome {
     let disk = disk_of(&folder)?;
     let mut machine = machine(&disk, &["sh", "/script"])?;
     machine.line = machine.line.with("exec", "/bin/busybox");
-    let (status, text) = output(&machine, "hello")?;
+    let base = root::base_for(Path::new("/bin/busybox"));
+    if base.is_some() {
+        let (status, text) = output(&machine, "hello")?;
+        check(
+            text.contains("make the image with --base "),
+            "not said",
+            &text,
+        )?;
+        check(status == Some(6), &format!("{status:?}"), &text)?;
+    }
+    let running = Running::start(&machine, &image::image_with("hello", &OF_DISKS, base)?)?;
+    let (status, text) = running.end()?;
     check(text.contains("read: to the disk"), "not read", &text)?;
     check(status == Some(7), &format!("{status:?}"), &text)?;
     is_whole(&disk)

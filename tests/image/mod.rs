@@ -99,13 +99,25 @@ pub fn image(name: &str) -> Result<PathBuf, Failed> {
     made(name, manifest)
 }
 
-/// The same with these components in its kernel.
-pub fn image_with(name: &str, components: &[&str]) -> Result<PathBuf, Failed> {
+/// The same with these components in its kernel, and beginning there in memory.
+pub fn image_with(name: &str, components: &[&str], base: Option<u64>) -> Result<PathBuf, Failed> {
     let mut recipe = recipe::of(name, fixtures().join("image/Cargo.toml"), &[], &folder());
     recipe.components = components.iter().map(|name| name.to_string()).collect();
-    // Beside that without, which has the same name.
-    recipe.program.folder.push("with");
-    once(&format!("{name} with {components:?}"), || recipe.make())
+    recipe.program.base = base;
+    // Others have the name that it is made under.
+    let apart = components.join("-");
+    let apart = base.map_or(apart.clone(), |base| format!("{apart}-{base:x}"));
+    let apart = format!("{name}-with-{apart}");
+    once(&apart, || {
+        let place = folder().join(&apart);
+        let image = recipe.make()?;
+        std::fs::copy(&image, &place).map_err(|source| rumprun_build::Error::Io {
+            action: "copying",
+            path: image,
+            source,
+        })?;
+        Ok(place)
+    })
 }
 
 /// The image of a program with dependencies, whose versions are those of this workspace.

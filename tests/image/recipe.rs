@@ -24,6 +24,7 @@ pub fn of(name: &str, manifest: PathBuf, features: &[&str], folder: &Path) -> Re
             features: features.iter().map(|name| name.to_string()).collect(),
             without_defaults: false,
             profile: "release".into(),
+            base: None,
             folder: folder.into(),
         },
     }

@@ -111,6 +111,10 @@ struct Options {
     /// Program below --root that runs in place of the one that was built
     #[arg(long, value_name = "PATH", requires = "root")]
     exec: Option<String>,
+    /// Where in memory the image begins, in MiB: below is room for a program that must lie where
+    /// it was linked to. Found by itself for --exec of a folder
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(4..1024))]
+    base: Option<u32>,
     /// Variable of the program's environment; may be repeated
     #[arg(long, short, value_name = "NAME=VALUE")]
     env: Vec<String>,
@@ -214,7 +218,7 @@ impl Command {
             Self::Run(run) => run.execute(),
             Self::Inspect(inspect) => {
                 let build = &inspect.build;
-                let image = build.image(&build.settings()?, &[])?;
+                let image = build.image(&build.settings()?, None)?;
                 print!("{}", inspect::report(&image)?);
                 Ok(0)
             }
@@ -245,8 +249,9 @@ impl Build {
         })
     }
 
-    /// The image, with these components in its kernel beside those that the program wants.
-    fn image(&self, settings: &Settings, components: &[&str]) -> Result<PathBuf> {
+    /// The image, with what these options want in it.
+    fn image(&self, settings: &Settings, options: Option<&Options>) -> Result<PathBuf> {
+        let components = options.map_or(Ok(&[][..]), |options| options.components(settings))?;
         let mut features = settings.features.clone();
         features.extend(self.features.iter().cloned());
         let program = program::Recipe {
@@ -256,6 +261,7 @@ impl Build {
             features,
             without_defaults: self.no_default_features,
             profile: self.profile.clone(),
+            base: options.and_then(|options| options.base(settings)),
             folder: self.folder()?,
         };
         let recipe = Recipe {
@@ -351,8 +357,7 @@ impl Testbed {
             more: wanted.more,
             ..testbed::Machine::new(dom0, guest, folder)
         };
-        let components = options.components(&settings)?;
-        let end = machine.run(&self.run.build.image(&settings, components)?)?;
+        let end = machine.run(&self.run.build.image(&settings, Some(options))?)?;
         if end == testbed::End::PowerOff {
             return Ok(0);
         }
@@ -368,8 +373,7 @@ impl Run {
         let settings = self.build.settings()?;
         let mut machine = self.machine(&settings, OF_QEMU)?;
         machine.disks = self.disks(&settings)?;
-        let components = self.options.components(&settings)?;
-        let image = self.build.image(&settings, components)?;
+        let image = self.build.image(&settings, Some(&self.options))?;
         if self.dry_run {
             println!("{}", machine.words(&image));
             return Ok(0);
@@ -463,6 +467,19 @@ impl Options {
     fn components(&self, settings: &Settings) -> Result<&'static [&'static str]> {
         let on_disk = matches!(self.root(settings)?, Some(Root::Disk(_)));
         Ok(if on_disk { &root::OF_DISKS } else { &[] })
+    }
+
+    /// Where the image is to begin, in bytes.
+    fn base(&self, settings: &Settings) -> Option<u64> {
+        let folder = || match self.root(settings) {
+            Ok(Some(Root::Folder(folder))) => Some(folder),
+            _ => None,
+        };
+        let found = || {
+            let program = self.exec.as_ref()?.trim_start_matches('/');
+            root::base_for(&folder()?.join(program))
+        };
+        self.base.map(|base| u64::from(base) << 20).or_else(found)
     }
 
     /// The root of its file system as an archive below the folder, if it is one.

@@ -30,6 +30,9 @@ pub struct Recipe {
     pub without_defaults: bool,
     /// `--profile`; `release` is usual.
     pub profile: String,
+    /// Where in memory the image begins, in bytes, if not where the linker has it: below is room
+    /// for a program that must lie there.
+    pub base: Option<u64>,
     /// Where everything is kept.
     pub folder: PathBuf,
 }
@@ -87,6 +90,9 @@ impl Recipe {
             ])
             .arg(format!("-Clink-arg={}", object.display()))
             .arg(format!("-Clink-arg=-Wl,-e,{ENTRY}"));
+        if let Some(base) = self.base {
+            command.arg(format!("-Clink-arg=-Wl,--image-base={base:#x}"));
+        }
         let messages = run("compile the program", &mut command)?;
         let program = executable(&String::from_utf8_lossy(&messages)).ok_or_else(|| {
             Error::Image("cargo made no program; name one with --bin or --example".into())

@@ -3,6 +3,9 @@
 
 use crate::error::{Error, IoContext, Result};
 use cpio::newc::{Builder, trailer};
+use object::Endianness;
+use object::elf::FileHeader64;
+use object::read::elf::{FileHeader, ProgramHeader};
 use std::fs::{File, Metadata};
 use std::io::{BufWriter, Write};
 use std::os::unix::ffi::OsStrExt;
@@ -39,6 +42,24 @@ impl Root {
             Err(error) => Err(Error::Image(format!("--root {}: {error}", path.display()))),
         }
     }
+}
+
+/// Where an image may begin, in bytes, that runs a program which must lie where it was linked to;
+/// `None` for one that may lie anywhere, or is none.
+pub fn base_for(program: &Path) -> Option<u64> {
+    const EXECUTABLE: u16 = 2;
+    const LOADED: u32 = 1;
+    const STEP: u64 = 2 << 20;
+    let data = std::fs::read(program).ok()?;
+    let header = FileHeader64::<Endianness>::parse(&*data).ok()?;
+    let endian = header.endian().ok()?;
+    if header.e_type(endian) != EXECUTABLE {
+        return None;
+    }
+    let parts = header.program_headers(endian, &*data).ok()?.iter();
+    let parts = parts.filter(|part| part.p_type(endian) == LOADED);
+    let end = parts.map(|part| part.p_vaddr(endian).saturating_add(part.p_memsz(endian)));
+    end.max()?.checked_next_multiple_of(STEP)
 }
 
 /// Writes everything below `folder` to an archive. What is neither a file, a folder nor a

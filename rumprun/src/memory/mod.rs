@@ -26,6 +26,7 @@
 pub mod copy;
 pub mod frames;
 pub mod heap;
+pub(crate) mod low;
 pub mod space;
 pub mod stack;
 pub mod tables;
@@ -47,6 +48,8 @@ pub(crate) fn set_up(info: &Info) {
     used.push(image.0, image.1);
     // The first MiB has the firmware's data, and room for code that starts other CPUs.
     used.push(0, 1 << 20);
+    let low = low::keep(image.0, info.memory.as_slice(), used.as_slice());
+    used.push(low.start, low.end);
     frames::set_up(info.memory.as_slice(), used.as_slice());
     tables::set_up(info.memory.as_slice());
     space::add_image();

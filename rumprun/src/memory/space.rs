@@ -268,6 +268,26 @@ pub fn map(place: Place, len: u64, rights: Rights) -> Result<u64, SpaceError> {
     Ok(start)
 }
 
+/// Adds an area of zeros below the image, which stays ([`low`](super::low)).
+///
+/// # Errors
+/// [`SpaceError::Exists`] if there is no room.
+pub fn claim(start: u64, len: u64) -> Result<(), SpaceError> {
+    let (start, end) = range(start, len)?;
+    if !super::low::claim(start, end) {
+        return Err(SpaceError::Exists);
+    }
+    // SAFETY: memory at its own address, which nobody else has.
+    unsafe { (start as *mut u8).write_bytes(0, (end - start) as usize) };
+    SPACE.lock().add(Area {
+        start,
+        end,
+        rights: Rights::READ_WRITE,
+        image: true,
+    });
+    Ok(())
+}
+
 /// Takes a range away, whatever part of it was mapped.
 ///
 /// # Errors

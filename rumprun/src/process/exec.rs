@@ -186,18 +186,16 @@ fn place<'a>(name: &str, data: &'a [u8]) -> Result<(Program<'a>, u64), String> {
     let (start, end) = program.span(PAGE64);
     let refused = |errno: Errno| match errno {
         Errno::ENOMEM => told("there is no memory for it"),
-        Errno::EINVAL | Errno::EEXIST => told(
-            "it cannot be where it was linked to be; compile it as one that can lie anywhere (-static-pie)",
-        ),
         errno => told(&alloc::format!("error {}", errno.0)),
     };
-    let at = if program.moves {
-        Place::Anywhere
+    let base = if program.moves {
+        let base = space::map(Place::Anywhere, end - start, Rights::READ_WRITE);
+        base.map_err(|error| refused(error.into()))?
     } else {
-        Place::FixedFree(start)
+        let claimed = space::claim(start, end - start);
+        claimed.map_err(|_| told(&no_room(start, end)))?;
+        start
     };
-    let base = space::map(at, end - start, Rights::READ_WRITE);
-    let base = base.map_err(|error| refused(error.into()))?;
     let offset = base.wrapping_sub(start);
     for segment in &program.segments {
         let bytes = &data[segment.offset as usize..(segment.offset + segment.file) as usize];
@@ -211,6 +209,16 @@ fn place<'a>(name: &str, data: &'a [u8]) -> Result<(Program<'a>, u64), String> {
         space::protect(from, to - from, rights).map_err(|error| refused(error.into()))?;
     }
     Ok((program, offset))
+}
+
+/// There is no room below the image.
+fn no_room(start: u64, end: u64) -> String {
+    const MIB: u64 = 1 << 20;
+    let base = end.div_ceil(2 * MIB).saturating_mul(2);
+    alloc::format!(
+        "it can only lie from {start:#x} to {end:#x}, where the image or other things are; make \
+         the image with --base {base}, or the program one that can lie anywhere (-static-pie)"
+    )
 }
 
 fn pages(segment: &Segment, offset: u64) -> (u64, u64) {

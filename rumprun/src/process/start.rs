@@ -153,6 +153,7 @@ fn begin(start: Start) -> Result<core::convert::Infallible, String> {
         Some(path) => from_file(process, path)?,
         None => own()?,
     };
+    crate::memory::low::release();
     let stack = exec::make_stack(&loaded, &process.given).map_err(|errno| match errno {
         Errno::E2BIG => String::from("its arguments and environment are too long"),
         _ => String::from("there is no memory for the program's stack"),
