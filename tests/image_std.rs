@@ -44,13 +44,14 @@ fn standard_library(cpus: u32) -> Outcome {
 
 /// What goes wrong, what the console says, and the status: 128 and the signal's number, of
 /// which seven bits arrive.
-const FAULTS: [(&str, &str, u8); 9] = [
+const FAULTS: [(&str, &str, u8); 10] = [
     ("null", "SIGSEGV: page fault at 0x0, a null pointer", 11),
     ("division", "SIGFPE: division by zero", 8),
     ("instruction", "SIGILL: invalid instruction", 4),
     ("code", "SIGSEGV: page fault at", 11),
     ("stack", "has overflowed its stack", 6),
     ("abort", "ended by SIGABRT", 6),
+    ("alarm", "ended by SIGALRM", 14),
     ("panic", "this panic is meant", 101),
     ("call", "system call 9999 is not there", 0),
     (

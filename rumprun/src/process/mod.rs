@@ -81,7 +81,7 @@ pub fn call(frame: &mut Frame) {
     match number as u32 {
         __NR_rt_sigreturn => {
             if signal::return_from(&task, frame).is_err() {
-                end_by(SIGSEGV, frame, Some(frame.rsp));
+                end_by(SIGSEGV, Some((frame, frame.rsp)));
             }
             signal::deliver(&task, frame, None);
             return;
@@ -208,7 +208,7 @@ pub fn fault(frame: &mut Frame, address: u64) {
             "rumprun: no memory left for the program: the machine has {} MiB",
             total >> 20
         );
-        end_by(SIGKILL, frame, None);
+        end_by(SIGKILL, None);
     }
     let (signal, code) = match frame.vector {
         0 => (SIGFPE, FPE_INTDIV as i32),
@@ -226,7 +226,7 @@ pub fn fault(frame: &mut Frame, address: u64) {
         _ => 0,
     };
     let Some(task) = Task::current() else {
-        end_by(signal, frame, Some(about));
+        end_by(signal, Some((frame, about)));
     };
     let told = Told {
         signal,
@@ -265,13 +265,13 @@ fn rest(ns: u64) {
     while sched::park(&NOBODY, 0, Some(until)) {}
 }
 
-/// The program ends by a signal, about an address if it was a fault.
-pub(crate) fn end_by(signal: u32, frame: &Frame, fault: Option<u64>) -> ! {
+/// The program ends by a signal; if it was a fault, with these registers and about an address.
+pub(crate) fn end_by(signal: u32, fault: Option<(&Frame, u64)>) -> ! {
     cpu::Interrupts::enable();
     let name = signal::name(signal);
     match fault {
         None => say!("rumprun: the program was ended by {name}"),
-        Some(address) => {
+        Some((frame, address)) => {
             let vector = frame.vector;
             let what = if vector < 32 {
                 trap::name(vector)

@@ -131,6 +131,11 @@ fn is_ignored(signal: u32) -> bool {
     }
 }
 
+/// Whether a signal ends the program, for there is no handler.
+fn is_fatal(signal: u32) -> bool {
+    ACTIONS.lock()[signal as usize - 1].handler == DEFAULT && HARMLESS & bit(signal) == 0
+}
+
 /// Whether a thread has a signal to handle.
 pub fn is_pending(task: &Task) -> bool {
     let mask = task.mask.load(Ordering::Acquire);
@@ -146,7 +151,9 @@ pub fn send_to(task: &Task, told: Told) {
     }
 }
 
-/// Sends a signal to the program: to a thread that does not block it.
+/// Sends a signal to the program: to a thread that does not block it. One that ends the program
+/// does that here, whatever its threads are at: one may compute, or wait in a call of the rump
+/// kernel's, and make no system call for long.
 pub fn send(told: Told) {
     let tasks = super::tasks();
     let open =
@@ -154,6 +161,9 @@ pub fn send(told: Told) {
     let to = tasks.iter().find(open);
     if is_ignored(told.signal) && to.is_some() {
         return;
+    }
+    if to.is_some() && is_fatal(told.signal) {
+        super::end_by(told.signal, None);
     }
     PENDING.lock().add(told);
     if let Some(task) = to {
@@ -461,7 +471,7 @@ pub fn deliver(task: &Task, frame: &mut Frame, mut call: Option<u64>) {
         match action.handler {
             IGNORE => {}
             DEFAULT if HARMLESS & bit(told.signal) != 0 => {}
-            DEFAULT => super::end_by(told.signal, frame, None),
+            DEFAULT => super::end_by(told.signal, None),
             _ => {
                 let again = call.take();
                 if let Some(number) = again.filter(|_| action.flags & u64::from(SA_RESTART) != 0) {
@@ -469,7 +479,7 @@ pub fn deliver(task: &Task, frame: &mut Frame, mut call: Option<u64>) {
                     frame.rax = number;
                 }
                 if enter(task, frame, action, told, 0).is_err() {
-                    super::end_by(SIGSEGV, frame, None);
+                    super::end_by(SIGSEGV, None);
                 }
             }
         }
@@ -491,7 +501,7 @@ pub fn fault(task: &Task, frame: &mut Frame, told: Told) {
         || action.handler == IGNORE
         || enter(task, frame, action, told, vector).is_err()
     {
-        super::end_by(told.signal, frame, Some(told.about));
+        super::end_by(told.signal, Some((frame, told.about)));
     }
 }
 

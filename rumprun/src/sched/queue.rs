@@ -38,18 +38,32 @@ impl List {
         Some(first)
     }
 
-    /// Takes the first out for which `is` holds.
+    /// Takes the first out for which `is` holds. Those behind it are not touched: many threads
+    /// may sleep on one address, and mostly it is the first that is looked for.
     pub(crate) fn remove(&mut self, is: impl Fn(&super::Thread) -> bool) -> Option<ThreadRef> {
-        let mut rest = core::mem::take(self);
+        let mut before = Self::new();
         let mut found = None;
-        while let Some(thread) = rest.pop() {
-            if found.is_none() && is(&thread) {
+        while let Some(thread) = self.pop() {
+            if is(&thread) {
                 found = Some(thread);
-            } else {
-                self.push(thread);
+                break;
             }
+            before.push(thread);
         }
+        before.append(self);
+        *self = before;
         found
+    }
+
+    /// Puts all of another list behind this.
+    fn append(&mut self, other: &mut Self) {
+        let Some(first) = other.first.take() else {
+            return;
+        };
+        match core::mem::replace(&mut self.last, other.last.take()) {
+            Some(last) => last.link.set(Some(first)),
+            None => self.first = Some(first),
+        }
     }
 }
 
@@ -87,5 +101,46 @@ impl Queue {
 impl fmt::Debug for Queue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Queue(empty: {})", self.is_empty())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::stack::Stack;
+    use crate::sched::{NORMAL, Thread};
+    use std::collections::VecDeque;
+    use std::vec::Vec;
+
+    proptest::proptest! {
+        #[test]
+        fn a_list_is_a_queue(steps in proptest::collection::vec((0..3_u8, 0..6_usize), 0..60)) {
+            let threads: Vec<_> = (0..6).map(|_| Thread::new(Stack::first(0), "", NORMAL, None)).collect();
+            let number = |thread: &Thread| {
+                threads.iter().position(|other| core::ptr::eq(&**other, thread)).unwrap()
+            };
+            let (mut list, mut model) = (List::new(), VecDeque::new());
+            for (step, at) in steps {
+                let found = match step {
+                    0 if !model.contains(&at) => {
+                        list.push(threads[at].clone());
+                        model.push_back(at);
+                        continue;
+                    }
+                    1 => (list.pop(), model.pop_front()),
+                    _ => {
+                        let place = model.iter().position(|other| *other == at);
+                        let removed = list.remove(|thread| number(thread) == at);
+                        (removed, place.and_then(|place| model.remove(place)))
+                    }
+                };
+                proptest::prop_assert_eq!(found.0.as_deref().map(number), found.1);
+                proptest::prop_assert_eq!(list.is_empty(), model.is_empty());
+            }
+            while let Some(thread) = list.pop() {
+                proptest::prop_assert_eq!(Some(number(&thread)), model.pop_front());
+            }
+            proptest::prop_assert!(model.is_empty());
+        }
     }
 }
