@@ -4,10 +4,11 @@
 mod image;
 
 use image::{Outcome, Running, check, machine, output};
-use rumprun_build::image::program;
 use rumprun_build::image::qemu::{Forward, Machine};
+use rumprun_build::image::{iso, program, root};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener};
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -32,7 +33,51 @@ fn main() {
         "qemu::gdb_attaches",
         gdb_attaches,
     ));
+    trials.push(image::trial_if(
+        image::iso::can(),
+        "grub",
+        image::iso::LACKS,
+        "qemu::boots_from_an_iso",
+        boots_from_an_iso,
+    ));
     image::run_trials(trials);
+}
+
+/// By a PC's BIOS and GRUB, with a file system and arguments, which come through both.
+fn boots_from_an_iso() -> Outcome {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("image-iso");
+    let root = folder.join("root");
+    std::fs::create_dir_all(&root)?;
+    std::fs::write(root.join("file"), "there\n")?;
+    let (archive, iso) = (folder.join("root.cpio"), folder.join("image.iso"));
+    root::archive(&root, &archive)?;
+    let mut line = machine(&["one", "two words", "it's \"three\" \\"]).line;
+    line = line.with("env", "STATUS=7");
+    iso::write(&image::image("hello")?, Some(&archive), &line, &iso)?;
+    let qemu = std::env::var_os("QEMU").unwrap_or_else(|| "qemu-system-x86_64".into());
+    let mut command = Command::new(qemu);
+    command
+        .args([
+            "-nodefaults",
+            "-no-reboot",
+            "-display",
+            "none",
+            "-serial",
+            "stdio",
+        ])
+        .args(["-machine", "pc", "-accel", "tcg", "-smp", "2", "-m", "128"])
+        .args([
+            "-device",
+            "isa-debug-exit,iobase=0xf4,iosize=0x04",
+            "-boot",
+            "d",
+            "-cdrom",
+        ])
+        .arg(&iso);
+    let (status, text) = Running::spawn(command)?.end()?;
+    let says = "hello one, two words, it's \"three\" \\";
+    check(text.contains(says), &format!("not `{says}`"), &text)?;
+    check(status == Some(7), &format!("{status:?}"), &text)
 }
 
 /// As the README says: gdb stops where `main` begins, and knows all CPUs.

@@ -1,8 +1,8 @@
 //! The machine below a program that is its own kernel.
 //!
 //! An *image* is an ordinary static Linux program with this crate in its link: it boots
-//! by PVH on QEMU and Xen, and runs the program in ring 0 beside the kernel. `cargo
-//! rumprun` makes it. This crate is what the program stands on:
+//! by PVH on QEMU and Xen, or by Multiboot2 (GRUB), and runs the program in ring 0 beside the
+//! kernel. `cargo rumprun` makes it. This crate is what the program stands on:
 //!
 //! | module | is |
 //! |---|---|

@@ -8,6 +8,7 @@
 
 pub mod echo;
 pub mod ext2;
+pub mod iso;
 pub mod recipe;
 
 use libtest_mimic::{Arguments, Failed, Trial};

@@ -9,7 +9,7 @@ use rumprun_build::image::root::{self, Root};
 use rumprun_build::image::settings::{Asked, OF_KERNEL, Settings};
 use rumprun_build::image::testbed::{self, Dom0};
 use rumprun_build::image::xen::{self, Guest};
-use rumprun_build::image::{Recipe, inspect};
+use rumprun_build::image::{Recipe, inspect, iso};
 use rumprun_build::settings::DRIVERS;
 use rumprun_build::{Error, Result};
 use std::path::{Path, PathBuf};
@@ -66,8 +66,8 @@ struct Build {
 struct Make {
     #[command(flatten)]
     build: Build,
-    /// What is to run it: QEMU, or Xen, for which a configuration of xl's is written beside the
-    /// image
+    /// What is to run it: QEMU; a machine with a BIOS, for which an ISO is written beside the image;
+    /// or Xen, for which it is a configuration of xl's
     #[arg(long, value_name = "TARGET", default_value = "qemu")]
     target: Target,
     /// Bridge that a guest's network interface is joined to
@@ -84,6 +84,7 @@ struct Make {
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Target {
     Qemu,
+    Iso,
     XenPvh,
     XenHvm,
 }
@@ -290,19 +291,30 @@ fn drivers(settings: &Settings) -> Result<Vec<String>> {
 
 impl Make {
     fn execute(self) -> Result<u8> {
+        if !self.pci.is_empty() && self.target != Target::XenHvm {
+            return Err(Error::Image(
+                "--pci: devices are given to an HVM guest of Xen's: --target xen-hvm".into(),
+            ));
+        }
         let settings = self.build.settings()?;
         let options = &self.options;
-        let image = self
-            .build
-            .image(&settings, options.components(&settings)?)?;
+        let image = self.build.image(&settings, Some(options))?;
         println!("{}", image.display());
         let kind = match self.target {
-            Target::Qemu if self.pci.is_empty() => return Ok(0),
-            Target::Qemu => {
-                return Err(Error::Image(
-                    "--pci: it is a guest of Xen's that devices are given to: --target xen-hvm"
-                        .into(),
-                ));
+            Target::Qemu => return Ok(0),
+            Target::Iso => {
+                let root = options.archive(&settings, &self.build.folder()?)?;
+                let mut to = image.clone().into_os_string();
+                to.push(".iso");
+                let to = PathBuf::from(to);
+                iso::write(
+                    &image,
+                    root.as_deref(),
+                    &options.line(&settings, OF_QEMU)?,
+                    &to,
+                )?;
+                println!("{}", to.display());
+                return Ok(0);
             }
             Target::XenPvh => xen::Kind::Pvh,
             Target::XenHvm => xen::Kind::Hvm,

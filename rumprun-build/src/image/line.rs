@@ -25,17 +25,24 @@ impl Line {
         self.settings.push((name.into(), value.into()));
         self
     }
+
+    /// Its words, as they are.
+    pub(super) fn words(&self) -> Vec<String> {
+        let settings = self.settings.iter();
+        let mut words: Vec<_> = settings
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        if !self.arguments.is_empty() {
+            words.push("--".into());
+            words.extend(self.arguments.iter().cloned());
+        }
+        words
+    }
 }
 
 impl std::fmt::Display for Line {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let settings = self.settings.iter();
-        let settings = settings.map(|(name, value)| quote(&format!("{name}={value}")));
-        let mut words: Vec<String> = settings.collect();
-        if !self.arguments.is_empty() {
-            words.push("--".into());
-            words.extend(self.arguments.iter().map(|word| quote(word)));
-        }
+        let words: Vec<String> = self.words().iter().map(|word| quote(word)).collect();
         f.write_str(&words.join(" "))
     }
 }

@@ -12,6 +12,7 @@
 //! line ──── settings, environment and arguments as the image's command line
 //! settings  what the package says of its images
 //! qemu ──── a virtual machine that runs it
+//! iso ───── a CD or disk that a machine's BIOS boots
 //! xen ───── a guest of Xen's that runs it
 //! testbed ─ a real Xen, in QEMU, for such guests
 //! ```
@@ -27,6 +28,7 @@
 //! refuses constructors, thread-local variables and symbols that are still global.
 
 pub mod inspect;
+pub mod iso;
 pub mod line;
 pub mod object;
 pub mod program;

@@ -1,10 +1,11 @@
 //! What a PVH loader says: `hvm_start_info` of Xen's public header
-//! arch-x86/hvm/start_info.h, version 1.
+//! arch-x86/hvm/start_info.h, version 1. What others say is read in
+//! [`multiboot`](super::multiboot).
 //!
 //! Strings are cut at a page, tables at what fits in here: a loader that gives nonsense gets
 //! a machine with less memory, not an overrun.
 
-use super::{Module, Start};
+use super::{Module, Start, multiboot};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::slice;
@@ -66,8 +67,23 @@ pub struct Info {
     /// Memory that holds what the loader left: its structures and the modules.
     pub used: Ranges,
     command_line: u64,
-    modules: (u64, usize),
+    /// With the addresses of what is said of them.
+    modules: [(Range, u64); MANY],
+    module_count: usize,
     acpi: u64,
+}
+
+impl Default for Info {
+    fn default() -> Self {
+        Self {
+            memory: Ranges::default(),
+            used: Ranges::default(),
+            command_line: 0,
+            modules: [(Range::default(), 0); MANY],
+            module_count: 0,
+            acpi: 0,
+        }
+    }
 }
 
 /// Reads a field at a physical address.
@@ -96,53 +112,82 @@ unsafe fn text(address: u64) -> &'static [u8] {
 }
 
 impl Info {
-    /// Reads the structure.
+    /// Reads what the loader says.
     ///
     /// # Safety
-    /// The address came from a PVH loader, and nothing that it left was written over.
+    /// The address came from the loader, and nothing that it left was written over.
     ///
     /// # Panics
-    /// If it is no such structure.
+    /// If it is nothing that is known.
     pub unsafe fn read(at: u64) -> Self {
-        // SAFETY: by contract, also all of the reads below; the first 4 GiB are mapped.
+        // SAFETY: by contract; the first 4 GiB are mapped.
         unsafe {
             let magic = read::<u32>(at);
-            assert!(
-                magic == MAGIC,
-                "the loader gave no PVH start info: {magic:#x} at {at:#x}"
-            );
-            let version = read::<u32>(at + 4);
-            let mut info = Self {
-                memory: Ranges::default(),
-                used: Ranges::default(),
-                command_line: read(at + 24),
-                modules: (read(at + 16), (read::<u32>(at + 12) as usize).min(MANY)),
-                acpi: read(at + 32),
-            };
-            if version >= 1 {
+            if magic == MAGIC {
+                return Self::of_pvh(at);
+            }
+            let len = (magic as usize).min(multiboot::LONGEST);
+            let list = slice::from_raw_parts(at as *const u8, len);
+            multiboot::read(list, at).unwrap_or_else(|| {
+                panic!("the loader is neither of PVH nor of Multiboot2: {magic:#x} at {at:#x}")
+            })
+        }
+    }
+
+    /// # Safety
+    /// As for [`read`](Self::read).
+    unsafe fn of_pvh(at: u64) -> Self {
+        // SAFETY: by contract.
+        unsafe {
+            let mut info = Self::default();
+            let (count, modules) = (read::<u32>(at + 12), read::<u64>(at + 16));
+            if read::<u32>(at + 4) >= 1 {
                 let table: u64 = read(at + 40);
                 for entry in 0..u64::from(read::<u32>(at + 48)).min(MANY as u64) {
                     let entry = table + 24 * entry;
-                    let (start, size): (u64, u64) = (read(entry), read(entry + 8));
-                    if read::<u32>(entry + 16) == RAM {
-                        info.memory.push(start, start.saturating_add(size));
-                    }
+                    info.memory(read(entry), read(entry + 8), read(entry + 16));
                 }
             }
-            for module in 0..info.modules.1 as u64 {
-                let module = info.modules.0 + 32 * module;
-                let (start, size): (u64, u64) = (read(module), read(module + 8));
-                info.used.push(start, start.saturating_add(size));
-                let line: u64 = read(module + 16);
-                info.used.push(line, line + TEXT as u64);
+            for module in 0..u64::from(count).min(MANY as u64) {
+                let module = modules + 32 * module;
+                info.module(read(module), read(module + 8), read(module + 16));
             }
+            info.line(read(at + 24));
+            info.acpi(read(at + 32));
             info.used.push(at, at + 56);
             info.used
-                .push(info.command_line, info.command_line + TEXT as u64);
-            info.used
-                .push(info.modules.0, info.modules.0 + 32 * info.modules.1 as u64);
+                .push(modules, modules + 32 * info.module_count as u64);
             info
         }
+    }
+
+    /// Adds a piece of memory of a type of E820's.
+    pub(super) fn memory(&mut self, start: u64, size: u64, kind: u32) {
+        if kind == RAM {
+            self.memory.push(start, start.saturating_add(size));
+        }
+    }
+
+    /// Adds a module, and the address of what is said of it.
+    pub(super) fn module(&mut self, start: u64, size: u64, line: u64) {
+        let end = start.saturating_add(size);
+        if self.module_count < MANY {
+            self.modules[self.module_count] = (Range { start, end }, line);
+            self.module_count += 1;
+        }
+        self.used.push(start, end);
+        self.used.push(line, line.saturating_add(TEXT as u64));
+    }
+
+    /// Says where the command line is.
+    pub(super) fn line(&mut self, at: u64) {
+        self.command_line = at;
+        self.used.push(at, at.saturating_add(TEXT as u64));
+    }
+
+    /// Says where ACPI's root pointer is.
+    pub(super) fn acpi(&mut self, at: u64) {
+        self.acpi = at;
     }
 
     /// What the program gets of it. Needs the heap.
@@ -152,21 +197,17 @@ impl Info {
             let line = |address| String::from_utf8_lossy(text(address)).into_owned();
             // Xen's tools give an HVM guest its firmware so, in whose place the image is, and an
             // address of 0 if that was left out.
-            let modules: Vec<_> = (0..self.modules.1 as u64)
-                .filter(|module| {
-                    let module = self.modules.0 + 32 * module;
-                    read::<u64>(module) >= crate::memory::PAGE64
-                        && text(read(module + 16)) != b"firmware"
+            let modules: Vec<_> = self.modules[..self.module_count]
+                .iter()
+                .filter(|(range, line)| {
+                    range.start >= crate::memory::PAGE64 && text(*line) != b"firmware"
                 })
-                .map(|module| {
-                    let module = self.modules.0 + 32 * module;
-                    Module {
-                        bytes: slice::from_raw_parts(
-                            read::<u64>(module) as *const u8,
-                            read::<u64>(module + 8) as usize,
-                        ),
-                        command_line: line(read(module + 16)),
-                    }
+                .map(|(range, about)| Module {
+                    bytes: slice::from_raw_parts(
+                        range.start as *const u8,
+                        (range.end - range.start) as usize,
+                    ),
+                    command_line: line(*about),
                 })
                 .collect();
             Start {
@@ -175,5 +216,16 @@ impl Info {
                 acpi: (self.acpi != 0).then_some(self.acpi),
             }
         }
+    }
+}
+
+#[cfg(test)]
+impl Info {
+    /// The modules, with where is what is said of them; where the command line is, and ACPI's
+    /// root pointer.
+    #[allow(clippy::type_complexity)]
+    pub(super) fn places(&self) -> (&[(Range, u64)], u64, u64) {
+        let modules = &self.modules[..self.module_count];
+        (modules, self.command_line, self.acpi)
     }
 }

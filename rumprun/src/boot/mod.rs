@@ -1,5 +1,7 @@
 //! From the loader to the first thread.
 //!
+//! `info` and `multiboot` read what the loader says, and `machine` what the firmware does.
+//!
 //! `pvh` has the entry in assembly: it builds page tables for the first 4 GiB, goes to
 //! 64-bit mode and calls `start` on a stack of its own, with interrupts off. From there on
 //! it is Rust: console, memory, tables, and then [`process::start`](crate::process::start)
@@ -7,6 +9,7 @@
 
 pub mod info;
 pub mod machine;
+mod multiboot;
 #[cfg(feature = "image")]
 mod pvh;
 

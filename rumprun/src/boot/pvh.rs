@@ -1,9 +1,10 @@
 //! The entry by PVH (Xen's docs/misc/pvh.pandoc and its public header
-//! arch-x86/hvm/start_info.h), for the first CPU.
+//! arch-x86/hvm/start_info.h), or by Multiboot2 (its specification, version 2.0, as GRUB does
+//! it), for the first CPU.
 //!
-//! In: 32-bit protected mode, flat segments, no paging, interrupts off, ebx = address of the
-//! start info. Out: 64-bit mode, the first 4 GiB at their own addresses in 2 MiB pages, SSE
-//! on (the precompiled `core` needs it), the start info as the first argument of
+//! In: 32-bit protected mode, flat segments, no paging, interrupts off, ebx = address of what
+//! the loader says. Out: 64-bit mode, the first 4 GiB at their own addresses in 2 MiB pages, SSE
+//! on (the precompiled `core` needs it), the contents of ebx as the first argument of
 //! [`start`](super::start).
 //!
 //! The tables are built by code, for a link cannot hold an address shifted into a page table
@@ -19,6 +20,21 @@ global_asm!(
     .long 4, 4, 18                  # name, descriptor, XEN_ELFNOTE_PHYS32_ENTRY
     .asciz "Xen"
     .long pvh_start
+    .popsection
+
+    # The header of Multiboot2, as a note, for it has to be in the first 32 KiB of the file, at
+    # a multiple of 8. Not that of Multiboot1: QEMU would believe it, and then refuse a 64-bit
+    # file.
+    .pushsection .note.rumprun_multiboot2, "aR", @note
+    .balign 8
+    .long 4, 40, 1
+    .asciz "mb2"
+    .long 0xe85250d6, 0, 40         # magic, 32-bit protected mode, length
+    .long 0x100000000 - 0xe85250d6 - 40
+    .short 3, 0                     # tag: the entry
+    .long 12, pvh_start, 0
+    .short 0, 0                     # tag: the end
+    .long 8
     .popsection
 
     .pushsection .bss.rumprun_boot, "aw", @nobits
