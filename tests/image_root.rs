@@ -187,23 +187,23 @@ fn redis() -> Outcome {
         "",
     ];
     let value = "v".repeat(300_000);
-    for (asked, answer) in [
+    let told = format!("$300000\r\n{value}\r\n");
+    for (asked, answer, end) in [
         (
-            format!("SET key {value}\r\nSHUTDOWN SAVE\r\n"),
-            "+OK\r\n".to_string(),
+            format!("*3\r\n$3\r\nSET\r\n$3\r\nkey\r\n{told}"),
+            "+OK\r\n",
+            "SHUTDOWN SAVE\r\n",
         ),
-        (
-            "GET key\r\nSHUTDOWN NOSAVE\r\n".into(),
-            format!("$300000\r\n{value}\r\n"),
-        ),
+        ("GET key\r\n".into(), &told, "SHUTDOWN NOSAVE\r\n"),
     ] {
         let (machine, port) = served(&disk, REDIS, &arguments, 6379)?;
         let mut running = Running::start(&machine, &with_files("hello")?)?;
         running.wait_for("Ready to accept connections")?;
         let mut stream = image::connect(port)?;
         stream.write_all(asked.as_bytes())?;
-        let mut got = Vec::new();
-        stream.read_to_end(&mut got)?;
+        let mut got = vec![0; answer.len()];
+        stream.read_exact(&mut got)?;
+        stream.write_all(end.as_bytes())?;
         let (status, text) = running.end()?;
         check(
             got == answer.as_bytes(),
@@ -273,15 +273,16 @@ fn corrupt() -> Outcome {
         check(text.contains(said), &format!("{kind}: not said"), &text)?;
         check(status == Some(6), &format!("{kind}: {status:?}"), &text)?;
     }
-    // The tables of its groups, inodes and folders overwritten: an error or a panic of
-    // NetBSD's, told either way; or nothing that matters.
-    for (kind, from) in [("groups", 4096), ("inodes", 5 * 4096), ("all", 2048)] {
+    // The table of its groups, that of inodes, and all behind: an error or a panic of NetBSD's,
+    // told either way; or nothing that matters.
+    let (groups, inodes) = places(&whole);
+    let kinds = [
+        ("groups", groups, groups + 32),
+        ("inodes", inodes, inodes + 4096),
+        ("all", groups, whole.len()),
+    ];
+    for (kind, from, end) in kinds {
         let mut bytes = whole.clone();
-        let end = if kind == "all" {
-            bytes.len()
-        } else {
-            from + 64 * 1024
-        };
         for (at, byte) in bytes[from..end].iter_mut().enumerate() {
             *byte = (at.wrapping_mul(2_654_435_761) >> 9) as u8;
         }
@@ -298,6 +299,7 @@ fn corrupt() -> Outcome {
             &format!("{kind}: {status:?}"),
             &text,
         )?;
+        println!("{kind}: {status:?}: {}", text.trim_end());
     }
     // One that has no program.
     std::fs::write(&place, whole)?;
@@ -310,6 +312,15 @@ fn corrupt() -> Outcome {
         &text,
     )?;
     check(status == Some(6), &format!("{status:?}"), &text)
+}
+
+/// Where the table of groups is, and that of the first group's inodes (The Second Extended File
+/// System, "Disk Organization").
+fn places(disk: &[u8]) -> (usize, usize) {
+    let word = |at: usize| disk[at..][..4].try_into().map_or(0, u32::from_le_bytes) as usize;
+    let (first, block) = (word(1024 + 20), 1024 << word(1024 + 24));
+    let groups = (first + 1) * block;
+    (groups, word(groups + 8) * block)
 }
 
 /// Also where the kernel has no file systems at all.

@@ -23,7 +23,10 @@ pub fn write(image: &Path, root: Option<&Path>, line: &Line, to: &Path) -> Resul
     let stage = tempfile::tempdir().context("creating", std::env::temp_dir())?;
     let boot = stage.path().join("boot");
     fs::create_dir_all(boot.join("grub")).context("creating", &boot)?;
-    fs::copy(image, boot.join("image")).context("copying", image)?;
+    let mut data = fs::read(image).context("reading", image)?;
+    without_sections(&mut data);
+    let place = boot.join("image");
+    fs::write(&place, data).context("writing", &place)?;
     if let Some(root) = root {
         fs::copy(root, boot.join("root.cpio")).context("copying", root)?;
     }
@@ -42,6 +45,18 @@ pub fn write(image: &Path, root: Option<&Path>, line: &Line, to: &Path) -> Resul
         "the ISO does not boot by a BIOS, for GRUB's part for that is not installed".into(),
         "grub-pc-bin",
     ))
+}
+
+/// Takes the table of sections away from an ELF64 file (elf(5)): GRUB loads by program headers,
+/// but refuses files in whose sections it finds relocations, which static programs of glibc have
+/// and do themselves.
+fn without_sections(data: &mut [u8]) {
+    // e_shoff; e_shentsize, e_shnum and e_shstrndx.
+    for range in [40..48, 58..64] {
+        if let Some(field) = data.get_mut(range) {
+            field.fill(0);
+        }
+    }
 }
 
 fn lacking(program: &'static str, problem: String, debian: &'static str) -> Error {
@@ -149,6 +164,18 @@ mod tests {
         for wrong in ["", "a\tb", "a\nb", "\\x41"] {
             assert!(quote(wrong).is_err(), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn sections_are_taken_away_and_parts_stay() {
+        use object::read::elf::FileHeader;
+        let mut data = fs::read("/proc/self/exe").unwrap();
+        without_sections(&mut data);
+        let header = object::elf::FileHeader64::<object::Endianness>::parse(&*data).unwrap();
+        let endian = header.endian().unwrap();
+        assert!(header.sections(endian, &*data).unwrap().is_empty());
+        assert!(!header.program_headers(endian, &*data).unwrap().is_empty());
+        without_sections(&mut data[..50]);
     }
 
     #[test]

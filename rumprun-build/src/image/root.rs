@@ -134,7 +134,7 @@ impl<W: Write> Archive<W> {
 
 #[cfg(test)]
 mod tests {
-    use super::archive;
+    use super::{Root, archive, base_for};
     use cpio::newc::Reader;
     use std::io::Read;
 
@@ -152,6 +152,33 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(none.contains("none"), "{none}");
+    }
+
+    #[test]
+    fn room_is_made_for_what_cannot_be_moved() {
+        let elf = |kind: u16, end: u64| {
+            let mut bytes = vec![0; 120];
+            let mut put =
+                |at: usize, value: &[u8]| bytes[at..at + value.len()].copy_from_slice(value);
+            put(0, b"\x7fELF\x02\x01\x01");
+            put(16, &kind.to_le_bytes());
+            put(18, &62_u16.to_le_bytes());
+            put(20, &1_u32.to_le_bytes());
+            // One program header behind this one, of a part that is loaded.
+            put(32, &64_u64.to_le_bytes());
+            put(52, &[64, 0, 56, 0, 1, 0]);
+            put(64, &1_u32.to_le_bytes());
+            put(80, &0x40_0000_u64.to_le_bytes());
+            put(104, &(end - 0x40_0000).to_le_bytes());
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(file.path(), bytes).unwrap();
+            base_for(file.path())
+        };
+        assert_eq!(elf(2, 0x61_2345), Some(0x80_0000));
+        assert_eq!(elf(2, 0x60_0000), Some(0x60_0000));
+        assert_eq!(elf(3, 0x61_2345), None);
+        assert_eq!(base_for("/proc/self/status".as_ref()), None);
+        assert_eq!(base_for("/nonexistent".as_ref()), None);
     }
 
     #[test]

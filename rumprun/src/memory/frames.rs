@@ -264,14 +264,20 @@ pub fn count() -> Count {
     FRAMES.lock().count
 }
 
-/// Gives the tests of this process some memory.
+/// Gives a test some memory, and to no other at the same time.
 #[cfg(test)]
-pub(crate) fn set_up_for_tests(pages: usize) {
+pub(crate) fn set_up_for_tests(pages: usize) -> impl Drop {
+    static ONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    let one = ONE
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
     let layout = std::alloc::Layout::from_size_align(pages * PAGE, 1 << 20).expect("a layout");
     // SAFETY: not of size 0.
     let start = unsafe { std::alloc::alloc(layout) }.addr() as u64;
     let end = start + (pages * PAGE) as u64;
+    *FRAMES.lock() = Frames::new();
     set_up(&[Range { start, end }], &[]);
+    one
 }
 
 #[cfg(test)]

@@ -271,7 +271,7 @@ mod tests {
 
     #[test]
     fn pieces_are_apart_and_aligned() {
-        frames::set_up_for_tests(8192);
+        let _memory = frames::set_up_for_tests(8192);
         let free = frames::count().free;
         let mut random = 3_u64;
         let mut held: std::vec::Vec<(*mut u8, usize, u8)> = std::vec::Vec::new();

@@ -193,7 +193,7 @@ mod tests {
 
     #[test]
     fn buffers_come_back_once_and_numbers_are_checked() {
-        crate::memory::frames::set_up_for_tests(256);
+        let _memory = crate::memory::frames::set_up_for_tests(256);
         let mut queue = Queue::new(4).unwrap();
         for address in 1..=4 {
             // SAFETY: nothing touches it.

@@ -243,9 +243,9 @@ impl Store for Disk {
     fn create(&self, below: &[u8], kind: &Kind, permissions: u32) -> Result<(), Errno> {
         let place = path(below)?;
         match kind {
-            // SAFETY: the path ends in 0.
             Kind::Directory { .. } => {
-                done(unsafe { syscalls::mkdir(place.as_ptr(), permissions) })?
+                // SAFETY: the path ends in 0.
+                done(unsafe { syscalls::mkdir(place.as_ptr(), permissions) })?;
             }
             Kind::Link(target) => {
                 let target = CString::new(&**target).map_err(|_| Errno::EINVAL)?;
