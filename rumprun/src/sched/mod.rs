@@ -94,7 +94,7 @@ pub(crate) struct PerCpu {
     wants_switch: AtomicBool,
     /// When the thread's turn ends, 0 if nobody else waits. Of this CPU.
     slice_end: AtomicU64,
-    /// The turn has ended: whoever comes last is next. Of this CPU.
+    /// The turn of a thread of the kernel has ended: whoever comes last is next. Of this CPU.
     turn_over: AtomicBool,
     /// Threads that sleep until some time, and for when the timer is set.
     timers: Lock<Timers>,
@@ -324,7 +324,9 @@ pub(crate) fn tick() {
     let slice_end = cpu.sched.slice_end.load(Ordering::Relaxed);
     if slice_end != 0 && slice_end <= now {
         cpu.sched.slice_end.store(0, Ordering::Relaxed);
-        cpu.sched.turn_over.store(true, Ordering::Relaxed);
+        // Of those that are the lowest, it lets all others go first.
+        let lowest = cpu.sched.priority.load(Ordering::Relaxed) <= NORMAL;
+        cpu.sched.turn_over.store(!lowest, Ordering::Relaxed);
         cpu.sched.wants_switch.store(true, Ordering::Relaxed);
     }
     // The lock is given back for each: that of a bucket comes before it.

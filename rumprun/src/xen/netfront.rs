@@ -385,12 +385,17 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    std::thread_local! {
+        /// The buffers of a test, which all of its cases have: pages stay for good.
+        static PAGES: std::vec::Vec<Page> = (0..BUFFERS).map(|_| Page::for_test()).collect();
+    }
+
     fn half(entry: usize) -> (Half, Page) {
         let page = Page::for_test();
-        let pages = (0..BUFFERS).map(|at| (Page::for_test(), 100 + u32::from(at)));
+        let pages = PAGES.with(|pages| pages.iter().copied().zip(100..).collect());
         let half = Half {
             ring: Ring::new(page, entry),
-            buffers: Buffers::new(pages.collect()),
+            buffers: Buffers::new(pages),
         };
         (half, page)
     }
