@@ -37,7 +37,7 @@ if [ -z "${RUMP_CI_TREE:-}" ]; then
 fi
 
 step_fmt() { cargo fmt --all --check; }
-step_clippy() { cargo clippy --workspace --features async,fs,npf --all-targets -- -D warnings; }
+step_clippy() { cargo clippy --workspace --features async,bridge,fs,npf --all-targets -- -D warnings; }
 step_nostd() {
     cargo check -p rump-hyper --no-default-features
     cargo check -p rump-linux -p rump-ring
@@ -89,7 +89,7 @@ step_xen() {
     local testbed
     testbed=$("$target/debug/cargo-rumprun" rumprun testbed --only-make)
     RUMP_TEST_XEN=$testbed RUMP_TEST_REQUIRE=${RUMP_TEST_REQUIRE:-xen} \
-        cargo test --features async,fs --test image_xen 2>&1 | tee -a "$log"
+        cargo test --features async,bridge,fs --test image_xen --test image_service 2>&1 | tee -a "$log"
 }
 # Debian's kernels, unpacked into the cache folder and not installed: the small one that
 # guests boot, and the one that has Linux's drivers of network cards.

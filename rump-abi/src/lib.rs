@@ -44,6 +44,7 @@ macro_rules! layouts {
 }
 include!("layouts.rs");
 
+pub mod bridge;
 pub mod fs;
 pub mod npf;
 pub mod route;

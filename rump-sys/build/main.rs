@@ -27,6 +27,7 @@ const FEATURES: &[(&str, &[&str])] = &[
     ),
     ("NPF", &["npf"]),
     ("BPF", &["bpf"]),
+    ("BRIDGE", &["bridge"]),
     ("SHMIF", &["shmif"]),
 ];
 

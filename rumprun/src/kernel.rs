@@ -5,6 +5,7 @@ use crate::net::{configure, port};
 use crate::pci::function::Device;
 use crate::pci::{self, Found};
 use crate::{block, cpu, say, xen};
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -15,7 +16,7 @@ use core::net::IpAddr;
 use rump_hyper::errno::Errno;
 use rump_hyper::params;
 use rump_hyper::pci::bus::Place;
-use rump_sys::control::{rump_init, rump_pub_lwproc_newlwp};
+use rump_sys::control::{rump_init, rump_pub_lwproc_newlwp, rump_pub_lwproc_releaselwp};
 
 /// Why the kernel cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,7 +98,7 @@ pub fn boot() -> Result<Vec<String>, Error> {
         .filter(|found| is_ours(found))
         .filter_map(attach)
         .collect();
-    names.extend(crate::xen::attach(&OfXen));
+    names.extend(crate::xen::attach(OfXen));
     // Interfaces of the kernel's own drivers, if it tells which there are.
     for name in configure::interfaces().unwrap_or_default() {
         if !names.contains(&name) {
@@ -127,14 +128,32 @@ pub(crate) fn give_lwp() {
     unsafe { rump_pub_lwproc_newlwp(FIRST_PROCESS) };
 }
 
+/// Ends the lwp of a thread that has got one.
+pub(crate) fn end_lwp() {
+    // SAFETY: the calling thread has one, by `give_lwp`.
+    unsafe { rump_pub_lwproc_releaselwp() };
+}
+
 /// Devices of Xen's, as the kernel's.
 struct OfXen;
 
 impl xen::Kernel for OfXen {
+    fn enter(&self) {
+        give_lwp();
+    }
+
     fn interface(&self, card: Arc<xen::Netfront>, address: [u8; 6]) -> Option<String> {
         port::attach(card, address)
             .map_err(|errno| refused("a network interface of Xen's", errno))
             .ok()
+    }
+
+    fn serve(&self, card: Arc<xen::Netback>, address: [u8; 6]) -> Option<(String, xen::Remove)> {
+        let attached = port::attach_for_now(card, address)
+            .map_err(|errno| refused("a front end of another domain's", errno))
+            .ok()?;
+        let name = attached.name().into();
+        Some((name, Box::new(move || attached.detach())))
     }
 
     fn disk(&self, disk: Arc<xen::Blkfront>) -> Option<String> {

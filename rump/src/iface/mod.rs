@@ -27,6 +27,8 @@
 mod address;
 mod autoconf;
 mod backends;
+#[cfg(feature = "bridge")]
+mod bridge;
 mod capabilities;
 pub(crate) mod detection;
 #[cfg(feature = "dhcp")]
@@ -46,6 +48,8 @@ pub use backends::faults::{self, Faults};
 pub use backends::pair::{self, Pair};
 pub use backends::splice::{self, Splice};
 pub use backends::tee::{self, Tee};
+#[cfg(feature = "bridge")]
+pub use bridge::Bridge;
 pub use capabilities::Capabilities;
 pub use error::Error;
 pub use interface::{Interface, LinkState};

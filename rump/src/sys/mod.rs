@@ -6,6 +6,8 @@
 
 #[cfg(feature = "fs")]
 pub(crate) mod blkio;
+#[cfg(feature = "bridge")]
+pub(crate) mod bridge;
 pub(crate) mod claims;
 pub(crate) mod control;
 pub(crate) mod descriptor;

@@ -3,11 +3,14 @@
 /// Hypercalls: xen.h.
 pub(super) mod hypercall {
     pub(in super::super) const MEMORY: u32 = 12;
+    pub(in super::super) const GRANT_TABLE: u32 = 20;
     pub(in super::super) const SCHED: u32 = 29;
     pub(in super::super) const EVENT_CHANNEL: u32 = 32;
     pub(in super::super) const HVM: u32 = 34;
 }
 
+/// `XENMEM_decrease_reservation`: gives frames back to Xen (memory.h).
+pub(super) const DECREASE_RESERVATION: u64 = 1;
 /// `XENMEM_add_to_physmap`, and what can be put there: memory.h.
 pub(super) const ADD_TO_PHYSMAP: u64 = 7;
 /// The page that each domain shares with Xen.
@@ -25,6 +28,8 @@ pub(super) mod sched {
 
 /// Operations of `event_channel_op`: event_channel.h.
 pub(super) mod event {
+    pub(in super::super) const BIND_INTERDOMAIN: u64 = 0;
+    pub(in super::super) const CLOSE: u64 = 3;
     pub(in super::super) const SEND: u64 = 4;
     pub(in super::super) const ALLOC_UNBOUND: u64 = 6;
     pub(in super::super) const BIND_VCPU: u64 = 8;
@@ -109,7 +114,9 @@ pub(super) mod store {
     pub(in super::super) const DIRECTORY: u32 = 1;
     pub(in super::super) const READ: u32 = 2;
     pub(in super::super) const WATCH: u32 = 4;
+    pub(in super::super) const UNWATCH: u32 = 5;
     pub(in super::super) const WRITE: u32 = 11;
+    pub(in super::super) const REMOVE: u32 = 13;
     pub(in super::super) const EVENT: u32 = 15;
     pub(in super::super) const ERROR: u32 = 16;
 }
@@ -130,6 +137,48 @@ pub(super) mod grant {
     pub(in super::super) const READ_ONLY: u16 = 1 << 2;
     pub(in super::super) const ENTRY: usize = 8;
     pub(in super::super) const RESERVED: u32 = 8;
+    /// Operations of `grant_table_op`, on what others have granted.
+    pub(in super::super) const MAP: u64 = 0;
+    pub(in super::super) const UNMAP: u64 = 1;
+    pub(in super::super) const COPY: u64 = 5;
+    /// Of a mapping: for the CPU, at the address that is given.
+    pub(in super::super) const HOST_MAP: u32 = 1 << 1;
+    /// Of a copy: which of its ends is a grant, and not a frame.
+    pub(in super::super) const FROM_GRANT: u16 = 1;
+    pub(in super::super) const TO_GRANT: u16 = 1 << 1;
+}
+
+/// A network interface: io/netif.h.
+pub(super) mod net {
+    /// Bytes of a request to send, and of the response to it.
+    pub(in super::super) const SEND: usize = 12;
+    pub(in super::super) const SENT: usize = 4;
+    /// Bytes of a request to receive, and of the response to it.
+    pub(in super::super) const RECEIVE: usize = 8;
+    pub(in super::super) const RECEIVED: usize = 8;
+    /// Requests that a frame may have at most, without what is said of it beside.
+    pub(in super::super) const PIECES: usize = 18;
+    /// Flags of a request to send: its checksum is to be completed.
+    pub(in super::super) const SEND_BLANK: u16 = 1;
+    /// Flags of a response with a frame: its checksum is to be completed, and need not be
+    /// checked.
+    pub(in super::super) const RECEIVED_VALID: u16 = 1;
+    pub(in super::super) const RECEIVED_BLANK: u16 = 1 << 1;
+    /// Flags of both: the frame goes on in the next one; more is said of it in the next one.
+    pub(in super::super) const MORE: u16 = 1 << 2;
+    pub(in super::super) const EXTRA: u16 = 1 << 3;
+    /// What is said of a frame beside: its kind, that there is another, and the kinds.
+    pub(in super::super) const EXTRA_MORE: u8 = 1;
+    pub(in super::super) const EXTRA_GSO: u8 = 1;
+    pub(in super::super) const EXTRA_KINDS: u8 = 5;
+    /// TCP segments that are to be cut up.
+    pub(in super::super) const TCP4: u8 = 1;
+    pub(in super::super) const TCP6: u8 = 2;
+    /// Results.
+    pub(in super::super) const OKAY: i16 = 0;
+    pub(in super::super) const ERROR: i16 = -1;
+    /// To what is said beside.
+    pub(in super::super) const NOTHING: i16 = 1;
 }
 
 /// A disk: io/blkif.h, as a 64-bit domain has it.

@@ -1,13 +1,16 @@
 //! Event channels: bits in the page that is shared with Xen, by port. They come to a CPU as an
 //! interrupt of its own vector, through its local APIC (`HVMOP_set_evtchn_upcall_vector`, Xen
 //! 4.6 and later), and are then signals of a [`Line`], like the interrupts of devices.
+//!
+//! A port whose other end is not trusted ([`Channel::of_other`]) is masked when an event comes,
+//! until its line is waited for again: it interrupts no more often than it is looked at.
 
 use super::abi::{hvm, shared};
 use super::hypercall::{self, Refused};
 use super::page::Page;
 use crate::cpu;
 use crate::trap::line::{self, Line};
-use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use spin::Once;
 
 /// The vector of each CPU.
@@ -18,6 +21,8 @@ const PORTS: usize = 1024;
 static SHARED: Once<Page> = Once::new();
 /// The vector of a port's line, 0 if it has none.
 static LINES: [AtomicU8; PORTS] = [const { AtomicU8::new(0) }; PORTS];
+/// Ports that are masked when an event comes, a bit for each.
+static ONCE: [AtomicU64; PORTS / 64] = [const { AtomicU64::new(0) }; PORTS / 64];
 /// Xen's numbers of CPUs, by ours, and one more; 0 is none.
 static CPUS: [AtomicU32; cpu::data::MANY] = [const { AtomicU32::new(0) }; cpu::data::MANY];
 
@@ -70,8 +75,13 @@ fn take(page: Page, cpu: usize, mut came: impl FnMut(usize)) {
     let selected = page.u64(base + shared::SELECTOR).swap(0, Ordering::SeqCst);
     for word in bits(selected) {
         let pending = page.u64(shared::PENDING + 8 * word);
-        let masked = page.u64(shared::MASKED + 8 * word).load(Ordering::Acquire);
-        for bit in bits(pending.load(Ordering::Acquire) & !masked) {
+        let masked = page.u64(shared::MASKED + 8 * word);
+        let once = ONCE
+            .get(word)
+            .map_or(0, |once| once.load(Ordering::Acquire));
+        let unmasked = !masked.load(Ordering::Acquire);
+        for bit in bits(pending.load(Ordering::Acquire) & unmasked) {
+            masked.fetch_or(once & 1 << bit, Ordering::AcqRel);
             pending.fetch_and(!(1 << bit), Ordering::AcqRel);
             came(64 * word + bit);
         }
@@ -94,7 +104,7 @@ pub(crate) fn came() {
     });
 }
 
-/// An event channel, for good.
+/// An event channel. It is closed when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Channel {
     port: u32,
@@ -122,6 +132,21 @@ impl Channel {
         Self::adopt(hypercall::new_port(domain)?)
     }
 
+    /// One that is bound to a port that a domain has for us.
+    pub(super) fn of_other(domain: u16, port: u32) -> Result<Self, Refused> {
+        let port = hypercall::bind_other(domain, port)?;
+        if let Some(word) = ONCE.get(port as usize / 64) {
+            word.fetch_or(1 << (port % 64), Ordering::AcqRel);
+        }
+        Self::adopt(port).inspect_err(|_| hypercall::close(port))
+    }
+
+    /// Lets the next event come, also one that has come already.
+    pub(super) fn rearm(&self) {
+        // A port that is no more has no events.
+        let _ = hypercall::unmask(self.port);
+    }
+
     /// Its number.
     pub(super) fn port(&self) -> u32 {
         self.port
@@ -135,6 +160,18 @@ impl Channel {
     /// Where its events come.
     pub(super) fn line(&self) -> &Line {
         &self.line
+    }
+}
+
+impl Drop for Channel {
+    fn drop(&mut self) {
+        hypercall::close(self.port);
+        if let Some(slot) = LINES.get(self.port as usize) {
+            slot.store(0, Ordering::Release);
+        }
+        if let Some(word) = ONCE.get(self.port as usize / 64) {
+            word.fetch_and(!(1 << (self.port % 64)), Ordering::AcqRel);
+        }
     }
 }
 
@@ -173,5 +210,18 @@ mod tests {
         ports.clear();
         take(page, 3, |port| ports.push(port));
         assert!(ports.is_empty());
+        // A port that is to interrupt once is masked then.
+        ONCE[2].fetch_or(1 << 5, Ordering::Relaxed);
+        for (left, came) in [(0, 1), (1 << 5, 0)] {
+            word(base + shared::SELECTOR).store(1 << 2, Ordering::Relaxed);
+            word(shared::PENDING + 16).store(1 << 5, Ordering::Relaxed);
+            ports.clear();
+            take(page, 3, |port| ports.push(port));
+            assert_eq!(ports.len(), came);
+            let pending = word(shared::PENDING + 16).load(Ordering::Relaxed);
+            let masked = word(shared::MASKED + 16).load(Ordering::Relaxed);
+            assert_eq!((pending, masked), (left, 1 << 5));
+        }
+        ONCE[2].fetch_and(!(1 << 5), Ordering::Relaxed);
     }
 }

@@ -75,17 +75,18 @@ pub(crate) struct Refused(pub i64);
 /// # Safety
 /// This is a guest of Xen's. What the call does with the arguments, and with memory that they
 /// point to, is what is wanted.
-unsafe fn call(number: u32, first: u64, second: u64) -> Result<i64, Refused> {
+unsafe fn call(number: u32, arguments: [u64; 3]) -> Result<i64, Refused> {
+    let [first, second, third] = arguments;
     let result: i64;
     // SAFETY: by contract; the registers of arguments may be changed (arch-x86/xen-x86_64.h).
     unsafe {
         if found() & 0xff == AMD {
             asm!("vmmcall", inout("rax") u64::from(number) => result,
-                 inout("rdi") first => _, inout("rsi") second => _, out("rdx") _,
+                 inout("rdi") first => _, inout("rsi") second => _, inout("rdx") third => _,
                  out("r10") _, out("r8") _, options(nostack));
         } else {
             asm!("vmcall", inout("rax") u64::from(number) => result,
-                 inout("rdi") first => _, inout("rsi") second => _, out("rdx") _,
+                 inout("rdi") first => _, inout("rsi") second => _, inout("rdx") third => _,
                  out("r10") _, out("r8") _, options(nostack));
         }
     }
@@ -102,7 +103,17 @@ unsafe fn call(number: u32, first: u64, second: u64) -> Result<i64, Refused> {
 /// As for [`call`]; the structure is that of the operation.
 unsafe fn with<T>(number: u32, operation: u64, argument: &mut T) -> Result<i64, Refused> {
     // SAFETY: by contract. Xen looks the address up in our page tables.
-    unsafe { call(number, operation, (&raw mut *argument).addr() as u64) }
+    unsafe { call(number, [operation, (&raw mut *argument).addr() as u64, 0]) }
+}
+
+/// Calls Xen for operations on grants; each says by itself what became of it.
+///
+/// # Safety
+/// As for [`call`]; the structures are those of the operation.
+pub(super) unsafe fn grants<T>(operation: u64, all: &mut [T]) -> Result<(), Refused> {
+    let (start, count) = (all.as_mut_ptr().addr() as u64, all.len() as u64);
+    // SAFETY: by contract. Xen looks the address up in our page tables.
+    unsafe { call(abi::hypercall::GRANT_TABLE, [operation, start, count]) }.map(drop)
 }
 
 /// A parameter of a domain, as the operations on it have it.
@@ -163,6 +174,42 @@ pub(super) unsafe fn place(space: u32, index: u64, address: u64) -> Result<(), R
     };
     // SAFETY: by contract.
     unsafe { with(abi::hypercall::MEMORY, abi::ADD_TO_PHYSMAP, &mut place) }.map(drop)
+}
+
+/// Gives the memory of a page back to Xen: nothing is at its address any more.
+///
+/// # Safety
+/// The page is nobody else's, and is not touched before something else is there.
+pub(super) unsafe fn give_back(address: u64) -> Result<(), Refused> {
+    #[repr(C)]
+    struct Frames {
+        list: u64,
+        count: u64,
+        order: u32,
+        flags: u32,
+        domain: u16,
+    }
+    let frame = address / crate::memory::PAGE64;
+    let mut frames = Frames {
+        list: (&raw const frame).addr() as u64,
+        count: 1,
+        order: 0,
+        flags: 0,
+        domain: abi::SELF,
+    };
+    // SAFETY: by contract; the list has one frame.
+    let done = unsafe {
+        with(
+            abi::hypercall::MEMORY,
+            abi::DECREASE_RESERVATION,
+            &mut frames,
+        )?
+    };
+    if done == 1 {
+        Ok(())
+    } else {
+        Err(Refused(super::NO_MEMORY))
+    }
 }
 
 /// Has events of a CPU interrupt it with a vector.
@@ -237,10 +284,42 @@ pub(super) fn new_port(domain: u16) -> Result<u32, Refused> {
     Ok(unbound.port)
 }
 
+/// A port of ours that is bound to one that a domain has for us.
+pub(super) fn bind_other(domain: u16, port: u32) -> Result<u32, Refused> {
+    #[repr(C)]
+    struct Bind {
+        domain: u16,
+        port: u32,
+        own: u32,
+    }
+    let mut bind = Bind {
+        domain,
+        port,
+        own: 0,
+    };
+    // SAFETY: the structure of this operation.
+    unsafe {
+        with(
+            abi::hypercall::EVENT_CHANNEL,
+            abi::event::BIND_INTERDOMAIN,
+            &mut bind,
+        )?
+    };
+    Ok(bind.own)
+}
+
+/// Gives a port back.
+pub(super) fn close(port: u32) {
+    let mut port = port;
+    // One that is no more is as good as closed.
+    // SAFETY: the structure of this operation is the port.
+    let _ = unsafe { with(abi::hypercall::EVENT_CHANNEL, abi::event::CLOSE, &mut port) };
+}
+
 /// Lets other CPUs run.
 pub(super) fn give_way() {
     // SAFETY: it has no argument.
-    let _ = unsafe { call(abi::hypercall::SCHED, abi::sched::YIELD, 0) };
+    let _ = unsafe { call(abi::hypercall::SCHED, [abi::sched::YIELD, 0, 0]) };
 }
 
 /// Ends the domain.

@@ -14,6 +14,8 @@
 //! | `device` | coming to terms with a back end |
 //! | `netfront` | a network interface |
 //! | `blkfront` | a disk |
+//! | `foreign`, `back_ring` | pages and rings of other domains' |
+//! | `back`, `netback` | network interfaces of other domains' that are served here |
 //! | `firmware` | the command line of an HVM guest |
 //!
 //! What is the same on every machine stays as it is: local APICs and their timers, other CPUs
@@ -24,7 +26,8 @@
 //! The console works from the first line on. `set_up` maps the page that is shared with Xen,
 //! before the clocks are set up; each CPU then turns its events on (`enable`). Devices are
 //! found when the kernel has booted (`attach`); after that a thread waits for what xenstore
-//! tells: back ends that go away, and `xl shutdown`, which is SIGTERM for the program.
+//! tells: back ends that go away, front ends of other domains' that are to be served, and `xl
+//! shutdown`, which is SIGTERM for the program.
 //!
 //! # What is known to be weak
 //! - Events go to the first 32 CPUs.
@@ -33,14 +36,18 @@
 //! - Network interfaces have no offloads: a frame is copied, and its checksum made, here.
 
 mod abi;
+mod back;
+mod back_ring;
 mod blkfront;
 pub(crate) mod clock;
 pub(crate) mod console;
 mod device;
 pub(crate) mod event;
 pub(crate) mod firmware;
+mod foreign;
 mod grant;
 pub(crate) mod hypercall;
+mod netback;
 mod netfront;
 mod page;
 mod pipe;
@@ -48,15 +55,18 @@ mod ring;
 mod store;
 
 use crate::say;
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use back::Backs;
 use device::{Front, Place, Problem};
 use hypercall::Refused;
 use store::{Error, Store};
 
 pub(crate) use blkfront::Blkfront;
 pub(crate) use hypercall::is_xen;
+pub(crate) use netback::Netback;
 pub(crate) use netfront::Netfront;
 
 /// `ENOMEM` of Xen's numbers, for what is lacking here.
@@ -93,17 +103,24 @@ pub(crate) fn shut_down(failed: bool) {
     }
 }
 
+/// Removes what was made, and returns when nothing of it is used any more.
+pub(crate) type Remove = Box<dyn FnOnce() + Send>;
+
 /// What makes interfaces and disks of the kernel's of the devices here, and tells their names;
 /// `None` if the kernel takes one not.
 pub(crate) trait Kernel {
+    /// The calling thread is going to make and remove such.
+    fn enter(&self);
     /// An interface with this address.
     fn interface(&self, card: Arc<Netfront>, address: [u8; 6]) -> Option<String>;
+    /// An interface for a front end of another domain's, with this address, until it is removed.
+    fn serve(&self, card: Arc<Netback>, address: [u8; 6]) -> Option<(String, Remove)>;
     /// A disk.
     fn disk(&self, disk: Arc<Blkfront>) -> Option<String>;
 }
 
 /// Connects the devices, gives them to the kernel, and returns the names of its interfaces.
-pub(crate) fn attach(kernel: &impl Kernel) -> Vec<String> {
+pub(crate) fn attach(kernel: impl Kernel + Send + 'static) -> Vec<String> {
     if !is_xen() {
         return Vec::new();
     }
@@ -124,7 +141,8 @@ pub(crate) fn attach(kernel: &impl Kernel) -> Vec<String> {
     let disk = |disk| kernel.disk(disk).is_some();
     fronts.extend(connect(&mut store, "vbd", Blkfront::new, disk));
     let main = move || {
-        let Err(error) = watch(&mut store, &fronts);
+        kernel.enter();
+        let Err(error) = watch(&mut store, &fronts, kernel);
         say!("rumprun: {error}: what xl wants is not heard any more");
     };
     if crate::sched::try_spawn(main, "xenstore", crate::sched::KERNEL).is_err() {
@@ -177,7 +195,12 @@ fn terminate() {
 const WANTED: &str = "control/shutdown";
 
 /// Waits for changes, for ever.
-fn watch(store: &mut Store, fronts: &[Arc<dyn Front>]) -> Result<core::convert::Infallible, Error> {
+fn watch(
+    store: &mut Store,
+    fronts: &[Arc<dyn Front>],
+    kernel: impl Kernel,
+) -> Result<core::convert::Infallible, Error> {
+    let mut backs = Backs::new(store, kernel)?;
     // Those who are told of it look for the last.
     store.write("control/feature-poweroff", "1")?;
     store.watch(WANTED, WANTED)?;
@@ -192,6 +215,7 @@ fn watch(store: &mut Store, fronts: &[Arc<dyn Front>]) -> Result<core::convert::
                 terminate();
             }
         }
+        backs.changed(store, &token);
         for front in fronts.iter().filter(|front| front.place().path == token) {
             let place = front.place();
             if place.state(store) >= abi::state::CLOSING {

@@ -200,7 +200,7 @@ pub(crate) struct Netfront {
 }
 
 /// The address that is written as `00:16:3e:01:02:03`.
-fn ethernet(text: &str) -> Option<[u8; 6]> {
+pub(super) fn ethernet(text: &str) -> Option<[u8; 6]> {
     let mut address = [0; 6];
     let mut parts = text.trim().split(':');
     for byte in &mut address {

@@ -142,11 +142,16 @@ fn fill(stage: &Path, packages: &Packages, linux: &Path) -> Result<()> {
     text(stage, "init", include_str!("init.sh"))?;
     text(stage, "etc/xen/scripts/vif-bridge", include_str!("vif.sh"))?;
     text(stage, "etc/xen/scripts/block", include_str!("block.sh"))?;
-    modules(stage, packages, linux)
+    modules(stage, packages, linux, &MODULES)
 }
 
 /// Copies the modules that the kernel has, and says in which order they are loaded.
-fn modules(stage: &Path, packages: &Packages, linux: &Path) -> Result<()> {
+pub(super) fn modules(
+    stage: &Path,
+    packages: &Packages,
+    linux: &Path,
+    names: &[&str],
+) -> Result<()> {
     let version = linux
         .file_name()
         .map(|name| name.to_string_lossy().into_owned());
@@ -166,7 +171,7 @@ fn modules(stage: &Path, packages: &Packages, linux: &Path) -> Result<()> {
     };
     let mut loaded = String::new();
     fs::create_dir_all(stage.join("modules")).context("creating", stage)?;
-    for name in MODULES {
+    for name in names {
         let Some(path) = has(&order, name) else {
             if has(&built_in, name).is_none() {
                 return Err(Error::Image(format!(
@@ -239,7 +244,7 @@ fn decompress(program: &str, from: &Path, to: &Path) -> Result<()> {
 }
 
 /// Copies what a path leads to.
-fn copy(from: &Path, stage: &Path, to: &Path) -> Result<()> {
+pub(super) fn copy(from: &Path, stage: &Path, to: &Path) -> Result<()> {
     let to = stage.join(to);
     if let Some(folder) = to.parent() {
         fs::create_dir_all(folder).context("creating", folder)?;
@@ -249,7 +254,7 @@ fn copy(from: &Path, stage: &Path, to: &Path) -> Result<()> {
 }
 
 /// Writes a file that can be executed.
-fn text(stage: &Path, name: &str, text: &str) -> Result<()> {
+pub(super) fn text(stage: &Path, name: &str, text: &str) -> Result<()> {
     let path = stage.join(name);
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).context("creating", folder)?;

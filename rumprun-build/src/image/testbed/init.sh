@@ -1,7 +1,8 @@
 #!/bin/busybox sh
 # dom0's first process: starts Xen's daemons and one guest, and ends QEMU when the guest has
 # ended. QEMU ends with 2 * N + 1, where N is 16 and xl's reason for the end, or 32 if there was no
-# guest.
+# guest. With a script that is to run instead, which starts guests itself, the reason is that of
+# a guest that has powered off, or crashed if the script has failed.
 /bin/busybox mkdir -p /bin /sbin /proc /sys /dev /tmp /run /etc
 /bin/busybox --install -s /bin
 export PATH=/bin:/sbin:/usr/bin:/usr/sbin HOME=/ TERM=dumb
@@ -57,6 +58,15 @@ for device in $(cat /testbed/passthrough); do
     xl pci-assignable-add "$device" || fail "$device cannot be given away"
 done
 
+if [ -s /testbed/instead.sh ]; then
+    sh /testbed/instead.sh
+    failed=$?
+    echo "testbed: the script has ended, status $failed"
+    usleep 200000
+    [ $failed = 0 ] && finish 16
+    cat /var/log/xen/*.log 2>/dev/null
+    finish 19
+fi
 echo "testbed: the guest begins"
 sh /testbed/beside.sh &
 xl create -F /testbed/guest.cfg >/tmp/xl 2>&1

@@ -6,6 +6,7 @@
 //! packages ── what apt-get says is lacking, downloaded and unpacked below a folder
 //! libraries ─ what dom0's programs need beside
 //! dom0 ────── Xen, Linux, and the archive that Linux starts with (init.sh)
+//! linux ───── another Linux, as a guest beside the image
 //! xen::Guest  the image and its configuration, as xl(1) reads it
 //! ```
 //!
@@ -17,16 +18,18 @@
 //! lead to it.
 //!
 //! # What is known to be weak
-//! - All is emulated: the CPU has no SMAP and no MWAIT, for QEMU's do not do for Xen, and no
+//! - All is emulated: the CPU has no SMAP, MWAIT and AVX, for QEMU's do not do for Xen, and no
 //!   figure of such a guest says anything about a real one.
 //! - The packages are those of the Debian that this is; nothing is checked beyond what
 //!   apt-get checks.
 
 mod dom0;
 mod libraries;
+mod linux;
 mod packages;
 
 pub use dom0::Dom0;
+pub use linux::Linux;
 
 use super::qemu::{Forward, in_user_net, qemu, user_net};
 use super::root;
@@ -40,6 +43,10 @@ use std::process::Command;
 
 /// dom0's memory, in MiB: its archive is in it, twice while it is unpacked.
 const DOM0: u32 = 448;
+/// The CPU, without what QEMU's does not do for Xen. Neither does it tell Xen that a guest
+/// turns a part of the register state on (XCR0), which then is lost when another guest has
+/// run: without AVX there is only what is always on.
+const CPU: &str = "EPYC,-smap,-monitor,-avx,-avx2,-f16c,-fma";
 /// What Xen keeps for itself, and the device model of a guest.
 const MORE: u32 = 192;
 
@@ -75,6 +82,14 @@ pub struct Machine {
     pub disks: Vec<PathBuf>,
     /// Lines of dom0's shell that run beside the guest, such as `xl shutdown -w image`.
     pub beside: String,
+    /// Lines of dom0's shell that run instead of the guest, if there are any: they start it
+    /// (`xl create /testbed/guest.cfg`), and others, themselves. When they end, all ends: as a
+    /// guest that has powered off, or crashed if the last command has failed.
+    pub instead: String,
+    /// Further files of dom0's, by their names below `/testbed`.
+    pub files: Vec<(String, PathBuf)>,
+    /// Memory for further guests, in MiB.
+    pub spare: u32,
     /// Where what is made for a run is kept.
     pub folder: PathBuf,
     /// Further arguments of QEMU's.
@@ -91,6 +106,9 @@ impl Machine {
             forwards: Vec::new(),
             disks: Vec::new(),
             beside: String::new(),
+            instead: String::new(),
+            files: Vec::new(),
+            spare: 0,
             folder: folder.into(),
             more: Vec::new(),
         }
@@ -109,14 +127,14 @@ impl Machine {
     pub fn command(&self, image: &Path) -> Result<Command> {
         let archive = self.archive(image)?;
         let cpus = self.guest.cpus.max(2).to_string();
-        let memory = (DOM0 + MORE + self.guest.memory).to_string();
+        let memory = (DOM0 + MORE + self.guest.memory + self.spare).to_string();
         let linux = format!("{} console=hvc0 quiet", plain(&self.dom0.linux)?);
         // It listens before the guest does, and takes connections for it.
         let mut command = qemu();
         command
             .args(["-nodefaults", "-no-user-config", "-no-reboot"])
             .args(["-display", "none", "-monitor", "none"])
-            .args(["-machine", "q35", "-cpu", "EPYC,-smap,-monitor"])
+            .args(["-machine", "q35", "-cpu", CPU])
             .args(["-accel", "tcg,thread=multi,tb-size=512"])
             .args(["-smp", &cpus, "-m", &memory])
             .arg("-serial")
@@ -180,6 +198,9 @@ impl Machine {
             copy(disk, &format!("disk{number}"))?;
             guest.disks.push(format!("/dev/loop{number}").into());
         }
+        for (name, file) in &self.files {
+            copy(file, name)?;
+        }
         let write = |name: &str, text: String| {
             let path = inside.join(name);
             fs::write(&path, text).context("writing", path)
@@ -187,6 +208,7 @@ impl Machine {
         write("guest.cfg", guest.config("image", &image)?)?;
         write("passthrough", guest.devices.join("\n"))?;
         write("beside.sh", self.beside.clone())?;
+        write("instead.sh", self.instead.clone())?;
         let (own, all) = (self.folder.join("run.cpio"), self.folder.join("all.cpio"));
         root::archive(&stage, &own)?;
         fs::remove_dir_all(&stage).context("removing", &stage)?;

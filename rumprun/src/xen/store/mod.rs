@@ -23,8 +23,8 @@ use wire::{HEADER, Header};
 
 /// How long the daemon may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Events that wait to be looked at; more are told to nobody.
-const EVENTS: usize = 64;
+/// Events that wait to be looked at, one for each word of ours; more are told to nobody.
+const EVENTS: usize = 1024;
 
 /// Why there is no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -178,8 +178,10 @@ impl Store {
     }
 
     fn keep(&mut self, body: &[u8]) {
+        // Who looks then sees all changes: one that is told often takes no place from others.
         if let Some(token) = wire::token(body)
             && self.events.len() < EVENTS
+            && !self.events.contains(&token)
         {
             self.events.push_back(token);
         }
@@ -213,6 +215,17 @@ impl Store {
     pub(super) fn watch(&mut self, path: &str, token: &str) -> Result<(), Error> {
         let parts: [&[u8]; 4] = [path.as_bytes(), b"\0", token.as_bytes(), b"\0"];
         self.ask(store::WATCH, &parts).map(drop)
+    }
+
+    /// Asks to be told no more.
+    pub(super) fn unwatch(&mut self, path: &str, token: &str) -> Result<(), Error> {
+        let parts: [&[u8]; 4] = [path.as_bytes(), b"\0", token.as_bytes(), b"\0"];
+        self.ask(store::UNWATCH, &parts).map(drop)
+    }
+
+    /// Removes what is at a path and below.
+    pub(super) fn remove(&mut self, path: &str) -> Result<(), Error> {
+        self.ask(store::REMOVE, &[path.as_bytes(), b"\0"]).map(drop)
     }
 
     /// The word of the next change, which may never come.

@@ -1,0 +1,55 @@
+//! An unmodified Linux as a guest beside the image: the kernel that dom0 has, with the front
+//! ends of Xen's devices, busybox, and a script of the caller's.
+
+use super::dom0::{copy, modules, text};
+use super::packages::Packages;
+use crate::error::{IoContext, Result};
+use crate::image::root;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Its modules, in the order in which they are loaded.
+const MODULES: [&str; 1] = ["xen-netfront"];
+
+/// Its files.
+#[derive(Clone, Debug)]
+pub struct Linux {
+    /// The kernel, as it is packed.
+    pub kernel: PathBuf,
+    /// The archive that it starts with.
+    pub archive: PathBuf,
+}
+
+/// What comes before the script.
+const START: &str = "#!/bin/busybox sh
+/bin/busybox mkdir -p /bin /proc /sys /dev /tmp
+/bin/busybox --install -s /bin
+export PATH=/bin
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs devtmpfs /dev
+while read -r module; do insmod /modules/$module; done < /modules/order
+";
+
+impl Linux {
+    /// Makes it below the folder of a testbed that was made; its first process runs these lines.
+    ///
+    /// # Errors
+    /// As [`Dom0::make`](super::Dom0::make).
+    pub fn make(folder: &Path, script: &str) -> Result<Self> {
+        let packages = Packages::get(folder)?;
+        let kernel = packages.find("boot/vmlinuz-*")?;
+        let busybox = packages
+            .find("bin/busybox")
+            .or_else(|_| packages.find("usr/bin/busybox"))?;
+        let stage = folder.join("linux-stage");
+        let _ = fs::remove_dir_all(&stage);
+        copy(&busybox, &stage, Path::new("bin/busybox"))?;
+        modules(&stage, &packages, &kernel, &MODULES)?;
+        text(&stage, "init", &format!("{START}{script}"))?;
+        let archive = folder.join("linux.cpio");
+        root::archive(&stage, &archive)?;
+        fs::remove_dir_all(&stage).context("removing", &stage)?;
+        Ok(Self { kernel, archive })
+    }
+}
