@@ -118,7 +118,7 @@ step_drivers() {
 step_shmif() { cargo test --features shmif --test iface_shmif 2>&1 | tee -a "$log"; }
 step_npf() {
     cargo test -p rump --features npf 2>&1 | tee -a "$log"
-    cargo test --features npf --test npf 2>&1 | tee -a "$log"
+    cargo test --features npf,bridge --test npf --test iface_bridge 2>&1 | tee -a "$log"
 }
 step_fs() {
     cargo test -p rump --features fs 2>&1 | tee -a "$log"
