@@ -1,6 +1,6 @@
 //! What a PVH loader says: `hvm_start_info` of Xen's public header
 //! arch-x86/hvm/start_info.h, version 1. What others say is read in
-//! [`multiboot`](super::multiboot).
+//! [`multiboot`].
 //!
 //! Strings are cut at a page, tables at what fits in here: a loader that gives nonsense gets
 //! a machine with less memory, not an overrun.
