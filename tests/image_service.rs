@@ -40,10 +40,11 @@ const MEMORY: u32 = 160;
 /// sends so many bytes, which are compared.
 const LINUX: &str = "
 while :; do
-    until [ -d /sys/class/net/eth0 ]; do usleep 100000; done
-    ip link set eth0 up
-    ip address add 10.0.2.50/24 dev eth0
-    until ping -c 1 -W 1 10.0.2.99 >/dev/null; do :; done
+    until ping -c 1 -W 1 10.0.2.99 >/dev/null 2>&1; do
+        usleep 200000
+        # It may come while its predecessor goes.
+        ip link set eth0 up && ip address add 10.0.2.50/24 dev eth0
+    done 2>/dev/null
     ping -c 5 -i 0.2 -s 1400 10.0.2.99 | grep 'packets transmitted'
     wget -q -O /tmp/bytes http://10.0.2.99/bytes
     wget -q -O /tmp/sum http://10.0.2.99/sum
