@@ -104,15 +104,9 @@ impl Gauge {
     /// Spins until `done`, if that looks worthwhile. Returns whether it was
     /// done in time. The caller holds no virtual CPU, or must not give it up.
     pub fn spin<H: Host>(&self, budget: Budget, done: impl Fn() -> bool) -> bool {
-        let turn = H::spins_per_microsecond();
-        if turn == 0 {
+        let Some((turn, score)) = self.worthwhile::<H>() else {
             return false;
-        }
-        let (score, worthwhile) = self.score();
-        if !worthwhile {
-            self.record(score);
-            return false;
-        }
+        };
         if SPINNING.fetch_add(1, Ordering::Relaxed) >= H::spinners() {
             SPINNING.fetch_sub(1, Ordering::Relaxed);
             return false;
@@ -126,14 +120,25 @@ impl Gauge {
     /// is no part of the number of spinners, so that it looks for a frame while another thread
     /// looks for what becomes of the one before.
     pub fn watch<H: Host>(&self, budget: Budget, done: impl Fn() -> bool) -> bool {
-        let turn = H::spins_per_microsecond();
-        let (score, worthwhile) = self.score();
-        if turn == 0 || !worthwhile {
-            self.record(score);
+        let Some((turn, score)) = self.worthwhile::<H>() else {
             return false;
-        }
+        };
         let came = spin_politely::<H>(turn, budget, done);
         self.spun(score, came)
+    }
+
+    /// The turns of a microsecond and the score, if it looks worthwhile to spin.
+    fn worthwhile<H: Host>(&self) -> Option<(u32, u32)> {
+        let turn = H::spins_per_microsecond();
+        if turn == 0 {
+            return None;
+        }
+        let (score, worthwhile) = self.score();
+        if !worthwhile {
+            self.record(score);
+            return None;
+        }
+        Some((turn, score))
     }
 
     /// As [`spin`](Self::spin), for what is looked for by a call that takes its time.

@@ -13,6 +13,13 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
+    /// So many frames were sent of those that were to be; the others are lost.
+    pub(crate) fn sent_of(&self, sent: usize, frames: usize) {
+        self.sent.fetch_add(sent as u64, Ordering::Relaxed);
+        self.send_drops
+            .fetch_add((frames - sent) as u64, Ordering::Relaxed);
+    }
+
     pub(crate) fn statistics(&self) -> Statistics {
         let mut statistics = Statistics::default();
         statistics.received = self.received.load(Ordering::Relaxed);

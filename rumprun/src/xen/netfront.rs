@@ -359,11 +359,7 @@ impl Backend for Netfront {
         if self.transmit.lock().ring.publish() {
             self.channel.notify();
         }
-        let lost = frames.len() - sent;
-        self.counters.sent.fetch_add(sent as u64, Ordering::Relaxed);
-        self.counters
-            .send_drops
-            .fetch_add(lost as u64, Ordering::Relaxed);
+        self.counters.sent_of(sent, frames.len());
         Ok(sent)
     }
 

@@ -253,11 +253,7 @@ impl Backend for Netback {
             self.tell(tell);
             sent = self.distrust(taken).unwrap_or(0);
         }
-        let lost = frames.len() - sent;
-        self.counters.sent.fetch_add(sent as u64, Ordering::Relaxed);
-        self.counters
-            .send_drops
-            .fetch_add(lost as u64, Ordering::Relaxed);
+        self.counters.sent_of(sent, frames.len());
         Ok(sent)
     }
 
