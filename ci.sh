@@ -24,6 +24,9 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 
+# What is compiled here is compiled once; incremental state would be half of all that is written.
+export CARGO_INCREMENTAL=${CARGO_INCREMENTAL:-0}
+
 target=${CARGO_TARGET_DIR:-$PWD/target}
 log=$target/ci/tests.log
 mkdir -p "$target/ci"
@@ -178,5 +181,7 @@ esac
 for step in $steps; do
     say "$step"
     "step_$step"
+    printf '%s of disk in all, %s free\n' "$(du -sh "$target" | cut -f1)" \
+        "$(df -h --output=avail "$target" | tail -1 | tr -d ' ')"
 done
 summary
