@@ -6,6 +6,7 @@
 //! descriptors and epoll instances are not handed on.
 
 use crate::errno::Errno;
+use crate::lock::Mutex;
 use crate::object::{Description, KernelFd, Object, Socket, State};
 use crate::process::{Entry, Process};
 use alloc::collections::BTreeMap;
@@ -14,7 +15,6 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt::{self, Write};
 use core::str::FromStr;
-use spin::Mutex;
 
 /// A socket that is handed on, under one of its numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]

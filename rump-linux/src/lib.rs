@@ -48,6 +48,7 @@ pub mod host;
 pub mod inherit;
 pub mod interfaces;
 pub mod kernel;
+pub mod lock;
 pub mod memory;
 mod object;
 mod piece;

@@ -4,6 +4,7 @@ use crate::calls::{interface, netlink};
 use crate::errno::Errno;
 use crate::host::{Host, Keeper, Slot};
 use crate::kernel::Kernel;
+use crate::lock::{Mutex, RwLock};
 use crate::object::{Description, Object};
 use crate::raw::general::__NR_ioctl;
 use crate::table::{self, Handler};
@@ -12,7 +13,6 @@ use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
-use spin::{Mutex, RwLock};
 
 /// How long connections that end are left alone, in nanoseconds.
 const LOOK: u64 = 10_000_000;

@@ -7,13 +7,14 @@
 #![allow(unsafe_code)]
 
 use crate::errno::Errno;
+use crate::lock::{Mutex, RwLockWriteGuard};
 use crate::object::{Description, Epoll, Interest, Object};
 use crate::process::{Entry, Process};
 use crate::wait::{Doorbell, Waker};
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
-use spin::{Mutex, MutexGuard, RwLockWriteGuard};
+use spin::mutex::MutexGuard;
 
 /// A lock that is taken and opened without a guard.
 pub(crate) trait Lock {

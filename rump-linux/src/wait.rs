@@ -3,6 +3,7 @@
 use crate::errno::Errno;
 use crate::host::Watched;
 use crate::kernel::{Answer, Kernel};
+use crate::lock::Mutex;
 use crate::object::{Description, Object};
 use crate::process::Process;
 use crate::raw::general::{self, CLOCK_MONOTONIC, EPOLL_CTL_ADD, epoll_event};
@@ -13,7 +14,6 @@ use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
 use rump_abi::{O_CLOEXEC, O_NONBLOCK, POLLIN, pollfd};
-use spin::Mutex;
 
 /// A pipe of the kernel's that a thread waits for beside what it really waits for.
 pub(crate) struct Doorbell {
@@ -131,6 +131,18 @@ pub(crate) struct Wants {
     pub(crate) deadline: Option<u64>,
 }
 
+impl Wants {
+    fn is_over(&self, process: &Process) -> bool {
+        self.deadline.is_some_and(|end| process.now() >= end)
+    }
+
+    /// Whether the kernel's `poll(2)` tells of all of them.
+    fn are_the_kernels(&self) -> bool {
+        let is_kernels = |one: &Description| one.watchers().is_none() && one.kernel_fd().is_some();
+        self.host.is_empty() && self.ours.iter().all(|(one, _)| is_kernels(one))
+    }
+}
+
 impl Process {
     /// The time that is now, for deadlines.
     pub(crate) fn now(&self) -> u64 {
@@ -143,15 +155,19 @@ impl Process {
         wants: &Wants,
         mut ready: impl FnMut() -> Result<Option<R>, Errno>,
     ) -> Result<Option<R>, Errno> {
-        if let Some(result) = ready()? {
-            return Ok(Some(result));
+        match ready()? {
+            Some(result) => Ok(Some(result)),
+            None if wants.is_over(self) => Ok(None),
+            None => self.wait_on(wants, ready),
         }
-        if wants
-            .deadline
-            .is_some_and(|deadline| self.now() >= deadline)
-        {
-            return Ok(None);
-        }
+    }
+
+    /// The same, for who has looked.
+    fn wait_on<R>(
+        &self,
+        wants: &Wants,
+        mut ready: impl FnMut() -> Result<Option<R>, Errno>,
+    ) -> Result<Option<R>, Errno> {
         let spare = self.bells.lock().pop();
         let bell = spare.map_or_else(|| Doorbell::new(&self.kernel), Ok)?;
         for watchers in wants.ours.iter().filter_map(|(one, _)| one.watchers()) {
@@ -176,13 +192,15 @@ impl Process {
     ) -> Result<Option<R>, Errno> {
         let waker = Waker(bell.clone());
         let _watched = self.watch(&wants.host, &waker)?;
+        // Nothing that rings the bell alone can have happened since they were looked at.
+        let mut looked = wants.are_the_kernels();
         loop {
             bell.silence();
-            if let Some(result) = ready()? {
+            if !looked && let Some(result) = ready()? {
                 return Ok(Some(result));
             }
-            let now = self.now();
-            if wants.deadline.is_some_and(|deadline| now >= deadline) {
+            looked = false;
+            if wants.is_over(self) {
                 return Ok(None);
             }
             let mut entries = Vec::from([pollfd {
@@ -203,7 +221,7 @@ impl Process {
             }
             // Rounded up, so that the time is over when the kernel says so.
             let timeout = next.map_or(-1, |next| {
-                let millis = next.saturating_sub(now).div_ceil(1_000_000);
+                let millis = next.saturating_sub(self.now()).div_ceil(1_000_000);
                 i32::try_from(millis).unwrap_or(i32::MAX)
             });
             self.host.asleep(&waker);
@@ -276,7 +294,7 @@ impl Process {
             host: Vec::new(),
             deadline: timeout.map(|timeout| self.now().saturating_add(timeout)),
         };
-        let done = self.wait(&wants, || match attempt() {
+        let done = self.wait_on(&wants, || match attempt() {
             Err(Errno::EAGAIN) => Ok(None),
             result => result.map(Some),
         })?;

@@ -149,7 +149,7 @@ fn from_tree(
         curlwp: if std::env::var_os("CARGO_FEATURE_STD").is_some() {
             Curlwp::Thread
         } else {
-            Curlwp::Hypercall
+            Curlwp::Host(netbsd_src::kern().join("include/rump_image_curlwp.h"))
         },
         toolchain: &toolchain,
         jobs,

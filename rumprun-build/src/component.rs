@@ -312,6 +312,11 @@ fn unit(
                 .iter()
                 .flat_map(|host| include(host))
                 .collect(),
+            includes
+                .first
+                .iter()
+                .flat_map(|header| ["-include".into(), header.display().to_string()])
+                .collect(),
         ]
         .concat()
     };
@@ -371,6 +376,8 @@ pub struct Includes {
     pub user: PathBuf,
     /// Folders with headers of the host, which say what its hypercalls can do.
     pub host: Vec<PathBuf>,
+    /// A header that comes before each C source of the kernel.
+    pub first: Option<PathBuf>,
 }
 
 impl Includes {
@@ -388,6 +395,7 @@ impl Includes {
                 .map(|folder| folder.join("include"))
                 .filter(|folder| folder.is_dir())
                 .collect(),
+            first: None,
         };
         std::fs::create_dir_all(&made.machine).context("making", &made.machine)?;
         bmake.make_links(&made.machine)?;

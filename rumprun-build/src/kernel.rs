@@ -78,15 +78,16 @@ pub fn from_tree(recipe: &Recipe<'_>, out: &Path) -> Result<Kernel> {
         beside,
         components,
         drivers,
-        curlwp,
+        ref curlwp,
         toolchain,
         jobs,
     } = recipe;
-    let bmake = Bmake::find(tree)?.with_curlwp(curlwp);
+    let bmake = Bmake::find(tree)?.with_curlwp(curlwp.clone());
     let compiler = Compiler::new(toolchain, Some(tree), jobs);
     let objects = out.join("objects");
     prepare_folder(&objects, tree)?;
-    let includes = Includes::make(tree, beside, &bmake, &objects)?;
+    let mut includes = Includes::make(tree, beside, &bmake, &objects)?;
+    includes.first = curlwp.header().map(Path::to_path_buf);
     let closure = Closure {
         tree,
         beside,

@@ -41,22 +41,31 @@ const SETTINGS: &[(&str, &str)] = &[
 ];
 
 /// Where the kernel keeps which lwp the calling thread is (`curlwp`).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Curlwp {
     /// In a thread-local variable of the program that it is linked to.
     #[default]
     Thread,
     /// The host knows, and is asked each time: for hosts whose threads are not those of one
-    /// C library, as an image's.
-    Hypercall,
+    /// C library, as an image's. This header comes before each C source of the kernel; what
+    /// asks faster than a hypercall can be inline in there.
+    Host(PathBuf),
 }
 
 impl Curlwp {
     /// The value of `RUMP_CURLWP`.
-    fn setting(self) -> &'static str {
+    fn setting(&self) -> &'static str {
         match self {
             Self::Thread => "RUMP_CURLWP=__thread",
-            Self::Hypercall => "RUMP_CURLWP=hypercall",
+            Self::Host(_) => "RUMP_CURLWP=hypercall",
+        }
+    }
+
+    /// The header that comes before each C source.
+    pub(crate) fn header(&self) -> Option<&Path> {
+        match self {
+            Self::Thread => None,
+            Self::Host(header) => Some(header),
         }
     }
 }

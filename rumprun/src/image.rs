@@ -1,5 +1,5 @@
 //! What a program without a standard library needs: the panic handler, the allocator, and
-//! the functions that the compiler calls.
+//! the functions that the compiler calls, beside those of [`bytes`](crate::bytes).
 //!
 //! `cargo rumprun` makes all of these local to the kernel's object, so that they do not
 //! meet the program's own.
@@ -34,47 +34,6 @@ extern "C" fn rust_eh_personality() -> ! {
 #[unsafe(no_mangle)]
 extern "C" fn _Unwind_Resume() -> ! {
     exit::failed()
-}
-
-/// memcpy(3), by the instruction that the CPU makes fast.
-#[unsafe(no_mangle)]
-unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, len: usize) -> *mut u8 {
-    // SAFETY: by contract of the function; the direction flag is clear, as the ABI says.
-    unsafe {
-        asm!("rep movsb", inout("rcx") len => _, inout("rdi") to => _, inout("rsi") from => _,
-             options(nostack, preserves_flags));
-    }
-    to
-}
-
-/// memmove(3).
-#[unsafe(no_mangle)]
-unsafe extern "C" fn memmove(to: *mut u8, from: *const u8, len: usize) -> *mut u8 {
-    if to.addr().wrapping_sub(from.addr()) >= len {
-        // SAFETY: copying upwards reads each byte before it is written over.
-        return unsafe { memcpy(to, from, len) };
-    }
-    // SAFETY: by contract, and downwards because the target overlaps from above. The
-    // pointers are those of the last bytes; len is not 0 here.
-    unsafe {
-        asm!("std", "rep movsb", "cld",
-             inout("rcx") len => _,
-             inout("rdi") to.wrapping_add(len).wrapping_sub(1) => _,
-             inout("rsi") from.wrapping_add(len).wrapping_sub(1) => _,
-             options(nostack));
-    }
-    to
-}
-
-/// memset(3).
-#[unsafe(no_mangle)]
-unsafe extern "C" fn memset(to: *mut u8, byte: c_int, len: usize) -> *mut u8 {
-    // SAFETY: by contract.
-    unsafe {
-        asm!("rep stosb", inout("rcx") len => _, inout("rdi") to => _, in("al") byte as u8,
-             options(nostack, preserves_flags));
-    }
-    to
 }
 
 /// memcmp(3). Words first: a loop over bytes would be turned into a call of itself.

@@ -59,6 +59,7 @@ extern crate std;
 pub mod acpi;
 pub(crate) mod block;
 pub mod boot;
+mod bytes;
 pub mod console;
 pub mod cpu;
 pub mod exit;

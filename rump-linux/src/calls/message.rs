@@ -200,7 +200,6 @@ impl Process {
             () if looks => 1,
             () => total.min(PIECE as u64),
         };
-        let mut data = self.piece();
         // Those of a stream have no senders.
         let mut name = vec![0; if stream { 0 } else { LONGEST }];
         let mut messages = vec![0; control];
@@ -213,18 +212,24 @@ impl Process {
                 (total - done).min(room)
             } as usize;
             let once = self.attempt(one, POLLIN, waits, timeout, || {
+                // Who waits holds none.
+                let mut data = self.piece();
                 let room = Room {
                     data: &mut data[..wanted],
                     name: &mut name,
                     control: &mut messages,
                 };
-                Ok(self.kernel.recvmsg(socket.fd.number, room, options)?)
+                let received = self.kernel.recvmsg(socket.fd.number, room, options)?;
+                Ok((received, data))
             });
-            match once {
-                Ok(once) => received = once,
+            let data = match once {
+                Ok((once, data)) => {
+                    received = once;
+                    data
+                }
                 Err(_) if done > 0 => break,
                 Err(errno) => return Err(errno),
-            }
+            };
             let copied = (received.length as u64).min(total - done) as usize;
             if !(stream && flags & net::MSG_TRUNC != 0) {
                 buffers.write(&*self.host, done, &data[..copied])?;

@@ -2,6 +2,7 @@
 
 use super::{Args, Outcome};
 use crate::errno::Errno;
+use crate::lock::Mutex;
 use crate::memory::get;
 use crate::object::{Description, KernelFd, Netlink, Object, Socket, State};
 use crate::process::{Process, Side};
@@ -11,7 +12,6 @@ use crate::raw::netlink::NETLINK_ROUTE;
 use crate::translate::address::{LONGEST, family, to_netbsd, to_other_end, to_peer};
 use alloc::sync::Arc;
 use rump_abi as abi;
-use spin::Mutex;
 
 /// `SOCK_NONBLOCK` and `SOCK_CLOEXEC` have the values of these.
 const FLAGS: u32 = O_NONBLOCK | O_CLOEXEC;

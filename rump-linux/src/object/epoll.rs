@@ -4,6 +4,7 @@ use super::{Description, KernelFd};
 use crate::errno::Errno;
 use crate::host::Watched;
 use crate::kernel::{Answer, Kernel, change};
+use crate::lock::{Mutex, Once};
 use crate::still::Lock;
 use crate::wait::Doorbell;
 use alloc::boxed::Box;
@@ -11,7 +12,6 @@ use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use rump_abi as abi;
-use spin::{Mutex, Once};
 
 /// The key of an instance's own doorbell in the kqueue.
 pub(crate) const BELL: u64 = 0;

@@ -1,9 +1,9 @@
 //! `eventfd(2)`.
 
 use crate::errno::Errno;
+use crate::lock::Mutex;
 use crate::still::Lock;
 use crate::wait::Watchers;
-use spin::Mutex;
 
 /// A counter that can be waited for.
 pub(crate) struct Event {

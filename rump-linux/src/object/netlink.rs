@@ -1,11 +1,11 @@
 //! A netlink(7) socket, of `NETLINK_ROUTE`.
 
+use crate::lock::Mutex;
 use crate::still::Lock;
 use crate::wait::Watchers;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
-use spin::Mutex;
 
 /// A socket, and the answers that were not received yet.
 pub(crate) struct Netlink {

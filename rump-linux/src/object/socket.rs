@@ -1,11 +1,11 @@
 //! A socket of the kernel's, and what the kernel does not know of it.
 
 use super::KernelFd;
+use crate::lock::Mutex;
 use crate::raw::net::SOCK_STREAM;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use rump_abi as abi;
-use spin::Mutex;
 
 /// Numbers are Linux's.
 pub(crate) struct Socket {

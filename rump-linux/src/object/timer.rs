@@ -2,10 +2,10 @@
 
 use crate::errno::Errno;
 use crate::host::Host;
+use crate::lock::Mutex;
 use crate::raw::general::CLOCK_MONOTONIC;
 use crate::still::Lock;
 use crate::wait::Watchers;
-use spin::Mutex;
 
 /// A timer that can be waited for; times in nanoseconds of its clock.
 pub(crate) struct Timer {

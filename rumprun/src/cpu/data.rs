@@ -8,16 +8,20 @@ use core::arch::asm;
 use core::mem::offset_of;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+use rump_hyper::abi::Lwp;
 
 /// The most CPUs that are used.
 pub const MANY: usize = 64;
 
-/// A CPU's own data. The assembly of [`trap`](crate::trap) knows the first three.
+/// A CPU's own data. The kernel's C code knows where the second is
+/// (`netbsd-src/kern/include/rump_image_curlwp.h`).
 #[repr(C)]
 #[derive(Debug)]
 pub struct Cpu {
     /// Its own address.
     this: *const Cpu,
+    /// The lwp of the thread that runs.
+    lwp: AtomicPtr<Lwp>,
     /// Where the system call entry keeps the program's stack pointer for two instructions.
     pub(crate) program_stack: AtomicU64,
     /// Top of the current thread's kernel stack.
@@ -37,6 +41,9 @@ unsafe impl Sync for Cpu {}
 // SAFETY: as above.
 unsafe impl Send for Cpu {}
 
+/// Offset of [`Cpu::lwp`].
+pub(crate) const LWP: usize = offset_of!(Cpu, lwp);
+const _: () = assert!(LWP == 8);
 /// Offset of [`Cpu::program_stack`].
 pub(crate) const PROGRAM_STACK: usize = offset_of!(Cpu, program_stack);
 /// Offset of [`Cpu::kernel_stack`].
@@ -51,6 +58,7 @@ static COUNT: AtomicUsize = AtomicUsize::new(0);
 pub(crate) fn set_up(index: usize, idle: ThreadRef) {
     let cpu = Box::leak(Box::new(Cpu {
         this: core::ptr::null(),
+        lwp: AtomicPtr::new(null_mut()),
         program_stack: AtomicU64::new(0),
         kernel_stack: AtomicU64::new(idle.stack_top()),
         index,
@@ -66,6 +74,28 @@ pub(crate) fn set_up(index: usize, idle: ThreadRef) {
     unsafe { msr::write(msr::GS_BASE, cpu.addr() as u64) };
     ALL[index].store(cpu, Ordering::Release);
     COUNT.store(index + 1, Ordering::Release);
+}
+
+/// The lwp of the thread that runs this; null if it has none. Read in one instruction, as it
+/// is the thread's on whatever CPU.
+#[inline]
+pub(crate) fn lwp() -> *mut Lwp {
+    let lwp;
+    // SAFETY: GS is the data of the CPU, which has the pointer there.
+    unsafe {
+        asm!("mov {}, gs:[{}]", out(reg) lwp, const LWP,
+             options(nostack, preserves_flags, readonly));
+    }
+    lwp
+}
+
+/// Sets it. The thread has noted it already, for when it runs on another CPU.
+#[inline]
+pub(crate) fn set_lwp(lwp: *mut Lwp) {
+    // SAFETY: as above.
+    unsafe {
+        asm!("mov gs:[{}], {}", const LWP, in(reg) lwp, options(nostack, preserves_flags));
+    }
 }
 
 /// The data of the CPU that runs this. Unless interrupts are off, the thread may be on

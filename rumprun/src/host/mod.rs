@@ -87,11 +87,12 @@ unsafe impl Host for Machine {
     }
 
     fn curlwp() -> *mut Lwp {
-        sched::with_current(|this| this.host.lwp.load(Ordering::Relaxed))
+        cpu::data::lwp()
     }
 
     fn set_curlwp(lwp: *mut Lwp) {
         sched::with_current(|this| this.host.lwp.store(lwp, Ordering::Relaxed));
+        cpu::data::set_lwp(lwp);
     }
 
     fn thread() -> *mut c_void {

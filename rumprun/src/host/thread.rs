@@ -19,6 +19,13 @@ pub(crate) struct PerThread {
     ended: AtomicPtr<AtomicU32>,
 }
 
+impl PerThread {
+    /// The thread's lwp; null if it has none.
+    pub(crate) fn lwp(&self) -> *mut Lwp {
+        self.lwp.load(Ordering::Relaxed)
+    }
+}
+
 /// Priorities of NetBSD from which on they are those of interrupts (`sys/param.h`).
 const SOFT_INTERRUPT: c_int = 160;
 

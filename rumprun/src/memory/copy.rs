@@ -1,69 +1,71 @@
 //! Access to memory of the program that may not be there.
 //!
-//! A fault in one of these instructions that no area explains goes on behind the
-//! instruction, with what was left to do in a register.
+//! A fault in one of these instructions that no area explains goes on where they say that
+//! they failed.
 
 use super::PAGE64;
-use core::arch::{asm, global_asm};
+use crate::bytes;
+use core::arch::{asm, naked_asm};
 
 /// The program gave an address that is not mapped, or not so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BadAddress;
 
-global_asm!(
-    r#"
-    .section .text.rumprun_copy, "ax", @progbits
-    # rdi = to, rsi = from, rdx = length; returns what was not copied.
-    .global rumprun_copy
-    .hidden rumprun_copy
-rumprun_copy:
-    mov rcx, rdx
-    .global rumprun_copy_at
-    .hidden rumprun_copy_at
-rumprun_copy_at:
-    rep movsb
-    .global rumprun_copy_failed
-    .hidden rumprun_copy_failed
-rumprun_copy_failed:
-    mov rax, rcx
-    ret
+/// Copies bytes, and returns 0; all ones if it could not copy all of them.
+///
+/// # Safety
+/// As of [`copy`].
+#[unsafe(naked)]
+unsafe extern "C" fn rumprun_copy(to: u64, from: u64, len: usize) -> u64 {
+    naked_asm!(
+        "xor eax, eax",
+        ".hidden rumprun_copy_from, rumprun_copy_end",
+        ".global rumprun_copy_from, rumprun_copy_end",
+        "rumprun_copy_from:",
+        bytes::copy!(),
+        "rumprun_copy_end:",
+        "ret",
+    )
+}
 
-    # rdi = address; returns the word there, or all ones.
-    .global rumprun_load
-    .hidden rumprun_load
-rumprun_load:
-    .global rumprun_load_at
-    .hidden rumprun_load_at
-rumprun_load_at:
-    mov eax, [rdi]
-    ret
-    .global rumprun_load_failed
-    .hidden rumprun_load_failed
-rumprun_load_failed:
-    mov rax, -1
-    ret
-    "#
-);
+/// Reads the word at an address; all ones if it is not there.
+///
+/// # Safety
+/// It may be read.
+#[unsafe(naked)]
+unsafe extern "C" fn rumprun_load(from: u64) -> u64 {
+    naked_asm!(
+        ".hidden rumprun_load_from, rumprun_load_end",
+        ".global rumprun_load_from, rumprun_load_end",
+        "rumprun_load_from:",
+        "mov eax, [rdi]",
+        "rumprun_load_end:",
+        "ret",
+    )
+}
+
+/// Where both go on after a fault: there is nothing on their stacks.
+#[unsafe(naked)]
+unsafe extern "C" fn failed() -> u64 {
+    naked_asm!("mov rax, -1", "ret")
+}
 
 /// Where to go on after a fault at this instruction, if it is one of these.
 pub(crate) fn fixed(rip: u64) -> Option<u64> {
-    let (copy, copy_failed, load, load_failed): (u64, u64, u64, u64);
+    let (copy, copy_end, load, load_end): (u64, u64, u64, u64);
     // SAFETY: addresses.
     unsafe {
         asm!(
-            "lea {}, [rip + rumprun_copy_at]",
-            "lea {}, [rip + rumprun_copy_failed]",
-            "lea {}, [rip + rumprun_load_at]",
-            "lea {}, [rip + rumprun_load_failed]",
-            out(reg) copy, out(reg) copy_failed, out(reg) load, out(reg) load_failed,
+            "lea {}, [rip + rumprun_copy_from]",
+            "lea {}, [rip + rumprun_copy_end]",
+            "lea {}, [rip + rumprun_load_from]",
+            "lea {}, [rip + rumprun_load_end]",
+            out(reg) copy, out(reg) copy_end, out(reg) load, out(reg) load_end,
             options(nomem, nostack, preserves_flags)
         );
     }
-    match rip {
-        rip if rip == copy => Some(copy_failed),
-        rip if rip == load => Some(load_failed),
-        _ => None,
-    }
+    let is_ours = (copy..copy_end).contains(&rip) || (load..load_end).contains(&rip);
+    is_ours.then_some(failed as *const () as u64)
 }
 
 /// Copies from anywhere to anywhere.
@@ -72,14 +74,11 @@ pub(crate) fn fixed(rip: u64) -> Option<u64> {
 /// Where it can be written to, that is what is wanted. Addresses that are mapped are memory,
 /// and no reference forbids the access.
 unsafe fn copy(to: u64, from: u64, len: usize) -> Result<(), BadAddress> {
-    let left: u64;
     // SAFETY: by contract; faults are caught.
-    unsafe {
-        asm!("call rumprun_copy",
-             inout("rdi") to => _, inout("rsi") from => _, inout("rdx") len => _,
-             out("rcx") _, lateout("rax") left, clobber_abi("sysv64"));
+    match unsafe { rumprun_copy(to, from, len) } {
+        0 => Ok(()),
+        _ => Err(BadAddress),
     }
-    if left == 0 { Ok(()) } else { Err(BadAddress) }
 }
 
 /// Copies from the program's memory.
@@ -124,11 +123,8 @@ pub unsafe fn copy_out(to: u64, from: &[u8]) -> Result<(), BadAddress> {
 /// It cannot be read.
 pub fn load(address: u64) -> Result<u32, BadAddress> {
     check(address, 4)?;
-    let value: u64;
     // SAFETY: reads memory of the program's; faults are caught.
-    unsafe {
-        asm!("call rumprun_load", in("rdi") address, lateout("rax") value, options(readonly));
-    }
+    let value = unsafe { rumprun_load(address) };
     u32::try_from(value).map_err(|_| BadAddress)
 }
 

@@ -144,38 +144,43 @@ impl Tables {
         while at < end {
             let mut table = self.root();
             let mut level = 3;
-            let slot = loop {
+            while level > 0 {
                 // SAFETY: as in `entry`.
                 let slot = unsafe { &*Self::slot(table, at, level) };
                 let entry = slot.load(Ordering::Relaxed);
-                if level == 0 {
-                    break Some(slot);
-                }
                 if entry & PRESENT == 0 {
-                    break None;
+                    break;
                 }
                 if entry & LARGE != 0 {
                     match self.entry(at, level - 1) {
                         Ok(_) => continue,
                         // It stays as it is.
-                        Err(NoMemory) => break None,
+                        Err(NoMemory) => break,
                     }
                 }
                 table = entry & ADDRESS;
                 level -= 1;
-            };
-            let entry = slot.map_or(0, |slot| slot.load(Ordering::Relaxed));
-            if let Some(slot) = slot
-                && entry & (PRESENT | KEPT) != 0
-            {
-                match change(at, entry) {
-                    Change::To(new) => {
-                        slot.store(new & FLAGS.load(Ordering::Relaxed), Ordering::Release);
-                    }
-                    Change::Stop => return at,
-                }
             }
-            at = (at & !(span(level) - 1)).saturating_add(span(level));
+            // All of a table of pages, or nothing at all.
+            let next = (at & !(span(level.max(1)) - 1)).saturating_add(span(level.max(1)));
+            if level > 0 {
+                at = next;
+                continue;
+            }
+            while at < next.min(end) {
+                // SAFETY: as in `entry`; all of these are in this table.
+                let slot = unsafe { &*Self::slot(table, at, 0) };
+                let entry = slot.load(Ordering::Relaxed);
+                if entry & (PRESENT | KEPT) != 0 {
+                    match change(at, entry) {
+                        Change::To(new) => {
+                            slot.store(new & FLAGS.load(Ordering::Relaxed), Ordering::Release);
+                        }
+                        Change::Stop => return at,
+                    }
+                }
+                at += PAGE64;
+            }
         }
         end
     }

@@ -137,6 +137,7 @@ fn begin(start: Start) -> Result<core::convert::Infallible, String> {
     }
     given.environment = environment;
     random::fill(&mut given.random);
+    rump_linux::lock::yield_by(crate::sched::yield_now);
     let process = PROCESS.call_once(|| Process {
         files: Files::new(tree, &Machine),
         descriptors: rump_linux::Process::new(kernel, Arc::new(Image), Rules::default()),

@@ -88,6 +88,7 @@ pub(super) fn to(cpu: &Cpu, next: ThreadRef) {
     cpu.kernel_stack.store(next.stack_top(), Ordering::Relaxed);
     sched.priority.store(next.priority, Ordering::Relaxed);
     next.last_cpu.store(cpu.index, Ordering::Relaxed);
+    cpu::data::set_lwp(next.host.lwp());
     let next = ThreadRef::into_raw(next).cast_mut();
     sched.thread.store(next, Ordering::Relaxed);
     sched.before.store(this, Ordering::Relaxed);
