@@ -44,6 +44,7 @@ macro_rules! layouts {
 }
 include!("layouts.rs");
 
+pub mod arrival;
 pub mod bridge;
 pub mod fs;
 pub mod npf;

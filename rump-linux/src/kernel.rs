@@ -2,10 +2,11 @@
 //!
 //! Numbers, flags and structures are those of [`rump_abi`]. Buffers are this crate's own
 //! memory. All descriptors that come from here are in nonblocking mode or are asked with
-//! [`MSG_DONTWAIT`](rump_abi::MSG_DONTWAIT), so that only [`Kernel::poll`] and
-//! [`Kernel::kevent`] ever wait.
+//! [`MSG_DONTWAIT`](rump_abi::MSG_DONTWAIT), so that only [`Kernel::poll`],
+//! [`Kernel::kevent`] and [`Kernel::arrival`] ever wait.
 
 use crate::errno::Failure;
+use rump_abi::arrival::Bell;
 use rump_abi::{kevent, pollfd};
 
 /// What a system call comes to; the error has NetBSD's number.
@@ -81,6 +82,21 @@ pub trait Kernel: Send + Sync {
     fn pipe2(&self, flags: i32) -> Answer<[i32; 2]>;
     /// `timeout` in milliseconds; negative waits without end.
     fn poll(&self, fds: &mut [pollfd], timeout: i32) -> Answer<usize>;
+    /// Waits, on the descriptor of a socket, until `room` bytes can be received (or fewer, if
+    /// `SO_RCVLOWAT` says so), or there is something else to tell, or the bell rings: for a
+    /// kernel that can do it without [`poll`](Self::poll). One thread at a time waits with
+    /// a bell.
+    ///
+    /// # Errors
+    /// `ENOSYS` from one that cannot, at once.
+    fn arrival(&self, fd: i32, room: u64, bell: &Bell) -> Answer<()> {
+        let _ = (fd, room, bell);
+        Err(Failure(rump_abi::ENOSYS))
+    }
+    /// Wakes who waits so with a bell, which was rung before.
+    fn ring(&self, bell: &Bell) {
+        let _ = bell;
+    }
     fn kqueue(&self) -> Answer<i32>;
     /// `timeout` in nanoseconds; `None` waits without end.
     fn kevent(

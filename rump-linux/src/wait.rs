@@ -4,7 +4,7 @@ use crate::errno::Errno;
 use crate::host::Watched;
 use crate::kernel::{Answer, Kernel};
 use crate::lock::Mutex;
-use crate::object::{Description, Object};
+use crate::object::{Description, Object, Socket};
 use crate::process::Process;
 use crate::raw::general::{self, CLOCK_MONOTONIC, EPOLL_CTL_ADD, epoll_event};
 use crate::still::Lock;
@@ -12,15 +12,16 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, Ordering};
+use rump_abi::arrival::Bell;
 use rump_abi::{O_CLOEXEC, O_NONBLOCK, POLLIN, pollfd};
 
-/// A pipe of the kernel's that a thread waits for beside what it really waits for.
+/// A pipe of the kernel's that a thread waits for beside what it really waits for, and a bell
+/// for when it waits in the kernel for one thing alone.
 pub(crate) struct Doorbell {
     kernel: Arc<dyn Kernel>,
     pub(crate) read: i32,
     write: i32,
-    rung: AtomicBool,
+    bell: Bell,
 }
 
 impl Doorbell {
@@ -30,27 +31,30 @@ impl Doorbell {
             kernel: kernel.clone(),
             read,
             write,
-            rung: AtomicBool::new(false),
+            bell: Bell::default(),
         }))
     }
 
     pub(crate) fn ring(&self) {
-        if !self.rung.swap(true, Ordering::SeqCst) {
+        if self.bell.set() {
             // A full pipe is a bell that rings already.
             let _ = self.kernel.write(self.write, &[1]);
+            if self.bell.is_waited_for() {
+                self.kernel.ring(&self.bell);
+            }
         }
     }
 
     /// Rings for one who has not come yet though it rang.
     pub(crate) fn ring_again(&self) {
-        if self.rung.load(Ordering::SeqCst) {
+        if self.bell.is_set() {
             let _ = self.kernel.write(self.write, &[1]);
         }
     }
 
     /// To be called before what might have rung is looked at: a ring after that is heard.
     pub(crate) fn silence(&self) {
-        if self.rung.load(Ordering::SeqCst) {
+        if self.bell.is_set() {
             // Empty if the one who rings is late; it is then heard once more.
             self.hear();
         }
@@ -59,7 +63,7 @@ impl Doorbell {
     /// It was heard: makes it silent, also if the one who rang was late.
     pub(crate) fn hear(&self) {
         let _ = self.kernel.read(self.read, &mut [0; 16]);
-        self.rung.store(false, Ordering::SeqCst);
+        self.bell.clear();
     }
 }
 
@@ -168,8 +172,7 @@ impl Process {
         wants: &Wants,
         mut ready: impl FnMut() -> Result<Option<R>, Errno>,
     ) -> Result<Option<R>, Errno> {
-        let spare = self.bells.lock().pop();
-        let bell = spare.map_or_else(|| Doorbell::new(&self.kernel), Ok)?;
+        let bell = self.bell()?;
         for watchers in wants.ours.iter().filter_map(|(one, _)| one.watchers()) {
             watchers.add(&bell);
         }
@@ -177,11 +180,37 @@ impl Process {
         for watchers in wants.ours.iter().filter_map(|(one, _)| one.watchers()) {
             watchers.remove(&bell);
         }
+        self.keep(bell);
+        result
+    }
+
+    /// A bell for the time of one wait.
+    fn bell(&self) -> Answer<Arc<Doorbell>> {
+        let spare = self.bells.lock().pop();
+        spare.map_or_else(|| Doorbell::new(&self.kernel), Ok)
+    }
+
+    fn keep(&self, bell: Arc<Doorbell>) {
         // One that somebody still holds might ring for what is over.
         if Arc::strong_count(&bell) == 1 {
             self.bells.lock().push(bell);
         }
-        result
+    }
+
+    /// Waits for so many bytes, or a connection, to arrive at a socket, if the kernel can do that
+    /// as it does in its own `recv(2)`: for who would only be told to wait. What there is
+    /// then is another matter: it may be an error, or another thread may have taken it.
+    pub(crate) fn arrival(&self, socket: &Socket, room: u64) -> Result<(), Errno> {
+        let bell = self.bell()?;
+        bell.silence();
+        self.host.asleep(&Waker(bell.clone()));
+        let waited = self.kernel.arrival(socket.fd.number, room, &bell.bell);
+        let interrupted = self.host.awake();
+        self.keep(bell);
+        match waited {
+            Ok(()) if interrupted => Err(Errno::EINTR),
+            _ => Ok(()),
+        }
     }
 
     fn wait_for<R>(

@@ -33,7 +33,7 @@ const FEATURES: &[(&str, &[&str])] = &[
 
 /// Components of our own: of every kernel compiled from a tree, and of those with TCP.
 const OWN: &[&str] = &["evuser", "kqueue", "pool", "sleepq", "softint"];
-const OWN_NET: &[&str] = &["claims", "ifaref", "nd6dad", "timewait", "vif"];
+const OWN_NET: &[&str] = &["arrival", "claims", "ifaref", "nd6dad", "timewait", "vif"];
 /// The same for those with file systems.
 const OWN_FS: &[&str] = &["blkio", "fssync", "ufssize", "vbd", "wedges"];
 

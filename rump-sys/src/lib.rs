@@ -8,6 +8,7 @@
 //!   are compared with the running kernel;
 //! - [`abi`]: constants and structures, proven against the headers of the tree in use;
 //! - [`syscalls`]: the system calls under the symbols that the tree has for them;
+//! - [`arrival`]: waiting for something to receive;
 //! - [`claims`]: asking before a port is taken;
 //! - [`control`]: booting, and the calls that manage processes and lwps;
 //! - [`lite`]: what rump-lite tells beyond what NetBSD does;
@@ -45,6 +46,7 @@ pub use rump_abi as abi;
 #[cfg(rump_kernel = "lite")]
 use rump_lite as _;
 
+pub mod arrival;
 pub mod blkio;
 pub mod claims;
 pub mod control;

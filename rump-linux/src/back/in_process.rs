@@ -5,8 +5,9 @@ use crate::errno::Failure;
 use crate::kernel::{Answer, Kernel, Received, Room};
 use core::ffi::{c_int, c_ulong};
 use core::ptr::{null, null_mut, without_provenance_mut};
+use rump_sys::abi::arrival::Bell;
 use rump_sys::abi::{ifconf, iovec, kevent, msghdr, pollfd, timespec};
-use rump_sys::syscalls as sys;
+use rump_sys::{arrival, syscalls as sys};
 
 /// The rump kernel that is linked to this program. It must have been booted; without
 /// one, calls answer `ENOSYS`.
@@ -200,6 +201,17 @@ impl Kernel for InProcess {
     fn poll(&self, fds: &mut [pollfd], timeout: i32) -> Answer<usize> {
         // SAFETY: as above.
         answer(unsafe { sys::poll(fds.as_mut_ptr(), fds.len() as u32, timeout) })
+    }
+    fn arrival(&self, fd: i32, room: u64, bell: &Bell) -> Answer<()> {
+        // SAFETY: as above; the bell is borrowed for as long as the kernel knows it.
+        match unsafe { arrival::rump_arrival(fd, room, bell) } {
+            0 => Ok(()),
+            error => Err(Failure(error)),
+        }
+    }
+    fn ring(&self, bell: &Bell) {
+        // SAFETY: as above.
+        unsafe { arrival::rump_arrival_ring(bell) };
     }
     fn kqueue(&self) -> Answer<i32> {
         // SAFETY: as above.

@@ -211,7 +211,7 @@ impl Process {
             } else {
                 (total - done).min(room)
             } as usize;
-            let once = self.attempt(one, POLLIN, waits, timeout, || {
+            let receive = || {
                 // Who waits holds none.
                 let mut data = self.piece();
                 let room = Room {
@@ -221,7 +221,13 @@ impl Process {
                 };
                 let received = self.kernel.recvmsg(socket.fd.number, room, options)?;
                 Ok((received, data))
-            });
+            };
+            let arrived = if waits && timeout.is_none() && flags & net::MSG_OOB == 0 {
+                self.arrival(socket, wanted.min(total as usize) as u64)
+            } else {
+                Ok(())
+            };
+            let once = arrived.and_then(|()| self.attempt(one, POLLIN, waits, timeout, receive));
             let data = match once {
                 Ok((once, data)) => {
                     received = once;

@@ -156,6 +156,9 @@ pub(crate) fn accept4(process: &Process, one: &Arc<Description>, args: &Args) ->
     }
     let modes = abi::SOCK_NONBLOCK | abi::SOCK_CLOEXEC | abi::SOCK_NOSIGPIPE;
     let mut name = [0; LONGEST];
+    if one.waits() && state.receive_timeout.is_none() {
+        process.arrival(socket, 1)?;
+    }
     let (fd, length) =
         process.attempt(one, abi::POLLIN, one.waits(), state.receive_timeout, || {
             Ok(process.kernel.accept(socket.fd.number, &mut name, modes)?)
