@@ -55,6 +55,13 @@ fn main() {
         "backlog",
         || same(scenarios::backlog),
     ));
+    trials.push(common::trial_if(
+        rump::kernel::available() && common::kernel_name() == "NetBSD",
+        "netbsd",
+        "rump-lite does not wait for SO_RCVLOWAT",
+        "waiting",
+        || same(scenarios::waiting),
+    ));
     // Both systems number descriptors from one space, and some tests choose numbers.
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);

@@ -30,7 +30,9 @@
 //! Descriptors of the kernel are always nonblocking; waiting is done here, in the kernel's
 //! `poll(2)` and `kevent(2)`, together with a *doorbell*, a pipe of the kernel's that is
 //! written to when something else happens: an event descriptor was written, the host's
-//! descriptors are ready ([`Host::watch`]), a signal came.
+//! descriptors are ready ([`Host::watch`]), a signal came. Who has only one socket to wait for
+//! something from, in `recv(2)` or `accept(2)`, sleeps on that ([`Kernel::arrival`]), where the
+//! kernel can do so.
 //!
 //! # Differences from Linux
 //! See [`differences`].

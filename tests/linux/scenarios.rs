@@ -855,3 +855,46 @@ fn timers(s: &System) -> Vec<i64> {
     s.close(fd);
     seen
 }
+
+/// What a thread that waits gets, and what it goes on waiting for: other threads send too
+/// little, enough, and nothing more.
+pub fn waiting(s: &System) -> Vec<i64> {
+    let [listener, client, server] = s.pair();
+    let pause = || std::thread::sleep(std::time::Duration::from_millis(50));
+    let while_waiting = |length: usize, then: &(dyn Fn() + Sync)| {
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                pause();
+                then();
+            });
+            s.receive(server, length, 0).0
+        })
+    };
+    let mut results = vec![while_waiting(10, &|| drop(s.send(client, b"abc")))];
+    // Not before there are five, unless there is room for fewer.
+    results.push(s.set_option(server, net::SOL_SOCKET, net::SO_RCVLOWAT, 5));
+    results.push(while_waiting(10, &|| {
+        s.send(client, b"abc");
+        pause();
+        s.send(client, b"de");
+    }));
+    results.push(while_waiting(2, &|| drop(s.send(client, b"abc"))));
+    results.push(while_waiting(1, &|| ()));
+    // Another accepts, and one is told of the end.
+    let name = s.name(__NR_getsockname, listener).1;
+    let another = s.socket(false, STREAM);
+    let accepted = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            pause();
+            s.connect(another, &name);
+        });
+        s.call(__NR_accept, [listener, 0, 0])
+    });
+    results.push((accepted >= 0).into());
+    s.close_all(&[accepted as u64, another]);
+    results.push(while_waiting(10, &|| {
+        s.call(__NR_shutdown, [client, 1]);
+    }));
+    s.close_all(&[listener, client, server]);
+    results
+}
