@@ -48,12 +48,21 @@ fn main() {
 fn asks(program: &[&str], wanted: &[&str]) -> Outcome {
     let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
     let port = port.to_string();
+    // Servers have to be ended.
+    let time = if program.contains(&PORT) { "8" } else { "60" };
     let program = program.iter().map(|word| match *word {
         PORT => &port[..],
         word => word,
     });
     let traced = Command::new("timeout")
-        .args(["8", "strace", "-f", "-qq", "-e", "trace=open,openat,socket"])
+        .args([
+            time,
+            "strace",
+            "-f",
+            "-qq",
+            "-e",
+            "trace=open,openat,socket",
+        ])
         .args(["-e", "signal=none", "-o", "/dev/stdout"])
         .args(program)
         .stdin(std::process::Stdio::null())

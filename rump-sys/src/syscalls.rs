@@ -39,6 +39,12 @@ pub unsafe fn go_elsewhere(kernel: &'static &'static dyn Elsewhere) {
     ELSEWHERE.store(from_ref(kernel).cast_mut(), Ordering::Release);
 }
 
+/// Whether system calls go elsewhere, where the kernel's other functions do not.
+#[inline]
+pub fn are_elsewhere() -> bool {
+    elsewhere().is_some()
+}
+
 #[inline]
 fn elsewhere() -> Option<&'static dyn Elsewhere> {
     let kernel = ELSEWHERE.load(Ordering::Acquire);

@@ -203,6 +203,9 @@ impl Kernel for InProcess {
         answer(unsafe { sys::poll(fds.as_mut_ptr(), fds.len() as u32, timeout) })
     }
     fn arrival(&self, fd: i32, room: u64, bell: &Bell) -> Answer<()> {
+        if sys::are_elsewhere() {
+            return Err(Failure(rump_sys::abi::ENOSYS));
+        }
         // SAFETY: as above; the bell is borrowed for as long as the kernel knows it.
         match unsafe { arrival::rump_arrival(fd, room, bell) } {
             0 => Ok(()),
