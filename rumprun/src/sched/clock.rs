@@ -22,7 +22,7 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// How late a clock may be while there is nothing to do.
-pub(super) const SLACK_NS: u64 = 100_000_000;
+pub(super) const SLACK_NS: u64 = 250_000_000;
 
 /// A clock that sleeps: until when, and the address of the word that it sleeps on.
 struct Sleeper {

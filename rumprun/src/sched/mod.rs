@@ -288,10 +288,10 @@ pub(crate) fn wake(thread: ThreadRef) {
     if running < priority {
         cpu.sched.wants_switch.store(true, Ordering::Relaxed);
     }
-    if cpu.index == this.index {
-        begin_slice(cpu);
-    } else {
+    if cpu.index != this.index {
         apic::send(cpu.apic, apic::LOOK);
+    } else if running != IDLE {
+        begin_slice(cpu);
     }
 }
 
@@ -312,7 +312,8 @@ fn place(this: &'static Cpu, thread: &Thread) -> &'static Cpu {
 /// A CPU was told that there is something in its queue. Interrupts are off.
 pub(crate) fn look() {
     let cpu = cpu::current();
-    if cpu.sched.waiting.load(Ordering::Relaxed) > 0 {
+    let is_idle = cpu.sched.priority.load(Ordering::Relaxed) == IDLE;
+    if !is_idle && cpu.sched.waiting.load(Ordering::Relaxed) > 0 {
         begin_slice(cpu);
     }
 }
