@@ -17,7 +17,7 @@ const REDIS: &str = "/usr/bin/redis-server";
 const NGINX: &str = "/usr/sbin/nginx";
 
 fn main() {
-    let trials = [1, 2].into_iter().flat_map(|cpus| {
+    let trials = [1, 2, 4].into_iter().flat_map(|cpus| {
         let name = |program: &str| format!("qemu::{program}::cpus_{cpus}");
         [
             needs(REDIS, name("redis"), move || redis(cpus)),
