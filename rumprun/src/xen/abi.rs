@@ -170,6 +170,9 @@ pub(super) mod net {
     /// What is said of a frame beside: its kind, that there is another, and the kinds.
     pub(in super::super) const EXTRA_MORE: u8 = 1;
     pub(in super::super) const EXTRA_GSO: u8 = 1;
+    pub(in super::super) const EXTRA_JOIN: u8 = 2;
+    pub(in super::super) const EXTRA_LEAVE: u8 = 3;
+    pub(in super::super) const EXTRA_HASH: u8 = 4;
     pub(in super::super) const EXTRA_KINDS: u8 = 5;
     /// TCP segments that are to be cut up.
     pub(in super::super) const TCP4: u8 = 1;
@@ -179,6 +182,30 @@ pub(super) mod net {
     pub(in super::super) const ERROR: i16 = -1;
     /// To what is said beside.
     pub(in super::super) const NOTHING: i16 = 1;
+
+    /// The control ring.
+    pub(in super::super) mod control {
+        /// Bytes of a request, and of the response to it.
+        pub(in super::super::super) const REQUEST: usize = 16;
+        pub(in super::super::super) const RESPONSE: usize = 12;
+        /// What is asked: about kinds of hashes, the key, the table from hashes to queues, and the
+        /// algorithm.
+        pub(in super::super::super) const GET_KINDS: u16 = 1;
+        pub(in super::super::super) const SET_KINDS: u16 = 2;
+        pub(in super::super::super) const SET_KEY: u16 = 3;
+        pub(in super::super::super) const GET_TABLE_SIZE: u16 = 4;
+        pub(in super::super::super) const SET_TABLE_SIZE: u16 = 5;
+        pub(in super::super::super) const SET_TABLE: u16 = 6;
+        pub(in super::super::super) const SET_ALGORITHM: u16 = 7;
+        /// Algorithms.
+        pub(in super::super::super) const NONE: u32 = 0;
+        pub(in super::super::super) const TOEPLITZ: u32 = 1;
+        /// What comes of it.
+        pub(in super::super::super) const SUCCESS: u32 = 0;
+        pub(in super::super::super) const NOT_SUPPORTED: u32 = 1;
+        pub(in super::super::super) const INVALID: u32 = 2;
+        pub(in super::super::super) const OVERFLOW: u32 = 3;
+    }
 }
 
 /// A disk: io/blkif.h, as a 64-bit domain has it.

@@ -244,6 +244,8 @@ fn begin(store: &mut Store, domain: u16, path: &str) -> Result<String, Problem> 
     for (name, value) in Netback::FEATURES {
         store.write(&format!("{path}/{name}"), value)?;
     }
+    let queues = format!("{}", Netback::most_queues());
+    store.write(&format!("{path}/multi-queue-max-queues"), &queues)?;
     store.write(&format!("{path}/hotplug-status"), "connected")?;
     store.watch(&format!("{front}/state"), path)?;
     Ok(front)

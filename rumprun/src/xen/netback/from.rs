@@ -3,7 +3,9 @@
 use super::super::abi::net;
 use super::super::back_ring::BackRing;
 use super::super::foreign::Copies;
+use super::groups::Groups;
 use super::packet::{Nonsense, Packet};
+use crate::process::lock::Mutex;
 use alloc::vec::Vec;
 use rump_hyper::vif::{Batch, buffer::Buffer};
 
@@ -29,9 +31,13 @@ impl From {
         Self { domain, ring }
     }
 
-    /// Takes frames that are there, as many as are copied together, and answers their requests.
-    /// Returns how many were lost.
-    pub(super) fn take(&mut self, batch: &mut Batch) -> Result<u64, Nonsense> {
+    /// Takes frames that are there, as many as are copied together, does what is asked about
+    /// groups, and answers their requests. Returns how many frames were lost.
+    pub(super) fn take(
+        &mut self,
+        batch: &mut Batch,
+        groups: &Mutex<Groups>,
+    ) -> Result<u64, Nonsense> {
         let mut coming = Vec::new();
         // What was read before nonsense came is not used, either: the link ends.
         while coming.len() < TOGETHER {
@@ -44,6 +50,15 @@ impl From {
         let copied = copy(self.domain, &mut coming);
         let mut lost = 0;
         for (Coming { packet, buffer }, copied) in coming.into_iter().zip(copied) {
+            if packet.groups().next().is_some() {
+                let mut groups = groups.lock();
+                let refused = packet.groups().filter(|group| !groups.change(*group));
+                let refused = refused.count();
+                packet
+                    .responses(refused == 0)
+                    .for_each(|response| self.ring.answer(&response));
+                continue;
+            }
             let buffer = buffer.filter(|_| copied);
             let offload = buffer
                 .as_ref()

@@ -1,5 +1,5 @@
-//! Where the transport header of a frame is: a front end says that a checksum is to be
-//! completed, but not where.
+//! Where the headers of a frame are: a front end says that a checksum is to be completed, but not
+//! where; or it wants hashes of what is in them.
 
 /// Ethernet: two addresses and a type (IEEE 802.3, 3.1.1).
 pub(super) const ETHERNET: usize = 14;
@@ -13,9 +13,31 @@ const UDP: u8 = 17;
 /// IPv6 headers may be followed by so many others (RFC 8200, 4.1).
 const EXTENSIONS: usize = 8;
 
+/// What a frame is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Network {
+    V4,
+    V6,
+}
+
+/// Where the header of IP begins, and of which it is.
+pub(super) fn network(frame: &[u8]) -> Option<(usize, Network)> {
+    let (ip, kind) = match be16(frame, ETHERNET - 2)? {
+        TYPE_VLAN => (ETHERNET + VLAN, be16(frame, ETHERNET + VLAN - 2)?),
+        kind => (ETHERNET, kind),
+    };
+    match kind {
+        TYPE_IPV4 => Some((ip, Network::V4)),
+        TYPE_IPV6 => Some((ip, Network::V6)),
+        _ => None,
+    }
+}
+
 /// A header of TCP or UDP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Transport {
+    /// It is TCP's.
+    pub is_tcp: bool,
     /// Where it begins.
     pub start: usize,
     /// Where its checksum is, from there.
@@ -30,21 +52,20 @@ fn be16(bytes: &[u8], at: usize) -> Option<u16> {
 impl Transport {
     /// That of a frame. `None` if it has none, or only a part of one.
     pub(super) fn find(frame: &[u8]) -> Option<Self> {
-        let (ip, kind) = match be16(frame, ETHERNET - 2)? {
-            TYPE_VLAN => (ETHERNET + VLAN, be16(frame, ETHERNET + VLAN - 2)?),
-            kind => (ETHERNET, kind),
-        };
-        let (start, protocol) = match kind {
-            TYPE_IPV4 => ipv4(frame, ip)?,
-            TYPE_IPV6 => ipv6(frame, ip)?,
-            _ => return None,
+        let (start, protocol) = match network(frame)? {
+            (ip, Network::V4) => ipv4(frame, ip)?,
+            (ip, Network::V6) => ipv6(frame, ip)?,
         };
         let (checksum, header) = match protocol {
             TCP => (16, 20),
             UDP => (6, 8),
             _ => return None,
         };
-        (start + header <= frame.len()).then_some(Self { start, checksum })
+        (start + header <= frame.len()).then_some(Self {
+            is_tcp: protocol == TCP,
+            start,
+            checksum,
+        })
     }
 }
 

@@ -6,24 +6,28 @@
 //! its requests to receive             <- [`to`]: copied by Xen   <- the kernel sends
 //! ```
 //!
-//! One pair of rings and one event channel. The rings are mapped; frames are copied by Xen
-//! ([`foreign`](super::foreign)), so that each byte of the front end's is read once and stays
-//! as it was checked. It is there while its front end is connected ([`back`](super::back)),
-//! and takes its pages out of the mappings when it is dropped.
+//! It has queues, each with a pair of rings, an event channel and a thread of the kernel's; and
+//! if the front end wants to say which frames go to which queue, a control ring ([`control`]). The
+//! rings are mapped; frames are copied by Xen ([`foreign`](super::foreign)), so that each byte of
+//! the front end's is read once and stays as it was checked. It is there while its front end is
+//! connected ([`back`](super::back)), and takes its pages out of the mappings when it is dropped.
 //!
 //! # What a front end can do
-//! All that it writes is checked in [`packet`] and [`BackRing`]; what makes no sense ends this
-//! interface's link, and nothing else. Nobody waits for it: a frame that it has no room for is
+//! All that it writes is checked in [`said`], [`packet`], [`control`] and [`BackRing`]; what makes
+//! no sense ends this interface's link, and nothing else. Nobody waits for it: a frame that it has no room for is
 //! lost. An event masks its port until the thread of this interface has looked, which sleeps
 //! for a while if it has looked in vain a few times.
 //!
 //! # What is known to be weak
-//! - One queue. Neither the control ring nor multicast control is offered.
 //! - What the kernel sends is copied twice: into memory that Xen can be told of, and by Xen.
 
+mod control;
 mod from;
+mod groups;
+mod hash;
 mod headers;
 mod packet;
+mod said;
 mod to;
 
 use super::abi::net;
@@ -38,60 +42,47 @@ use crate::process::lock::Mutex;
 use crate::{sched, time};
 use alloc::format;
 use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use control::Control;
 use core::sync::atomic::{AtomicBool, Ordering};
+use groups::Groups;
+use hash::{Hash, Hashing};
 use packet::Nonsense;
 use rump_hyper::errno::Errno;
 use rump_hyper::vif::{Backend, Batch, Offloads, Statistics, Transmit};
+use said::{Ends, Said};
 
 /// How often an event may come for nothing before it is slept for a while, and how long.
 const IN_VAIN: u32 = 8;
 const WHILE_NS: u64 = 2_000_000;
 
-/// What a front end takes, as it says in xenstore.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Takes {
-    /// Frames in several pages.
-    scattered: bool,
-    /// Checksums that are to be completed.
-    blank: bool,
-    /// Segments that are to be cut up.
-    tcp4: bool,
-    tcp6: bool,
-}
-
-impl Takes {
-    /// What may be left to it.
-    fn offloads(self) -> Offloads {
-        let mut offloads = Offloads::NONE;
-        if self.blank {
-            offloads = offloads | Offloads::TX_CSUM;
-            for (takes, offload) in [
-                (self.tcp4, Offloads::TX_TSO4),
-                (self.tcp6, Offloads::TX_TSO6),
-            ] {
-                // A segment is longer than a page.
-                if takes && self.scattered {
-                    offloads = offloads | offload;
-                }
-            }
-        }
-        offloads
-    }
-}
+/// Queues at most. Each has a thread, an interrupt vector and buffers of its own.
+const QUEUES: usize = 8;
 
 /// The interface.
 #[derive(Debug)]
 pub(crate) struct Netback {
     /// Where it is in xenstore, for messages.
     path: String,
-    from: Mutex<from::From>,
-    to: Mutex<to::To>,
-    channel: Channel,
+    queues: Vec<Queue>,
+    /// Which frames go to which; changed by the control ring, if there is one.
+    hashing: Arc<Mutex<Hashing>>,
+    groups: Mutex<Groups>,
+    _control: Option<Control>,
     offers: Offloads,
     address: [u8; 6],
     link: AtomicBool,
-    woken: AtomicBool,
     counters: Counters,
+}
+
+/// A queue.
+#[derive(Debug)]
+struct Queue {
+    from: Mutex<from::From>,
+    to: Mutex<to::To>,
+    channel: Channel,
+    woken: AtomicBool,
     // The pages of the rings, for as long as these are used.
     _mappings: [Mapping; 2],
 }
@@ -105,8 +96,8 @@ fn other_end(mut address: [u8; 6]) -> [u8; 6] {
 }
 
 impl Netback {
-    /// What is offered in xenstore.
-    pub(super) const FEATURES: [(&str, &str); 7] = [
+    /// What is offered in xenstore, whatever the machine is.
+    pub(super) const FEATURES: [(&str, &str); 9] = [
         ("feature-rx-copy", "1"),
         ("feature-rx-flip", "0"),
         ("feature-sg", "1"),
@@ -114,7 +105,15 @@ impl Netback {
         ("feature-gso-tcpv6", "1"),
         ("feature-ipv6-csum-offload", "1"),
         ("feature-split-event-channels", "0"),
+        ("feature-ctrl-ring", "1"),
+        ("feature-multicast-control", "1"),
     ];
+
+    /// How many queues are offered (`multi-queue-max-queues`): one for each CPU, as more have
+    /// nobody to serve them.
+    pub(super) fn most_queues() -> u32 {
+        crate::cpu::data::count().clamp(1, QUEUES) as u32
+    }
 
     /// Connects to a front end of a domain, which has written all that it has to. `path` is
     /// ours, `front` its.
@@ -126,47 +125,30 @@ impl Netback {
     ) -> Result<Self, Problem> {
         let text = store.read(&format!("{path}/mac"))?;
         let address = super::netfront::ethernet(&text).ok_or(Problem::Value("mac", text))?;
-        let mut says = |name: &str| store.number::<u32>(&format!("{front}/{name}"));
-        let references = [says("tx-ring-ref")?, says("rx-ring-ref")?];
-        let port = says("event-channel")?;
-        // What it does not say, or not as a number, it does not have.
-        let mut has = |name: &str| says(name).is_ok_and(|value| value != 0);
-        if !has("request-rx-copy") {
-            return Err(Problem::Value("request-rx-copy", "0".into()));
-        }
-        let takes = Takes {
-            scattered: has("feature-sg"),
-            blank: !has("feature-no-csum-offload") && has("feature-ipv6-csum-offload"),
-            tcp4: has("feature-gso-tcpv4"),
-            tcp6: has("feature-gso-tcpv6"),
-        };
-        let channel = Channel::of_other(domain, port)?;
-        let [sends, receives] = references.map(|number| Mapping::new(domain, number));
-        let (sends, receives) = (sends?, receives?);
-        let ring = |mapping: &Mapping, size| {
-            let ring = BackRing::new(mapping.page(), size);
-            ring.waiting().map(|_| ring).map_err(|_| {
-                Problem::Value(
-                    "ring-ref",
-                    String::from("a ring whose indexes make no sense"),
-                )
-            })
-        };
-        let from = from::From::new(domain, ring(&sends, net::SEND)?);
-        let to = to::To::new(domain, ring(&receives, net::RECEIVE)?, takes.scattered);
+        let number = |name: &str| Ok(store.number::<u32>(&format!("{front}/{name}"))?);
+        let said = Said::read(Self::most_queues(), number)?;
+        let queues = said.queues.iter();
+        let queues = queues.map(|ends| Queue::new(domain, *ends, said.takes.scattered));
+        let queues = queues.collect::<Result<Vec<_>, _>>()?;
+        let hashing = Arc::new(Mutex::new(Hashing::new(queues.len() as u32)));
+        let control = said
+            .control
+            .map(|ends| Control::new(domain, ends, Arc::clone(&hashing), path.into()))
+            .transpose()?;
         let back = Self {
             path: path.into(),
-            from: Mutex::new(from),
-            to: Mutex::new(to.ok_or(Refused(super::NO_MEMORY))?),
-            channel,
-            offers: takes.offloads() | Offloads::RX,
+            queues,
+            hashing,
+            groups: Mutex::new(Groups::new(said.has_groups)),
+            _control: control,
+            offers: said.takes.offloads() | Offloads::RX,
             address: other_end(address),
             link: AtomicBool::new(true),
-            woken: AtomicBool::new(false),
             counters: Counters::default(),
-            _mappings: [sends, receives],
         };
-        back.channel.notify();
+        for queue in &back.queues {
+            queue.channel.notify();
+        }
         Ok(back)
     }
 
@@ -180,8 +162,65 @@ impl Netback {
         if result.is_err() && self.link.swap(false, Ordering::AcqRel) {
             let path = &self.path;
             crate::say!("rumprun: {path}: its front end writes nonsense; it is not used any more");
+            // So that the kernel hears of it.
+            self.wake();
         }
         result.ok()
+    }
+
+    /// Which queue each frame goes to, and its hash; `None` for what it does not want to hear of.
+    fn places(&self, frames: &[Transmit<'_>]) -> Vec<Option<(usize, Option<Hash>)>> {
+        let (hashing, groups) = (self.hashing.lock(), self.groups.lock());
+        let place = |frame: &Transmit<'_>| {
+            let mut to = [0; 6];
+            let is_wanted = groups.is_all() || {
+                frame.copy_to(&mut to);
+                groups.wants(to)
+            };
+            is_wanted.then(|| hashing.queue(frame))
+        };
+        frames.iter().map(place).collect()
+    }
+
+    /// Sends frames that go to a queue, each with its hash, and returns how many were taken.
+    fn send_to<'a, 'b: 'a>(
+        &self,
+        queue: &Queue,
+        frames: impl Iterator<Item = (&'a Transmit<'b>, Option<Hash>)>,
+    ) -> usize {
+        let mut to = queue.to.lock();
+        let taken = to.give(frames);
+        let tell = to.publish();
+        drop(to);
+        queue.tell(tell);
+        self.distrust(taken).unwrap_or(0)
+    }
+}
+
+impl Queue {
+    fn new(domain: u16, ends: Ends, scattered: bool) -> Result<Self, Problem> {
+        let channel = Channel::of_other(domain, ends.port)?;
+        let [sends, receives] =
+            [ends.sends, ends.receives].map(|number| Mapping::new(domain, number));
+        let (sends, receives) = (sends?, receives?);
+        let ring = |mapping: &Mapping, size| {
+            let ring = BackRing::new(mapping.page(), size);
+            ring.waiting().map(|_| ring).map_err(|_| {
+                Problem::Value(
+                    "ring-ref",
+                    String::from("a ring whose indexes make no sense"),
+                )
+            })
+        };
+        let from = from::From::new(domain, ring(&sends, net::SEND)?);
+        let to = to::To::new(domain, ring(&receives, net::RECEIVE)?, scattered);
+        Ok(Self {
+            from: Mutex::new(from),
+            to: Mutex::new(to.ok_or(Refused(super::NO_MEMORY))?),
+            channel,
+            woken: AtomicBool::new(false),
+            _mappings: [sends, receives],
+        })
     }
 
     fn tell(&self, wants: bool) {
@@ -196,27 +235,32 @@ impl Backend for Netback {
         self.offers
     }
 
+    fn queues(&self) -> usize {
+        self.queues.len()
+    }
+
     fn link(&self) -> bool {
         self.link.load(Ordering::Acquire)
     }
 
-    fn receive(&self, _queue: usize, batch: &mut Batch) -> Result<(), Errno> {
+    fn receive(&self, queue: usize, batch: &mut Batch) -> Result<(), Errno> {
+        let queue = self.queues.get(queue).ok_or(Errno::INVAL)?;
         let mut in_vain = 0;
         loop {
-            if self.woken.swap(false, Ordering::AcqRel) {
+            if queue.woken.swap(false, Ordering::AcqRel) {
                 return Ok(());
             }
             let mut waiting = false;
             if self.link() {
-                let mut from = self.from.lock();
-                let lost = from.take(batch);
+                let mut from = queue.from.lock();
+                let lost = from.take(batch, &self.groups);
                 let tell = from.publish();
                 let asked = match lost {
                     Ok(_) if batch.is_empty() => from.ask(),
                     _ => Ok(false),
                 };
                 drop(from);
-                self.tell(tell);
+                queue.tell(tell);
                 if let Some(lost) = self.distrust(lost) {
                     let came = batch.frames().len() as u64;
                     self.counters.received.fetch_add(came, Ordering::Relaxed);
@@ -236,30 +280,42 @@ impl Backend for Netback {
                 sched::sleep_until(time::monotonic_ns() + WHILE_NS);
             }
             in_vain += 1;
-            self.channel.rearm();
-            if self.channel.line().wait(None).is_none() {
+            queue.channel.rearm();
+            if queue.channel.line().wait(None).is_none() {
                 return Ok(());
             }
         }
     }
 
+    /// The kernel has one queue; which of the front end's a frame goes to follows from it.
     fn send(&self, _queue: usize, frames: &[Transmit<'_>]) -> Result<usize, Errno> {
         let mut sent = 0;
         if self.link() {
-            let mut to = self.to.lock();
-            let taken = to.give(frames);
-            let tell = to.publish();
-            drop(to);
-            self.tell(tell);
-            sent = self.distrust(taken).unwrap_or(0);
+            let to = self.places(frames);
+            // What it does not want to hear of is not lost.
+            sent = to.iter().filter(|place| place.is_none()).count();
+            for (number, queue) in self.queues.iter().enumerate() {
+                let own = frames
+                    .iter()
+                    .zip(&to)
+                    .filter_map(|(frame, place)| match place {
+                        Some((to, hash)) if *to == number => Some((frame, *hash)),
+                        _ => None,
+                    });
+                if own.clone().next().is_some() {
+                    sent += self.send_to(queue, own);
+                }
+            }
         }
         self.counters.sent_of(sent, frames.len());
         Ok(sent)
     }
 
     fn wake(&self) {
-        self.woken.store(true, Ordering::Release);
-        self.channel.line().fire();
+        for queue in &self.queues {
+            queue.woken.store(true, Ordering::Release);
+            queue.channel.line().fire();
+        }
     }
 
     fn statistics(&self) -> Statistics {
@@ -272,25 +328,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_left_to_a_front_end_is_what_it_takes() {
-        let all = Takes {
-            scattered: true,
-            blank: true,
-            tcp4: true,
-            tcp6: true,
-        };
-        assert_eq!(all.offloads(), Offloads::TX);
-        assert_eq!(Takes::default().offloads(), Offloads::NONE);
-        let one = Takes {
-            scattered: false,
-            ..all
-        };
-        assert_eq!(one.offloads(), Offloads::TX_CSUM);
-        let none = Takes {
-            blank: false,
-            ..all
-        };
-        assert_eq!(none.offloads(), Offloads::NONE);
+    fn the_other_end_has_another_address() {
         assert_eq!(
             other_end([0, 0x16, 0x3e, 1, 2, 3]),
             [2, 0x16, 0x3e, 1, 2, 3]

@@ -11,6 +11,7 @@
 
 use super::super::abi::net;
 use super::super::foreign::Granted;
+use super::groups::Group;
 use crate::memory::PAGE;
 use rump_hyper::vif::abi::{GSO_TCPV4, GSO_TCPV6, NEEDS_CSUM, Offload};
 
@@ -56,6 +57,8 @@ pub(super) struct Packet {
     len: usize,
     blank: bool,
     gso: Result<Option<Gso>, Nonsense>,
+    /// It is no frame, but says what is to become of groups.
+    groups: [Option<Group>; EXTRAS],
 }
 
 fn half(bytes: &[u8], at: usize) -> u16 {
@@ -94,6 +97,7 @@ impl Packet {
             len,
             blank: flags & net::SEND_BLANK != 0,
             gso: Ok(None),
+            groups: [None; EXTRAS],
         };
         packet.answer(Some(number));
         if flags & net::EXTRA != 0 {
@@ -123,19 +127,26 @@ impl Packet {
         &mut self,
         next: &mut impl FnMut() -> Result<Option<Request>, Nonsense>,
     ) -> Result<(), Nonsense> {
-        for _ in 0..EXTRAS {
+        for number in 0..EXTRAS {
             let extra = next()?.ok_or(Nonsense)?;
             let (kind, flags) = (extra[0], extra[1]);
             if kind == 0 || kind >= net::EXTRA_KINDS || flags & !net::EXTRA_MORE != 0 {
                 return Err(Nonsense);
             }
             self.answer(None);
-            // Groups and hashes are for who has asked for such; nobody has.
-            self.gso = match (kind, extra[4], half(&extra, 2)) {
-                (net::EXTRA_GSO, net::TCP4, size) => Ok(Some(Gso { v6: false, size })),
-                (net::EXTRA_GSO, net::TCP6, size) => Ok(Some(Gso { v6: true, size })),
-                _ => Err(Nonsense),
-            };
+            match (kind, extra[4], half(&extra, 2)) {
+                (net::EXTRA_GSO, net::TCP4, size) => self.gso = Ok(Some(Gso { v6: false, size })),
+                (net::EXTRA_GSO, net::TCP6, size) => self.gso = Ok(Some(Gso { v6: true, size })),
+                (net::EXTRA_JOIN | net::EXTRA_LEAVE, ..) => {
+                    self.groups[number] = Some(Group {
+                        joins: kind == net::EXTRA_JOIN,
+                        address: [2, 3, 4, 5, 6, 7].map(|at| extra[at]),
+                    });
+                }
+                // The kernel has no use for it.
+                (net::EXTRA_HASH, ..) => {}
+                _ => self.gso = Err(Nonsense),
+            }
             if flags & net::EXTRA_MORE == 0 {
                 return Ok(());
             }
@@ -158,9 +169,14 @@ impl Packet {
         &self.pieces[..self.count]
     }
 
+    /// What is to become of groups; it is no frame then.
+    pub(super) fn groups(&self) -> impl Iterator<Item = Group> {
+        self.groups.iter().flatten().copied()
+    }
+
     /// Whether it can be a frame, before anything of it is copied.
     pub(super) fn is_usable(&self) -> bool {
-        self.len >= super::headers::ETHERNET && self.gso.is_ok()
+        self.groups().next().is_none() && self.len >= super::headers::ETHERNET && self.gso.is_ok()
     }
 
     /// What is to be done to it, as [`rump_hyper::vif::offload::check`] takes it, by its own
@@ -334,8 +350,33 @@ mod tests {
         endless.extend([extra(1, 1, 1448, 1); 10]);
         assert_eq!(read(&endless).0.err(), Some(Nonsense));
         // Only this frame.
-        let (packet, _) = read(&[request(1, 0, net::EXTRA, 0, 60), extra(2, 0, 0, 0)]);
+        let beside = [request(1, 0, net::EXTRA, 0, 60), extra(1, 0, 0, 3)];
+        let (packet, _) = read(&beside);
         assert!(!packet.unwrap().unwrap().is_usable());
+    }
+
+    #[test]
+    fn groups_are_read_and_are_no_frame() {
+        let mut joins = extra(net::EXTRA_JOIN, net::EXTRA_MORE, 0, 0);
+        joins[2..8].copy_from_slice(&[1, 0, 0x5e, 0, 0, 1]);
+        let mut leaves = joins;
+        (leaves[0], leaves[1]) = (net::EXTRA_LEAVE, 0);
+        let (packet, taken) = read(&[request(1, 0, net::EXTRA, 8, 60), joins, leaves]);
+        let packet = packet.unwrap().unwrap();
+        let group = |joins| Group {
+            joins,
+            address: [1, 0, 0x5e, 0, 0, 1],
+        };
+        assert!(packet.groups().eq([group(true), group(false)]));
+        assert!(!packet.is_usable());
+        assert_eq!((packet.responses(true).count(), taken), (3, 3));
+        // A hash is nothing to us.
+        let beside = [
+            request(1, 0, net::EXTRA, 0, 60),
+            extra(net::EXTRA_HASH, 0, 9, 9),
+        ];
+        let packet = read(&beside).0.unwrap().unwrap();
+        assert!(packet.is_usable() && packet.groups().next().is_none());
     }
 
     /// What holds of any frame, whatever was in the ring.

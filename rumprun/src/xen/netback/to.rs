@@ -3,6 +3,7 @@
 use super::super::abi::net;
 use super::super::back_ring::BackRing;
 use super::super::foreign::{Copies, Granted};
+use super::hash::Hash;
 use super::packet::Nonsense;
 use crate::memory::PAGE;
 use alloc::vec::Vec;
@@ -34,8 +35,8 @@ enum Entry {
         len: usize,
         flags: u16,
     },
-    /// What is said beside of a frame.
-    Extra { kind: u8, size: u16 },
+    /// What is said beside of a frame: its kind, what it says, and whether more is said.
+    Extra { kind: u8, says: [u8; 6], more: bool },
 }
 
 /// Flags of a frame's first response.
@@ -46,15 +47,33 @@ fn flags_of(offload: Offload) -> u16 {
     net::RECEIVED_BLANK | net::RECEIVED_VALID
 }
 
-/// What is said of it beside: kind and size of segments.
-fn extra_of(offload: Offload) -> Option<Entry> {
-    let kind = match offload.gso_type & !GSO_ECN {
-        GSO_NONE => return None,
-        GSO_TCPV6 => net::TCP6,
-        _ => net::TCP4,
+/// What is said of it beside, at most.
+const EXTRAS: usize = 2;
+
+/// What is said of it beside: how a segment is cut up, and its hash.
+fn extras_of(offload: Offload, hash: Option<Hash>) -> [Option<Entry>; EXTRAS] {
+    let gso = match offload.gso_type & !GSO_ECN {
+        GSO_NONE => None,
+        GSO_TCPV6 => Some(net::TCP6),
+        _ => Some(net::TCP4),
     };
-    let size = offload.gso_size;
-    Some(Entry::Extra { kind, size })
+    let gso = gso.map(|kind| {
+        let [low, high] = offload.gso_size.to_le_bytes();
+        Entry::Extra {
+            kind: net::EXTRA_GSO,
+            says: [low, high, kind, 0, 0, 0],
+            more: hash.is_some(),
+        }
+    });
+    let hash = hash.map(|hash| {
+        let [a, b, c, d] = hash.value.to_le_bytes();
+        Entry::Extra {
+            kind: net::EXTRA_HASH,
+            says: [hash.kind, net::control::TOEPLITZ as u8, a, b, c, d],
+            more: false,
+        }
+    });
+    [gso, hash]
 }
 
 impl To {
@@ -75,13 +94,16 @@ impl To {
 
     /// Gives it frames, as far as it has room. Returns how many it takes: one that is too long
     /// for it is passed over, and counts as taken.
-    pub(super) fn give(&mut self, frames: &[Transmit<'_>]) -> Result<usize, Nonsense> {
+    pub(super) fn give<'a, 'b: 'a>(
+        &mut self,
+        frames: impl Iterator<Item = (&'a Transmit<'b>, Option<Hash>)>,
+    ) -> Result<usize, Nonsense> {
         let mut taken = 0;
-        for frame in frames {
+        for (frame, hash) in frames {
             if self.used + frame.len() > self.memory.len() {
                 self.copy();
             }
-            if !self.plan(frame)? {
+            if !self.plan(frame, hash)? {
                 break;
             }
             taken += 1;
@@ -92,13 +114,14 @@ impl To {
 
     /// Takes the requests for a frame, and copies it into our memory; false if there are not
     /// so many.
-    fn plan(&mut self, frame: &Transmit<'_>) -> Result<bool, Nonsense> {
-        let (len, extra) = (frame.len(), extra_of(frame.offload()));
+    fn plan(&mut self, frame: &Transmit<'_>, hash: Option<Hash>) -> Result<bool, Nonsense> {
+        let (len, extras) = (frame.len(), extras_of(frame.offload(), hash));
+        let extras = extras.iter().flatten();
         let parts = len.div_ceil(PAGE);
         if parts == 0 || len > FRAME_MAX || parts > 1 && !self.scattered {
             return Ok(true);
         }
-        let needed = parts + usize::from(extra.is_some());
+        let needed = parts + extras.clone().count();
         if (self.ring.waiting().map_err(|_| Nonsense)? as usize) < needed {
             return Ok(false);
         }
@@ -112,7 +135,7 @@ impl To {
             if part + 1 < parts {
                 flags |= net::MORE;
             }
-            if part == 0 && extra.is_some() {
+            if part == 0 && needed > parts {
                 flags |= net::EXTRA;
             }
             self.plan.push(Entry::Part {
@@ -123,11 +146,11 @@ impl To {
                 flags,
             });
             flags = 0;
-            if part == 0
-                && let Some(extra) = extra
-            {
-                self.request()?;
-                self.plan.push(extra);
+            if part == 0 {
+                for extra in extras.clone() {
+                    self.request()?;
+                    self.plan.push(*extra);
+                }
             }
         }
         Ok(true)
@@ -175,10 +198,10 @@ fn response(entry: Entry, failed: bool) -> [u8; net::RECEIVED] {
             bytes[4..6].copy_from_slice(&flags.to_le_bytes());
             bytes[6..].copy_from_slice(&status.to_le_bytes());
         }
-        Entry::Extra { kind, size } => {
-            bytes[0] = net::EXTRA_GSO;
-            bytes[2..4].copy_from_slice(&size.to_le_bytes());
-            bytes[4] = kind;
+        Entry::Extra { kind, says, more } => {
+            bytes[0] = kind;
+            bytes[1] = if more { net::EXTRA_MORE } else { 0 };
+            bytes[2..].copy_from_slice(&says);
         }
     }
     bytes
@@ -214,7 +237,7 @@ mod tests {
     fn plan(to: &mut To, len: usize, offload: Offload) -> Result<bool, Nonsense> {
         let bytes = vec![9; len];
         let pieces = [Piece::new(&bytes)];
-        to.plan(&Transmit::new(&pieces, offload))
+        to.plan(&Transmit::new(&pieces, offload), None)
     }
 
     #[test]
@@ -246,6 +269,32 @@ mod tests {
         // This one could not be copied.
         assert_eq!(answer(3), [3, 0, 0, 0, 0, 0, 255, 255]);
         assert_eq!(answer(4), [4, 0, 0, 0, 0, 0, 60, 0]);
+    }
+
+    #[test]
+    fn a_hash_is_said_beside() {
+        let hash = Hash {
+            kind: 3,
+            value: 0x0403_0201,
+        };
+        let segment = Offload {
+            gso_type: GSO_TCPV6,
+            gso_size: 1440,
+            ..Offload::default()
+        };
+        let bytes = |entry: Option<Entry>| response(entry.unwrap(), false);
+        let [gso, said] = extras_of(segment, Some(hash));
+        assert_eq!(bytes(gso), [1, 1, 0xa0, 5, 2, 0, 0, 0]);
+        assert_eq!(bytes(said), [4, 0, 3, 1, 1, 2, 3, 4]);
+        assert_eq!(extras_of(Offload::default(), None), [None, None]);
+        // Each takes one of what was posted.
+        let (mut to, _) = posted(3, true);
+        let frame = [9; 60];
+        let pieces = [Piece::new(&frame)];
+        let frame = Transmit::new(&pieces, segment);
+        assert_eq!(to.plan(&frame, Some(hash)), Ok(true));
+        assert_eq!(to.ring.waiting(), Ok(0));
+        assert_eq!(to.plan(&frame, Some(hash)), Ok(false));
     }
 
     #[test]
