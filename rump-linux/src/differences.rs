@@ -37,7 +37,10 @@
 //! - **A stream that was never connected** is no event of epoll; Linux's shows `POLLHUP`.
 //! - **Interfaces** have NetBSD's names: the loopback interface is `lo0`. They cannot be changed
 //!   (`EPERM`), and of rtnetlink(7) there are links and addresses, no routes or neighbours
-//!   (`EOPNOTSUPP`). Other protocols of netlink(7), as `ss` asks, are the host's.
+//!   (`EOPNOTSUPP`). Neighbours can be set and forgotten (arp(7)), not told; what was set stays, where
+//!   Linux's grows old. Other protocols of netlink(7), as `ss` asks, are the host's.
+//! - **`SO_BINDTODEVICE`** is taken for the only interface beside the loopback's, and changes nothing: what
+//!   comes over `lo0` is not kept away. Where there are several it is refused (`ENOPROTOOPT`).
 //! - **Urgent data** is refused by NetBSD 8.99.25 (`ENOBUFS`): it compares the room in a socket,
 //!   which has no sign, with a number below zero.
 //! - **UDP-Lite, SCTP, MPTCP** are not there (`EPROTONOSUPPORT`).

@@ -1,6 +1,7 @@
 //! Descriptors: `dup(2)`, `close(2)`, `fcntl(2)`, `ioctl(2)`, pipes.
 
 use super::interface::is_about_interfaces;
+use super::neighbor::is_about_neighbors;
 use super::{Args, Outcome};
 use crate::errno::Errno;
 use crate::host::Slot;
@@ -145,6 +146,9 @@ pub(crate) fn ioctl(process: &Process, one: &Arc<Description>, args: &Args) -> O
     };
     if let Some(domain) = domain.filter(|_| is_about_interfaces(request)) {
         return process.about_interfaces(domain == AF_INET, request, args[2]);
+    }
+    if domain == Some(AF_INET) && is_about_neighbors(request) {
+        return process.about_neighbors(request, args[2]);
     }
     let fd = match &one.object {
         Object::Socket(socket) => {

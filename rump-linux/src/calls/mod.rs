@@ -7,6 +7,7 @@ pub(crate) mod epoll;
 pub(crate) mod event;
 pub(crate) mod interface;
 pub(crate) mod message;
+pub(crate) mod neighbor;
 pub(crate) mod netlink;
 pub(crate) mod option;
 pub(crate) mod poll;

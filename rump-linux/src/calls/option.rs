@@ -2,6 +2,7 @@
 
 use super::{Args, Outcome};
 use crate::errno::{Errno, Failure};
+use crate::interfaces::Interface;
 use crate::memory::{get, put};
 use crate::object::{Description, Socket};
 use crate::process::Process;
@@ -107,9 +108,33 @@ pub(crate) fn setsockopt(process: &Process, one: &Arc<Description>, args: &Args)
                 return Err(Errno::ENOENT);
             }
         }
+        How::Own(Own::Device) => {
+            let device_name = value.split(|byte| *byte == 0).next().unwrap_or_default();
+            device(&process.interfaces()?, device_name)?;
+            let mut kept = device_name.to_vec();
+            if !kept.is_empty() {
+                kept.push(0);
+            }
+            socket.state.lock().kept.insert((level, name), kept);
+        }
         How::Own(_) => return Err(Errno::ENOPROTOOPT),
     }
     Ok(0)
+}
+
+/// Whether a socket can be bound to this interface, or by an empty name to none: NetBSD's cannot,
+/// which makes no difference where there is no other but the loopback interface.
+fn device(all: &[Interface], name: &[u8]) -> Result<(), Errno> {
+    if name.is_empty() {
+        return Ok(());
+    }
+    let found = all.iter().find(|one| one.name() == name);
+    let found = found.ok_or(Errno::ENODEV)?;
+    let mut others = all.iter().filter(|one| one.name() != name);
+    match found.is_loopback() || others.any(|one| !one.is_loopback()) {
+        true => Err(Errno::ENOPROTOOPT),
+        false => Ok(()),
+    }
 }
 
 /// A number that NetBSD would take, or not take, where Linux does otherwise.
@@ -225,6 +250,7 @@ pub(crate) fn getsockopt(process: &Process, one: &Arc<Description>, args: &Args)
             Own::Listening => int(state.listening.into()),
             Own::ReceiveTimeout => time(state.receive_timeout),
             Own::SendTimeout => time(state.send_timeout),
+            Own::Device => state.kept.get(&(level, name)).cloned().unwrap_or_default(),
             Own::Congestion => {
                 let mut name = CONGESTION.to_vec();
                 name.resize(16, 0);
@@ -253,4 +279,33 @@ fn time(timeout: Option<u64>) -> Vec<u8> {
     let micros = timeout.unwrap_or(0) / 1000;
     let parts = [micros / 1_000_000, micros % 1_000_000];
     parts.iter().flat_map(|part| part.to_ne_bytes()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::interfaces::NAME;
+
+    #[test]
+    fn sockets_are_bound_to_the_only_interface() {
+        let interface = |text: &str, flags: i32| {
+            let mut name = [0; NAME];
+            name[..text.len()].copy_from_slice(text.as_bytes());
+            Interface {
+                name,
+                index: 1,
+                flags: flags as u32,
+                mtu: 1500,
+                hardware: None,
+                addresses: Vec::new(),
+            }
+        };
+        let one = [interface("lo0", abi::IFF_LOOPBACK), interface("vif0", 0)];
+        assert_eq!(device(&one, b"vif0"), Ok(()));
+        assert_eq!(device(&one, b""), Ok(()));
+        assert_eq!(device(&one, b"vif"), Err(Errno::ENODEV));
+        assert_eq!(device(&one, b"lo0"), Err(Errno::ENOPROTOOPT));
+        let two = [interface("vif0", 0), interface("vif1", 0)];
+        assert_eq!(device(&two, b"vif0"), Err(Errno::ENOPROTOOPT));
+    }
 }

@@ -37,6 +37,8 @@ pub(crate) enum Own {
     ReceiveTimeout,
     SendTimeout,
     Congestion,
+    /// `SO_BINDTODEVICE`
+    Device,
     /// `TCP_INFO`
     Connection,
 }
@@ -116,6 +118,7 @@ pub(crate) const OPTIONS: &[(u32, u32, How)] = &[
     (SOL, linux::SO_RCVTIMEO, How::Own(Own::ReceiveTimeout)),
     (SOL, linux::SO_SNDTIMEO, How::Own(Own::SendTimeout)),
     (SOL, linux::SO_PRIORITY, Kept(0)),
+    (SOL, linux::SO_BINDTODEVICE, How::Own(Own::Device)),
     (SOL, linux::SO_NO_CHECK, Kept(0)),
     (SOL, linux::SO_INCOMING_CPU, Kept(-1)),
     (SOL, linux::SO_BUSY_POLL, Kept(0)),
