@@ -29,8 +29,13 @@ pub const GATES: &str = "rump_image_";
 const ENDS: [&str; 2] = ["__start_", "__stop_"];
 
 /// What the kernel may leave undefined beside them: where the program's own headers are
-/// (`elf(5)`; GNU ld and lld define it), and its entry.
-const OF_THE_PROGRAM: [&str; 2] = ["__ehdr_start", "_start"];
+/// (`elf(5)`; GNU ld and lld define it), where its C library has `errno`, and its entry.
+const OF_THE_PROGRAM: [&str; 3] = ["__ehdr_start", "__errno_location", "_start"];
+
+/// Functions of C libraries that the kernel has itself, for the program to call in their place:
+/// by these names with [`WRAPPED`] before them.
+pub const DIRECT: [&str; 5] = ["clock_gettime", "read", "recv", "send", "write"];
+const WRAPPED: &str = "__wrap_";
 
 /// Where the crate `rumprun` comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -209,6 +214,7 @@ fn link(archive: &Path, gates: &BTreeSet<String>, to: &Path) -> Command {
         // Commons get their place now: an object that is made local has none later.
         .args(["-r", "-d", "--gc-sections", "-e", ENTRY, "-u", ENTRY])
         .args(gates.iter().flat_map(|name| ["-u", name]))
+        .args(DIRECT.map(|name| format!("-u{WRAPPED}{name}")))
         .arg("--whole-archive")
         .arg(archive)
         .arg("-o")
@@ -252,6 +258,7 @@ fn localise(from: &Path, to: &Path) -> Command {
         .arg("--wildcard")
         .arg(format!("--keep-global-symbol={ENTRY}"))
         .arg(format!("--keep-global-symbol={GATES}*"))
+        .args(DIRECT.map(|name| format!("--keep-global-symbol={WRAPPED}{name}")))
         .args(["-R", ".eh_frame", "-R", ".rela.eh_frame", "-R", ".comment"])
         .arg(from)
         .arg(to);
@@ -307,6 +314,13 @@ fn referred(
     Ok(referred)
 }
 
+/// Whether a symbol is one of [`DIRECT`].
+fn is_direct(symbol: &str) -> bool {
+    symbol
+        .strip_prefix(WRAPPED)
+        .is_some_and(|name| DIRECT.contains(&name))
+}
+
 fn problem(data: &[u8]) -> object::read::Result<Option<String>> {
     let header = elf::FileHeader64::<Endianness>::parse(data)?;
     let endian = header.endian()?;
@@ -340,7 +354,7 @@ fn problem(data: &[u8]) -> object::read::Result<Option<String>> {
                 }
             }
             _ if name == ENTRY => entry = true,
-            _ if name.starts_with(GATES) => {}
+            _ if name.starts_with(GATES) || is_direct(&name) => {}
             _ => others.push(name),
         }
     }

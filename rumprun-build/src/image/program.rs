@@ -1,6 +1,6 @@
 //! The program, with the kernel in its link.
 
-use super::object::{ENTRY, objcopy};
+use super::object::{DIRECT, ENTRY, objcopy};
 use super::{TARGET, cargo, run, run_quietly};
 use crate::error::{Error, IoContext, Result};
 use std::path::{Path, PathBuf};
@@ -89,7 +89,8 @@ impl Recipe {
                 "-Ctarget-feature=+crt-static",
             ])
             .arg(format!("-Clink-arg={}", object.display()))
-            .arg(format!("-Clink-arg=-Wl,-e,{ENTRY}"));
+            .arg(format!("-Clink-arg=-Wl,-e,{ENTRY}"))
+            .args(DIRECT.map(|name| format!("-Clink-arg=-Wl,--wrap={name}")));
         if let Some(base) = self.base {
             command.arg(format!("-Clink-arg=-Wl,--image-base={base:#x}"));
         }

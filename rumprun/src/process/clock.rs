@@ -34,6 +34,14 @@ pub fn now(clock: u32) -> Result<u64> {
     }
 }
 
+/// Writes the time of a clock to the program's memory: `clock_gettime(2)`.
+///
+/// # Errors
+/// As [`now`]; `EFAULT`.
+pub fn tell(clock: u32, to: u64) -> Result<()> {
+    copy::put(&copy::timespec(now(clock)?), to)
+}
+
 /// When the monotonic clock says what the clock of the wall will at this time.
 pub fn deadline_of_wall(wall: u64) -> u64 {
     let left = wall.saturating_sub(time::wall_ns());
@@ -43,10 +51,7 @@ pub fn deadline_of_wall(wall: u64) -> u64 {
 /// A call about time; `None` if it is about something else.
 pub fn call(task: &Task, number: u32, args: &Args) -> Option<Result<i64>> {
     let done = match number {
-        __NR_clock_gettime => {
-            let told = now(args[0] as u32);
-            told.and_then(|now| copy::put(&copy::timespec(now), args[1]))
-        }
+        __NR_clock_gettime => tell(args[0] as u32, args[1]),
         __NR_clock_getres => now(args[0] as u32).and_then(|_| match args[1] {
             0 => Ok(()),
             at => copy::put(&copy::timespec(RESOLUTION), at),

@@ -14,6 +14,9 @@
 //!
 //! # Calls of the program
 //!
+//! The calls that a program makes most are functions of this kernel, where its C library has them
+//! otherwise ([`direct`]): they jump to where system calls come in.
+//!
 //! A program that has the crate `rump` in it calls the kernel's functions as functions: a gate
 //! takes it to its kernel stack, which a call that sleeps or is interrupted leaves the frame
 //! on as a system call does, and back. What the kernel wants of the thread is the same, so
@@ -25,6 +28,8 @@
 //! General registers, flags, and xmm0 to xmm15: the kernel is compiled with SSE2. It uses
 //! nothing beyond.
 
+#[cfg(feature = "image")]
+mod direct;
 mod entry;
 mod exception;
 mod frame;
