@@ -40,7 +40,7 @@ if [ -z "${RUMP_CI_TREE:-}" ]; then
 fi
 
 step_fmt() { cargo fmt --all --check; }
-step_clippy() { cargo clippy --workspace --features async,bridge,fs,npf --all-targets -- -D warnings; }
+step_clippy() { cargo clippy --workspace --features async,bridge,dns,fs,network,npf --all-targets -- -D warnings; }
 step_nostd() {
     cargo check -p rump-hyper --no-default-features
     cargo check -p rump-linux -p rump-ring
@@ -63,7 +63,7 @@ step_loom() {
     RUSTFLAGS="${RUSTFLAGS:-} --cfg loom" CARGO_TARGET_DIR=$target/loom \
         cargo test -p rump-hyper -p rump-ring --release --test loom 2>&1 | tee -a "$log"
 }
-step_doc() { RUSTDOCFLAGS="-D warnings" cargo doc --workspace --features fs,npf --no-deps; }
+step_doc() { RUSTDOCFLAGS="-D warnings" cargo doc --workspace --features dns,fs,network,npf --no-deps; }
 
 step_trees() {
     : "${RUMP_TEST_TREES:?names the NetBSD trees to test on, separated by colons}"
@@ -87,11 +87,15 @@ step_qemu() {
     RUMP_TEST_REQUIRE=${RUMP_TEST_REQUIRE:-qemu} \
         cargo test --features fs --test pci_block 2>&1 | tee -a "$log"
 }
-step_xen() {
+# Where the testbed is, which is made if need be.
+testbed() {
     cargo build -p rumprun-build --features cargo
-    local testbed
-    testbed=$("$target/debug/cargo-rumprun" rumprun testbed --only-make)
-    RUMP_TEST_XEN=$testbed RUMP_TEST_REQUIRE=${RUMP_TEST_REQUIRE:-xen} \
+    "$target/debug/cargo-rumprun" rumprun testbed --only-make
+}
+step_xen() {
+    local folder
+    folder=$(testbed)
+    RUMP_TEST_XEN=$folder RUMP_TEST_REQUIRE=${RUMP_TEST_REQUIRE:-xen} \
         cargo test --features async,bridge,fs --test image_xen --test image_service 2>&1 | tee -a "$log"
 }
 # Debian's kernels, unpacked into the cache folder and not installed: the small one that

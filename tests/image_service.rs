@@ -1,33 +1,58 @@
 //! Images that serve other guests of a real Xen, which itself runs in QEMU: an unmodified Linux
-//! whose network interface has its back end in the example `service_network`.
+//! whose network interface has its back end in the image of `cargo rumprun service network`.
 //!
 //! ```text
 //! linux: eth0 ── vif1 ─ bridge0 ─ vif0 :the service ── xenbr0 :dom0, with a web server
+//! linux: eth0 ── vif1 ─ bridge0 ─ vif0 :the service ── vif0: an image that runs dnsmasq
 //! ```
 //!
 //! `./ci.sh xen` makes the testbed and names its folder in `RUMP_TEST_XEN`. Without that, or
-//! without NetBSD and the feature `bridge`, this is skipped.
+//! without NetBSD, this is skipped.
 
 mod image;
 
 use image::{Outcome, Running, check};
+use libtest_mimic::Failed;
 use rump_sys::kernel::{KIND, Kind};
+use rumprun_build::image::line::Line;
+use rumprun_build::image::root;
+use rumprun_build::image::service::Service;
 use rumprun_build::image::testbed::{Dom0, End, Linux, Machine, end_of};
 use rumprun_build::image::xen::Guest;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 fn main() {
     let (can, need, reason) = if std::env::var_os("RUMP_TEST_XEN").is_none() {
         (false, "xen", "a real Xen is started by ./ci.sh xen")
-    } else if KIND != Kind::Netbsd || !cfg!(feature = "bridge") {
-        let reason = "bridges are NetBSD's: it wants the feature bridge and NETBSD_SRC";
+    } else if KIND != Kind::Netbsd {
+        let reason = "bridges are NetBSD's: it wants NETBSD_SRC";
         (false, "netbsd", reason)
     } else {
         (true, "", "")
     };
-    let name = "netbsd::xen::serves_linux_and_comes_back";
-    image::run_trials(vec![image::trial_if(can, need, reason, name, serves)]);
+    let programs = std::env::var_os("DNSMASQ").unwrap_or("/usr/sbin/dnsmasq".into());
+    let (with_dns, need_dns, reason_dns) = match Path::new(&programs).is_file() {
+        true => (can, need, reason),
+        false => (
+            false,
+            "programs",
+            "dnsmasq is not installed (apt install dnsmasq-base)",
+        ),
+    };
+    let trial = |can, need, reason, name: &str, test: fn() -> Outcome| {
+        image::trial_if(can, need, reason, format!("netbsd::xen::{name}"), test)
+    };
+    image::run_trials(vec![
+        trial(can, need, reason, "serves_linux_and_comes_back", serves),
+        trial(
+            with_dns,
+            need_dns,
+            reason_dns,
+            "dnsmasq_gives_addresses_and_names",
+            dns,
+        ),
+    ]);
 }
 
 /// How much longer than an image by itself a machine takes that boots Xen and Linux before.
@@ -39,7 +64,12 @@ const MEMORY: u32 = 160;
 /// What the Linux guest does each time that it has an interface: it reaches dom0, and takes and
 /// sends so many bytes, which are compared.
 const LINUX: &str = "
+# It has a CPU, for which one queue would do.
+until rmmod xen-netfront; do usleep 100000; done 2>/dev/null
+insmod /modules/xen-netfront max_queues=2
 while :; do
+    until [ -d /sys/class/net/eth0 ]; do usleep 200000; done
+    echo linux: $(ls -d /sys/class/net/eth0/queues/tx-* | wc -l) queues
     until ping -c 1 -W 1 10.0.2.99 >/dev/null 2>&1; do
         usleep 200000
         # It may come while its predecessor goes.
@@ -55,8 +85,8 @@ while :; do
 done
 ";
 
-/// What dom0 does.
-const DOM0: &str = r#"
+/// What dom0 has for that.
+const FUNCTIONS: &str = r#"
 say() { echo "dom0: $*" >&4; }
 fail() { say "failed: $*"; cat /tmp/xl* >&4; xenstore-ls /local/domain >&4; exit 1; }
 # A domain's number, by its name.
@@ -70,15 +100,6 @@ service() {
 linux() {
     xl create /tmp/linux.cfg >/tmp/xl-linux 2>&1 || fail "no Linux guest"
 }
-# What Linux sends comes as it is.
-takes() {
-    nc -l -p 9000 | sha256sum | cmp -s - /www/sum || fail "$1: other bytes came"
-    say "$1: the right bytes came"
-}
-mkdir -p /www
-dd if=/dev/urandom of=/www/bytes bs=64k count=32 2>/dev/null
-sha256sum </www/bytes >/www/sum
-httpd -h /www
 ln -s /dev/ttyS1 /var/log/xen/console/guest-linux.log
 cat >/tmp/linux.cfg <<EOF
 name = "linux"
@@ -93,7 +114,19 @@ on_crash = "destroy"
 on_reboot = "destroy"
 vif = [ "type=vif,mac=00:16:3e:11:22:33,backend=image" ]
 EOF
+"#;
 
+/// What dom0 does where the service's way out leads to it.
+const DOM0: &str = r#"
+# What Linux sends comes as it is.
+takes() {
+    nc -l -p 9000 | sha256sum | cmp -s - /www/sum || fail "$1: other bytes came"
+    say "$1: the right bytes came"
+}
+mkdir -p /www
+dd if=/dev/urandom of=/www/bytes bs=64k count=32 2>/dev/null
+sha256sum </www/bytes >/www/sum
+httpd -h /www
 service
 linux
 takes "a Linux guest"
@@ -116,23 +149,32 @@ xl destroy image
 say "all is done"
 "#;
 
-fn serves() -> Outcome {
+/// A testbed with Linux's files in it, that runs these lines of dom0's instead of the guest.
+fn machine(guest: Guest, linux: &str, dom0: String) -> Result<Machine, Failed> {
     let folder = PathBuf::from(std::env::var_os("RUMP_TEST_XEN").ok_or("no RUMP_TEST_XEN")?);
-    let dom0 = Dom0::made(&folder).ok_or_else(|| {
+    let made = Dom0::made(&folder).ok_or_else(|| {
         let folder = folder.display();
         format!("RUMP_TEST_XEN={folder}: there is no testbed of this version; ./ci.sh xen makes it")
     })?;
-    let linux = Linux::make(&folder, LINUX)?;
-    let mut machine = Machine::new(dom0, Guest::default(), &folder);
-    machine.network = true;
-    machine.instead = DOM0.into();
+    let linux = Linux::make(&folder, linux)?;
+    let mut machine = Machine::new(made, guest, &folder);
+    machine.instead = dom0;
     machine.files = vec![
         ("vmlinuz".into(), linux.kernel),
         ("linux.cpio".into(), linux.archive),
     ];
-    machine.spare = MEMORY + 32;
-    let image = image::example("service_network", &["bridge"])?;
-    let mut running = Running::spawn(machine.command(&image)?)?.slower_by(LONGER);
+    // Shadows of its page tables, and what Xen keeps for guests, are beside.
+    machine.spare = MEMORY + 128;
+    Ok(machine)
+}
+
+/// Runs it to its end; what was said by all guests.
+fn run(
+    machine: &Machine,
+    image: &Path,
+    steps: impl FnOnce(&mut Running) -> Outcome,
+) -> Result<String, Failed> {
+    let mut running = Running::spawn(machine.command(image)?)?.slower_by(LONGER);
     let steps = steps(&mut running);
     let log =
         || String::from_utf8_lossy(&std::fs::read(machine.log()).unwrap_or_default()).into_owned();
@@ -148,27 +190,134 @@ fn serves() -> Outcome {
         end_of(code) == Some(End::PowerOff),
         &format!("{code:?}"),
         &format!("{text}\nXen and dom0:\n{}", log()),
-    )
+    )?;
+    Ok(text)
 }
 
-fn steps(running: &mut Running) -> Outcome {
-    running.wait_for("dom0: a Linux guest: the right bytes came")?;
-    running.wait_for("dom0: another Linux guest: the right bytes came")?;
-    running.wait_for("dom0: the same Linux guest, over a new service: the right bytes came")?;
-    running.wait_for("dom0: all is done")?;
-    let said = running.said();
-    for (words, times) in [
-        ("5 packets transmitted, 5 packets received", 3),
-        ("linux: got 2097152 right bytes", 3),
-        ("linux: eth0 is gone", 1),
-        ("serves backend/vif/", 5),
-    ] {
+fn said(said: &str, all: &[(&str, usize)]) -> Outcome {
+    for (words, times) in all {
         let found = said.matches(words).count();
         check(
-            found >= times,
+            found >= *times,
             &format!("`{words}`: {found} of {times} times"),
-            &said,
+            said,
         )?;
     }
     Ok(())
+}
+
+fn serves() -> Outcome {
+    let guest = Guest {
+        memory: Service::Network.memory(),
+        ..Guest::default()
+    };
+    let dom0 = format!("{FUNCTIONS}{DOM0}");
+    let mut machine = machine(guest, LINUX, dom0)?;
+    machine.network = true;
+    let image = image::service(Service::Network, &[])?;
+    let text = run(&machine, &image, |running| {
+        running.wait_for("dom0: a Linux guest: the right bytes came")?;
+        running.wait_for("dom0: another Linux guest: the right bytes came")?;
+        running.wait_for("dom0: the same Linux guest, over a new service: the right bytes came")?;
+        running.wait_for("dom0: all is done")
+    })?;
+    said(
+        &text,
+        &[
+            ("5 packets transmitted, 5 packets received", 3),
+            ("linux: 2 queues", 3),
+            ("linux: got 2097152 right bytes", 3),
+            ("linux: eth0 is gone", 1),
+            ("serves backend/vif/", 5),
+        ],
+    )
+}
+
+/// dnsmasq as it is installed here, in an image of its own behind the network's: a Linux guest
+/// gets its address, its router and its names from there.
+fn dns() -> Outcome {
+    const LINUX: &str = r#"
+cat >/tmp/got <<'EOF'
+#!/bin/sh
+[ "$1" = bound ] || exit 0
+ip address add $ip/$mask dev $interface
+for router in $router; do ip route add default via $router; done
+for server in $dns; do echo nameserver $server; done >/etc/resolv.conf
+echo "linux: $ip/$mask, router $router, names from $dns, for $lease s"
+EOF
+chmod +x /tmp/got
+mkdir -p /etc
+until [ -d /sys/class/net/eth0 ]; do usleep 200000; done
+ip link set eth0 up
+until udhcpc -i eth0 -n -q -f -t 5 -T 2 -s /tmp/got >/tmp/udhcpc 2>&1; do cat /tmp/udhcpc; done
+nslookup name.test | grep -A 2 name.test
+ping -c 3 -i 0.2 10.0.2.2 | grep 'packets transmitted'
+echo 'linux: done'
+# Its console is read meanwhile.
+sleep 3
+poweroff -f
+"#;
+    let dom0 = format!(
+        "{FUNCTIONS}service
+ln -s /dev/ttyS1 /var/log/xen/console/guest-dns.log
+xl create /testbed/dns.cfg >/tmp/xl-dns 2>&1 || fail no dns
+linux
+while number linux; do usleep 300000; done >/dev/null
+say all is done
+"
+    );
+    let guest = Guest {
+        memory: Service::Network.memory(),
+        ..Guest::default()
+    };
+    let mut machine = machine(guest, LINUX, dom0)?;
+    let (program, first) = Service::Dns.program().ok_or("no program")?;
+    let root = Service::Dns.root(&machine.folder)?.ok_or("no root")?;
+    let archive = machine.folder.join("dns.cpio");
+    root::archive(&root, &archive)?;
+    let mut line = Line::default()
+        .with("net", "10.0.2.2/24")
+        .with("exec", program);
+    let asked = [
+        "--interface=vif0",
+        "--dhcp-range=10.0.2.100,10.0.2.110,1h",
+        "--address=/name.test/10.0.2.77",
+    ];
+    line.arguments = first
+        .iter()
+        .chain(&asked)
+        .map(|word| word.to_string())
+        .collect();
+    let dns = Guest {
+        memory: Service::Dns.memory(),
+        backend: Some("image".into()),
+        root: Some("/testbed/dns.cpio".into()),
+        line,
+        ..Guest::default()
+    };
+    let configuration = machine.folder.join("dns.cfg");
+    std::fs::write(
+        &configuration,
+        dns.config("dns", Path::new("/testbed/dns"))?,
+    )?;
+    machine.files.extend([
+        ("dns".into(), image::service(Service::Dns, &[])?),
+        ("dns.cpio".into(), archive),
+        ("dns.cfg".into(), configuration),
+    ]);
+    machine.spare += dns.memory + 32;
+    let image = image::service(Service::Network, &[])?;
+    let text = run(&machine, &image, |running| {
+        running.wait_for("linux: done")?;
+        running.wait_for("dom0: all is done")
+    })?;
+    said(
+        &text,
+        &[
+            ("/24, router 10.0.2.2, names from 10.0.2.2, for 3600 s", 1),
+            ("10.0.2.77", 1),
+            ("3 packets transmitted, 3 packets received", 1),
+            ("DHCPACK", 1),
+        ],
+    )
 }

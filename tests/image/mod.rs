@@ -13,7 +13,9 @@ pub mod recipe;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use rump_sys::kernel::{KIND, Kind};
+use rumprun_build::image::object::Source;
 use rumprun_build::image::qemu::{self, Machine, Net};
+use rumprun_build::image::service::{Made, Service};
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, TcpStream};
@@ -162,6 +164,21 @@ pub fn example(name: &str, features: &[&str]) -> Result<PathBuf, Failed> {
     made_with(name, to, features)
 }
 
+/// The image of a service, as `cargo rumprun service` makes it, with these drivers of NetBSD's.
+pub fn service(service: Service, drivers: &[&str]) -> Result<PathBuf, Failed> {
+    let drivers: Vec<_> = drivers.iter().map(|name| name.to_string()).collect();
+    let domain = [vec![service.domain()], drivers.clone()].concat().join("_");
+    let made = Made {
+        service,
+        domain: domain.clone(),
+        source: Source::Checkout(env!("CARGO_MANIFEST_DIR").into()),
+        drivers,
+        profile: "release".into(),
+        folder: folder(),
+    };
+    once(&domain, || made.make())
+}
+
 fn made(name: &str, manifest: PathBuf) -> Result<PathBuf, Failed> {
     made_with(name, manifest, &[])
 }
@@ -272,6 +289,11 @@ impl Running {
                 Err(_) => return Err(format!("no `{text}` in:\n{}", self.text).into()),
             }
         }
+    }
+
+    /// What it said up to what was waited for last.
+    pub fn heard(&self) -> &str {
+        &self.text
     }
 
     /// What it said so far.

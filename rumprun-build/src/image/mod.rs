@@ -14,6 +14,9 @@
 //! qemu ──── a virtual machine that runs it
 //! iso ───── a CD or disk that a machine's BIOS boots
 //! xen ───── a guest of Xen's that runs it
+//! gather ── a root for a program that is installed here
+//! service ─ ready-made images that serve other guests of Xen's
+//! least ─── how little memory an image does with
 //! testbed ─ a real Xen, in QEMU, for such guests
 //! ```
 //!
@@ -27,14 +30,17 @@
 //! start-up code run constructors that it finds: so [`object`] reads what came out, and
 //! refuses constructors, thread-local variables and symbols that are still global.
 
+pub mod gather;
 pub mod inspect;
 pub mod iso;
+pub mod least;
 pub mod line;
 pub mod object;
 pub mod program;
 pub mod qemu;
 mod recipe;
 pub mod root;
+pub mod service;
 pub mod settings;
 pub mod symbols;
 pub mod testbed;

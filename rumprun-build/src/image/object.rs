@@ -57,11 +57,24 @@ impl Source {
         }
     }
 
-    fn dependency(&self, name: &str) -> String {
+    pub(super) fn dependency(&self, name: &str) -> String {
         match self {
             Self::Checkout(path) => format!("path = {:?}", path.join(name)),
             Self::Version(version) => format!("version = \"={version}\""),
         }
+    }
+
+    /// Has a package in this folder the same versions of others as the checkout; cargo takes
+    /// what it needs.
+    pub(super) fn lock(&self, folder: &Path) -> Result<()> {
+        let lock = folder.join("Cargo.lock");
+        if let Self::Checkout(path) = self
+            && !lock.exists()
+            && let Ok(versions) = std::fs::read(path.join("Cargo.lock"))
+        {
+            std::fs::write(&lock, versions).context("writing", &lock)?;
+        }
+        Ok(())
     }
 }
 
@@ -157,15 +170,7 @@ debug = "line-tables-only"
             &self.folder.join("lib.rs"),
             "//! The kernel of an image.\n#![no_std]\nextern crate rumprun;\n",
         )?;
-        // The same versions as in the checkout; cargo takes what it needs.
-        let lock = self.folder.join("Cargo.lock");
-        if let Source::Checkout(path) = &self.source
-            && !lock.exists()
-            && let Ok(versions) = std::fs::read(path.join("Cargo.lock"))
-        {
-            std::fs::write(&lock, versions).context("writing", &lock)?;
-        }
-        Ok(())
+        self.source.lock(&self.folder)
     }
 
     fn compile(&self) -> Result<PathBuf> {

@@ -134,13 +134,27 @@ fn executable(messages: &str) -> Option<PathBuf> {
 /// # Errors
 /// [`Error::Command`] with cargo's words.
 pub fn target_folder(manifest: Option<&Path>) -> Result<PathBuf> {
-    let mut command = cargo();
-    command.args(["metadata", "--format-version", "1", "--no-deps"]);
+    let mut command = metadata();
     if let Some(manifest) = manifest {
         command.arg("--manifest-path").arg(manifest);
     }
-    let text = run("find the package", &mut command)?;
-    let metadata: serde_json::Value = serde_json::from_slice(&text)
+    target_of(&run("find the package", &mut command)?)
+}
+
+/// The same, for the package that the current folder is in; `None` if it is in none.
+pub fn target_folder_here() -> Option<PathBuf> {
+    let text = run_quietly("find the package", &mut metadata()).ok()?;
+    target_of(&text).ok()
+}
+
+fn metadata() -> Command {
+    let mut command = cargo();
+    command.args(["metadata", "--format-version", "1", "--no-deps"]);
+    command
+}
+
+fn target_of(text: &[u8]) -> Result<PathBuf> {
+    let metadata: serde_json::Value = serde_json::from_slice(text)
         .map_err(|error| Error::Image(format!("cargo metadata: {error}")))?;
     let folder = metadata
         .get("target_directory")

@@ -35,6 +35,7 @@ impl Recipe {
         // One folder for each choice: cargo compiles little anew then.
         let name = features
             .iter()
+            .chain(&self.drivers)
             .fold(String::from("kernel"), |name, feature| {
                 format!("{name}-{feature}")
             });

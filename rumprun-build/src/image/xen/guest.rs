@@ -26,6 +26,8 @@ pub struct Guest {
     pub memory: u32,
     /// The bridge that its network interface is joined to, if it has one.
     pub bridge: Option<String>,
+    /// The domain that its network interface is served by, if it is not dom0: its name or number.
+    pub backend: Option<String>,
     /// Its disks: block devices of dom0's, or files.
     pub disks: Vec<PathBuf>,
     /// PCI devices that are given to it, as `BUS:DEVICE.FUNCTION`.
@@ -43,6 +45,7 @@ impl Default for Guest {
             cpus: 1,
             memory: 128,
             bridge: None,
+            backend: None,
             disks: Vec::new(),
             devices: Vec::new(),
             root: None,
@@ -141,11 +144,15 @@ impl Guest {
         if !line.is_empty() {
             set("cmdline", &quote(&line)?);
         }
-        if let Some(bridge) = &self.bridge {
-            set(
-                "vif",
-                &format!("[ {} ]", quote(&format!("type=vif,bridge={bridge}"))?),
-            );
+        let ends = [("bridge", &self.bridge), ("backend", &self.backend)];
+        let mut vif = String::from("type=vif");
+        for (name, value) in ends {
+            if let Some(value) = value {
+                let _ = write!(vif, ",{name}={value}");
+            }
+        }
+        if self.bridge.is_some() || self.backend.is_some() {
+            set("vif", &format!("[ {} ]", quote(&vif)?));
         }
         let disks = self.disks.iter().zip(0..).map(disk);
         let disks: Vec<_> = disks.collect::<Result<_>>()?;
@@ -185,6 +192,16 @@ mod tests {
             assert!(text.lines().any(|is| is == line), "{line}:\n{text}");
         }
         assert!(!text.contains("disk") && !text.contains("pci"));
+        let served = Guest {
+            bridge: None,
+            backend: Some("net".into()),
+            ..guest.clone()
+        };
+        let text = served.config("web", Path::new("/web")).unwrap();
+        assert!(
+            text.contains("vif = [ \"type=vif,backend=net\" ]\n"),
+            "{text}"
+        );
         let disks = Guest {
             disks: vec!["/dev/loop0".into(), "/a b".into()],
             ..guest.clone()

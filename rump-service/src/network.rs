@@ -1,25 +1,26 @@
-//! The network of other VMs: a bridge between the interface to the world and those of all guests
-//! whose back ends are here, as they come and go (docs/services.md).
+//! The network of other guests: a bridge between the interface to the world and those of all
+//! guests whose back ends are here, as they come and go.
 //!
 //! ```text
-//! cargo rumprun build --example service_network --features bridge --target xen-pvh --bridge xenbr0
-//! xl create …/service_network.cfg
+//! the world ── the domain's own interfaces, or a network card of its own ─┐
+//! guest ────── vif1 ──────────────────────────────────────────────────── bridge0
+//! guest ────── vif2 ──────────────────────────────────────────────────────┘
 //! ```
 //!
-//! and, in the configuration of a guest, `vif = [ "backend=service_network" ]`. Interfaces are
-//! added as the kernel tells of them; those of guests that are no more leave the bridge by
-//! themselves. It wants NetBSD: rump-lite has no bridges.
+//! Interfaces are added as the kernel tells of them; those of guests that are no more leave the
+//! bridge by themselves. It wants NetBSD: rump-lite has no bridges.
 
 use rump::iface::monitor::{Event, Monitor};
 use rump::iface::{Bridge, Interface};
 use std::error::Error;
 use std::process::ExitCode;
 
-fn main() -> ExitCode {
+/// The program: its status when it ends, which it does when it is told to, or cannot go on.
+pub fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("service_network: {error}");
+            eprintln!("network: {error}");
             ExitCode::FAILURE
         }
     }
@@ -31,11 +32,11 @@ fn run() -> Result<(), Box<dyn Error>> {
     let monitor = Monitor::open()?;
     let bridge = Bridge::create("bridge0")?;
     add_all(&bridge)?;
-    println!("service_network: {bridge:?} is there");
+    println!("network: {} is there", bridge.interface());
     loop {
         match monitor.receive()? {
             Event::Arrived { .. } | Event::Lost => add_all(&bridge)?,
-            Event::Departed { interface } => println!("service_network: {interface} is gone"),
+            Event::Departed { interface } => println!("network: {interface} is gone"),
             _ => {}
         }
     }
@@ -53,9 +54,9 @@ fn add_all(bridge: &Bridge) -> Result<(), Box<dyn Error>> {
             continue;
         }
         match bridge.add(&interface) {
-            Ok(()) => println!("service_network: {name} is a member"),
+            Ok(()) => println!("network: {name} is a member"),
             // It may have gone again; the others are served all the same.
-            Err(error) => eprintln!("service_network: {error}"),
+            Err(error) => eprintln!("network: {error}"),
         }
     }
     Ok(())

@@ -1,5 +1,7 @@
 //! `cargo rumprun`: ordinary Rust programs as images that a virtual machine boots.
 
+mod service;
+
 use clap::{Args, Parser, Subcommand};
 use rumprun_build::image::line::Line;
 use rumprun_build::image::object::Source;
@@ -33,6 +35,8 @@ enum Command {
     Run(Box<Run>),
     /// Build an image and tell what is in it
     Inspect(Inspect),
+    /// Make an image that serves other guests of Xen's, and its configuration
+    Service(Box<service::Service>),
     /// Build an image and run it under a real Xen, in QEMU, made of Debian's packages
     Testbed(Box<Testbed>),
 }
@@ -223,6 +227,7 @@ impl Command {
                 print!("{}", inspect::report(&image)?);
                 Ok(0)
             }
+            Self::Service(service) => service.execute(),
             Self::Testbed(testbed) => testbed.execute(),
         }
     }
@@ -321,13 +326,9 @@ impl Make {
         };
         let guest = Guest {
             kind,
-            cpus: options.cpus(&settings),
-            memory: options.memory(&settings),
             bridge: self.bridge.clone(),
-            disks: options.disks(&settings)?,
             devices: self.pci.clone(),
-            root: options.archive(&settings, &self.build.folder()?)?,
-            line: options.line(&settings, OF_XEN)?,
+            ..options.guest(&settings, &self.build.folder()?)?
         };
         println!("{}", xen::write(&image, &guest)?.display());
         Ok(0)
@@ -468,6 +469,18 @@ impl Options {
             _ => None,
         };
         Ok(root.into_iter().chain(files.iter().cloned()).collect())
+    }
+
+    /// A guest of Xen's with these; all that is made for it is put into the folder.
+    fn guest(&self, settings: &Settings, folder: &Path) -> Result<Guest> {
+        Ok(Guest {
+            cpus: self.cpus(settings),
+            memory: self.memory(settings),
+            disks: self.disks(settings)?,
+            root: self.archive(settings, folder)?,
+            line: self.line(settings, OF_XEN)?,
+            ..Guest::default()
+        })
     }
 
     fn root(&self, settings: &Settings) -> Result<Option<Root>> {
