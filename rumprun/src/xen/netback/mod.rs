@@ -110,9 +110,10 @@ impl Netback {
     ];
 
     /// How many queues are offered (`multi-queue-max-queues`): one for each CPU, as more have
-    /// nobody to serve them.
+    /// nobody to serve them; but two where there is one, by which a front end's own CPUs do not
+    /// wait for each other.
     pub(super) fn most_queues() -> u32 {
-        crate::cpu::data::count().clamp(1, QUEUES) as u32
+        crate::cpu::data::count().clamp(2, QUEUES) as u32
     }
 
     /// Connects to a front end of a domain, which has written all that it has to. `path` is
