@@ -75,3 +75,116 @@ pub fn serve(
     control.start_uplinks()?;
     control.run()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::parse;
+    use rump_hyper::errno::Errno;
+    use rump_hyper::linux::cable::Socket;
+    use rump_hyper::vif::{Batch, Offloads, Transmit};
+    use rump_ring::control::{Code, Hello, MOST, ToApplication, ToServer, VERSION};
+    use std::path::Path;
+    use std::time::Duration;
+
+    const CONFIG: &str = r#"
+        [[nic]]
+        name = "wan"
+        interface = "vif0"
+
+        [[host]]
+        name = "web"
+        mac = "02:00:00:00:00:0a"
+        addresses = ["10.0.0.2/24"]
+
+        [[host]]
+        name = "other"
+        mac = "02:00:00:00:00:0b"
+        addresses = ["10.0.0.3/24"]
+    "#;
+
+    fn plan() -> Plan {
+        parse(CONFIG, Path::new("server.toml")).unwrap()
+    }
+
+    #[test]
+    fn a_host_is_whose_address_it_has() {
+        let of = |last| user(&plan(), [2, 0, 0, 0, 0, last]);
+        assert_eq!(of(0xa), USERS);
+        assert_eq!(of(0xb), USERS + 1);
+        assert_eq!(of(0xc), NOBODY);
+        let owned = owned(plan());
+        assert_eq!(owned.hosts[1].users, Some(vec![USERS + 1]));
+        assert_eq!(owned.hosts[0].rights.len(), 2);
+    }
+
+    /// Nothing is behind it.
+    #[derive(Debug)]
+    struct Nothing;
+
+    impl Backend for Nothing {
+        fn offers(&self) -> Offloads {
+            Offloads::NONE
+        }
+
+        fn receive(&self, _: usize, _: &mut Batch) -> Result<(), Errno> {
+            std::thread::sleep(Duration::from_millis(10));
+            Ok(())
+        }
+
+        fn send(&self, _: usize, frames: &[Transmit<'_>]) -> Result<usize, Errno> {
+            Ok(frames.len())
+        }
+
+        fn wake(&self) {}
+    }
+
+    #[test]
+    fn who_is_of_no_host_is_sent_away() {
+        let folder = std::env::temp_dir().join(format!("rump-here-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let place = folder.join("sock");
+        let door = Socket::listen(&place).unwrap();
+        let ledger = crate::ledger::make().unwrap();
+        std::thread::spawn(move || {
+            let open = |name: &str| -> io::Result<Box<dyn Backend>> {
+                assert_eq!(name, "vif0");
+                Ok(Box::new(Nothing))
+            };
+            serve(plan(), open, Box::new(door), ledger, |_| {})
+        });
+        let socket = Socket::connect(&place).unwrap();
+        std::fs::remove_dir_all(&folder).unwrap();
+        let hello = Hello {
+            version: VERSION,
+            host: Default::default(),
+            label: Default::default(),
+            queues: 1,
+            ticket: 0,
+        };
+        socket.send(&ToServer::Hello(hello).encode(), None).unwrap();
+        let mut bytes = [0; MOST];
+        let message = loop {
+            match socket.receive(&mut bytes).unwrap() {
+                Some(message) => break ToApplication::decode(&bytes[..message.len]),
+                None => std::thread::sleep(Duration::from_millis(10)),
+            }
+        };
+        let is_refused = |message: &ToApplication| matches!(message, ToApplication::Farewell(last) if last.code == Code::NotAllowed);
+        assert!(message.as_ref().is_ok_and(is_refused), "{message:?}");
+    }
+
+    #[test]
+    fn nics_are_interfaces() {
+        let text = CONFIG.replace("interface = \"vif0\"", "tap = \"tap0\"");
+        let plan = parse(&text, Path::new("server.toml")).unwrap();
+        let folder = std::env::temp_dir().join(format!("rump-here-nic-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let door = Socket::listen(&folder.join("sock")).unwrap();
+        std::fs::remove_dir_all(&folder).unwrap();
+        let ledger = crate::ledger::make().unwrap();
+        let open = |_: &str| Err(io::ErrorKind::NotFound.into());
+        let error = serve(plan, open, Box::new(door), ledger, |_| {}).unwrap_err();
+        assert!(error.to_string().contains("NIC wan"), "{error}");
+    }
+}
