@@ -71,6 +71,7 @@ pub(crate) struct Nic {
     packet: Option<String>,
     pci: Option<Spanned<String>>,
     driver: Option<String>,
+    interface: Option<String>,
     #[serde(default = "one")]
     queues: u16,
     #[serde(default = "default_mtu")]
@@ -154,12 +155,20 @@ pub fn read(path: &Path) -> Result<Plan, Error> {
         path: path.into(),
         source,
     })?;
+    parse(&text, path)
+}
+
+/// The same for a text that is in no file; `path` is what it is called in errors.
+///
+/// # Errors
+/// [`Error::Wrong`]
+pub fn parse(text: &str, path: &Path) -> Result<Plan, Error> {
     let wrong = |at: usize, what: String| Error::Wrong {
         path: path.into(),
         line: 1 + text[..at.min(text.len())].matches('\n').count(),
         what,
     };
-    let server: Server = toml::from_str(&text).map_err(|error| {
+    let server: Server = toml::from_str(text).map_err(|error| {
         let at = error.span().map_or(0, |span| span.start);
         wrong(at, error.message().into())
     })?;

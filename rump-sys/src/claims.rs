@@ -6,29 +6,12 @@
 use crate::hyper::claims::{Ops, Tell};
 use core::ffi::{c_int, c_void};
 
-#[cfg(any(rump_kernel = "lite", all(rump_kernel = "netbsd", feature = "net")))]
-unsafe extern "C" {
+crate::gate::functions! {
+    here = any(rump_kernel = "lite", all(rump_kernel = "netbsd", feature = "net")),
+    gated = rump_kernel = "image",
+    absent = "Nobody can be asked in this build";
     /// Has the host asked from now on, or no more (null). The table must stay for good.
-    pub fn rump_claims_set(ops: *const Ops) -> c_int;
+    fn rump_claims_set(ops: *const Ops) -> c_int;
     /// Tells of all that has a port now, and at last of null, before it returns.
-    pub fn rump_claims_list(tell: Tell, arg: *mut c_void);
-}
-
-/// Nobody can be asked in this build.
-///
-/// # Safety
-/// Nothing is done with the argument.
-#[cfg(not(any(rump_kernel = "lite", all(rump_kernel = "netbsd", feature = "net"))))]
-pub unsafe extern "C" fn rump_claims_set(ops: *const Ops) -> c_int {
-    let _ = ops;
-    crate::abi::ENOSYS
-}
-
-/// Nothing is known in this build.
-///
-/// # Safety
-/// Nothing is done with the arguments.
-#[cfg(not(any(rump_kernel = "lite", all(rump_kernel = "netbsd", feature = "net"))))]
-pub unsafe extern "C" fn rump_claims_list(tell: Tell, arg: *mut c_void) {
-    let _ = (tell, arg);
+    fn rump_claims_list(tell: Tell, arg: *mut c_void);
 }

@@ -18,7 +18,8 @@
 //! - [`mod@stats`]: what the kernel's hypercalls have counted;
 //! - [`upcalls`]: how the kernel of an image calls its program;
 //! - [`vbd`]: disks whose other end is in the host;
-//! - [`vif`]: network interfaces whose other end is in the host.
+//! - [`vif`]: network interfaces whose other end is in the host;
+//! - [`xen`]: cables to other domains of Xen's.
 //!
 //! Where no tree is named and none is found, `rump-lite` is linked, the reference
 //! kernel (feature `lite`, on by default). In a build without a kernel
@@ -63,6 +64,7 @@ pub mod syscalls;
 pub mod upcalls;
 pub mod vbd;
 pub mod vif;
+pub mod xen;
 
 pub use drivers::DRIVERS;
 

@@ -46,4 +46,5 @@ crate::gate::export! {
     rump_vif_splice = rump_vif_splice;
     rump_vif_unsplice = rump_vif_unsplice;
     rump_vif_through = rump_vif_through;
+    rump_vif_put = rump_vif_put;
 }

@@ -133,7 +133,7 @@ fn serve(socket: &Socket, tap: &Arc<Tap>, welcome: &Welcome, ends: impl Fn() -> 
         let answer = match message {
             ToServer::Hello(_) => {
                 let message = ToApplication::Welcome(welcome.clone()).encode();
-                socket.send(&message, Some(end.file())).unwrap();
+                socket.send(&message, end.file()).unwrap();
                 patch = Some(Patch::new(Arc::clone(&end), Arc::clone(tap)));
                 continue;
             }

@@ -44,7 +44,8 @@ impl Shm {
     /// There is no memory, or there are no descriptors or threads; the other side is gone.
     pub fn offer(socket: UnixStream) -> Result<Self> {
         let end = End::make(shape()?)?;
-        let files: [RawFd; 1] = [end.file().as_raw_fd()];
+        let file = end.file().ok_or(ErrorKind::InvalidInput)?;
+        let files: [RawFd; 1] = [file.as_raw_fd()];
         sendmsg::<UnixAddr>(
             socket.as_raw_fd(),
             &[IoSlice::new(GREETING)],

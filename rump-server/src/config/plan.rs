@@ -51,6 +51,8 @@ pub enum Kind {
     Packet(String),
     /// A card that a driver of NetBSD's has, in the worker.
     Pci(CardPlan),
+    /// An interface of the kernel of this program's image.
+    Interface(String),
 }
 
 /// A card of its own, over VFIO.
@@ -121,6 +123,16 @@ pub struct RightPlan {
 }
 
 impl RightPlan {
+    /// All ports are this user's.
+    pub(crate) fn all(user: u32) -> Vec<Self> {
+        let all = |tcp| Self {
+            tcp,
+            ports: (1, u16::MAX),
+            users: vec![user],
+        };
+        vec![all(true), all(false)]
+    }
+
     /// Of which protocol.
     pub fn protocol(&self) -> Protocol {
         if self.tcp {
@@ -185,14 +197,15 @@ pub(super) fn of(server: Server) -> Result<Plan, Wrong> {
 }
 
 fn nic(nic: Nic, span: &Span<usize>) -> Result<NicPlan, Wrong> {
-    let kind = match (nic.tap, nic.packet, nic.pci) {
-        (Some(name), None, None) => Kind::Tap(name),
-        (None, Some(name), None) => Kind::Packet(name),
-        (None, None, Some(address)) => card(&address, nic.driver.clone())?,
+    let kind = match (nic.tap, nic.packet, nic.pci, nic.interface) {
+        (Some(name), None, None, None) => Kind::Tap(name),
+        (None, Some(name), None, None) => Kind::Packet(name),
+        (None, None, Some(address), None) => card(&address, nic.driver.clone())?,
+        (None, None, None, Some(name)) => Kind::Interface(name),
         _ => {
             return at(
                 span,
-                "a NIC has one of tap = \"…\", packet = \"…\" and pci = \"…\"",
+                "a NIC has one of tap = \"…\", packet = \"…\" and pci = \"…\"; or interface = \"…\", in an image",
             );
         }
     };

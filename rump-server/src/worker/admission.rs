@@ -4,14 +4,10 @@ use super::control::Control;
 use super::{Cable, Limits};
 use crate::ledger::Item;
 use crate::table::{Candidate, Refusal, Slot};
-use nix::sys::socket::{
-    ControlMessage, MsgFlags, UnixAddr, getsockopt, sendmsg, sockopt::PeerCredentials,
-};
 use rump_hyper::errno::Errno;
-use rump_hyper::linux::cable::{End, Shape};
+use rump_hyper::linux::cable::{Shape, Socket};
 use rump_ring::control::{Code, Farewell, Hello, Reason, ToApplication, VERSION, Welcome};
-use std::io::{IoSlice, Read};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::io::{self, Read};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -43,24 +39,9 @@ fn of_refusal(refusal: Refusal) -> Box<Farewell> {
     farewell(code, &refusal.to_string())
 }
 
-/// The process at the other end, as it was when it connected.
-pub(super) fn process(socket: &OwnedFd) -> Option<i32> {
-    let peer = getsockopt(socket, PeerCredentials).ok()?;
-    Some(peer.pid()).filter(|process| *process > 0)
-}
-
-/// The user at the other end.
-pub(super) fn user(socket: &OwnedFd) -> nix::Result<u32> {
-    getsockopt(socket, PeerCredentials).map(|peer| peer.uid())
-}
-
 impl Control {
     /// An application says who it is.
-    pub(super) fn welcome(
-        &mut self,
-        socket: OwnedFd,
-        hello: &Hello,
-    ) -> Result<Slot, Box<Farewell>> {
+    pub(super) fn welcome(&mut self, socket: Socket, hello: &Hello) -> Result<Slot, Box<Farewell>> {
         if hello.version != VERSION {
             let text = format!("this server speaks version {VERSION}");
             return Err(farewell(Code::Version, &text));
@@ -69,10 +50,11 @@ impl Control {
             let text = format!("the server lacks something: {error}");
             Err(farewell(Code::TooMany, &text))
         };
-        let user = match user(&socket) {
-            Ok(user) => user,
+        let peer = match socket.peer() {
+            Ok(peer) => peer,
             Err(error) => return refuse(&error),
         };
+        let user = peer.user;
         let shared = self.shared.clone();
         let host = match shared.read().find(hello.host.as_str(), user) {
             Ok(host) => host,
@@ -80,21 +62,17 @@ impl Control {
         };
         let plan = &shared.plan.hosts[host.0];
         let made = Shape::new(hello.queues.clamp(1, plan.queues), plan.ring)
-            .ok_or_else(|| std::io::ErrorKind::InvalidInput.into())
-            .and_then(if plan.huge_pages {
-                End::make_huge
-            } else {
-                End::make
-            })
-            .and_then(|end| Ok((end, socket.try_clone()?, self.ticket()?)));
-        let (end, copy, fresh) = match made {
+            .ok_or_else(|| io::ErrorKind::InvalidInput.into())
+            .and_then(|shape| socket.make(shape, plan.huge_pages))
+            .and_then(|end| Ok((end, self.ticket()?)));
+        let (end, fresh) = match made {
             Ok(made) => made,
             Err(error) => return refuse(&error),
         };
         let cable = Arc::new(Cable {
             end,
-            process: process(&socket),
-            socket: copy,
+            process: peer.process,
+            socket: socket.clone(),
             nic: plan.nic,
             limits: Mutex::new(Limits::new(
                 plan.frames_per_second,
@@ -142,18 +120,8 @@ impl Control {
             gateway6: plan.gateway6,
             addresses: plan.addresses.clone(),
         });
-        let files = [cable.end.file().as_raw_fd()];
-        let sent = sendmsg::<UnixAddr>(
-            socket.as_raw_fd(),
-            &[IoSlice::new(&message.encode())],
-            &[ControlMessage::ScmRights(&files)],
-            MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT,
-            None,
-        );
-        let served = match sent {
-            Ok(_) => self.serve(slot, cable, user),
-            Err(errno) => Err(errno.into()),
-        };
+        let sent = socket.send(&message.encode(), cable.end.file());
+        let served = sent.and_then(|()| self.serve(slot, cable, user));
         if let Err(error) = served {
             self.forget(slot);
             return refuse(&error);
@@ -162,7 +130,7 @@ impl Control {
     }
 
     /// A number that nobody guesses.
-    fn ticket(&mut self) -> std::io::Result<u128> {
+    fn ticket(&mut self) -> io::Result<u128> {
         let mut bytes = [0; 16];
         self.random.read_exact(&mut bytes)?;
         Ok(u128::from_ne_bytes(bytes).max(1))
@@ -170,7 +138,6 @@ impl Control {
 }
 
 /// Tells an application something. One that does not read what it is told is given up.
-pub(super) fn tell(socket: impl AsFd, message: &ToApplication) -> nix::Result<()> {
-    let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
-    nix::sys::socket::send(socket.as_fd().as_raw_fd(), &message.encode(), flags).map(drop)
+pub(super) fn tell(socket: &Socket, message: &ToApplication) -> io::Result<()> {
+    socket.send(&message.encode(), None)
 }

@@ -3,21 +3,20 @@
 //! Nobody is waited for: sockets do not block, whoever does not read what it is told is given
 //! up, and each has a few messages answered in turn.
 
-use super::admission::{errno, farewell, tell, user};
+use super::admission::{errno, farewell, tell};
 use super::{Cable, Shared, application, uplink};
-use crate::descriptor::{owned, pidfd};
+use crate::descriptor::pidfd;
 use crate::ledger::{Item, Ledger};
 use crate::link::Link;
 use crate::messages::{ApplicationStatus, FromWorker, NicStatus, Question, Status, ToWorker};
 use crate::table::{Claim, Refusal, Slot};
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{MsgFlags, Shutdown, SockFlag, accept4, recv, shutdown};
-use rump_ring::control::{Code, Farewell, MOST, ToApplication, ToServer};
+use rump_hyper::linux::cable::{Door, Socket};
+use rump_ring::control::{Code, Farewell, MOST, Malformed, ToApplication, ToServer};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
@@ -41,7 +40,7 @@ const SHOWN: usize = 16;
 
 /// A connection.
 struct Connection {
-    socket: OwnedFd,
+    socket: Socket,
     /// Its process, to be told when that ends.
     process: Option<OwnedFd>,
     user: u32,
@@ -51,14 +50,22 @@ struct Connection {
 
 pub(super) struct Control {
     pub(super) shared: Arc<Shared>,
-    link: Link,
-    listener: OwnedFd,
+    /// To the supervisor, if there is one.
+    link: Option<Link>,
+    door: Box<dyn Door>,
     pub(super) ledger: Ledger,
     pub(super) random: File,
     connections: Vec<Connection>,
     threads: HashMap<Slot, Vec<JoinHandle<()>>>,
     uplinks: Vec<JoinHandle<()>>,
     leaving: Vec<Leaving>,
+    report: Option<Report>,
+}
+
+/// Who is told who is there, and what was told last.
+struct Report {
+    changed: Box<dyn Fn(&Status)>,
+    told: Vec<(u64, String, Vec<String>)>,
 }
 
 /// An application that goes to a NIC of its own, once all that has come for it here is in its
@@ -83,27 +90,37 @@ enum End {
 impl Control {
     pub(super) fn new(
         shared: Arc<Shared>,
-        link: Link,
-        listener: OwnedFd,
+        link: Option<Link>,
+        door: Box<dyn Door>,
         ledger: Ledger,
         random: File,
     ) -> Self {
         Self {
             shared,
             link,
-            listener,
+            door,
             ledger,
             random,
             connections: Vec::new(),
             threads: HashMap::new(),
             uplinks: Vec::new(),
             leaving: Vec::new(),
+            report: None,
         }
+    }
+
+    /// Has somebody told who is there.
+    pub(super) fn report(&mut self, changed: impl Fn(&Status) + 'static) {
+        self.report = Some(Report {
+            changed: Box::new(changed),
+            told: Vec::new(),
+        });
     }
 
     /// Tells the supervisor.
     pub(super) fn tell(&self, message: &FromWorker) -> io::Result<()> {
-        self.link.send(message, &[])
+        let tell = |link: &Link| link.send(message, &[]);
+        self.link.as_ref().map_or(Ok(()), tell)
     }
 
     /// Writes something down. What cannot be is not there for the next worker.
@@ -128,7 +145,7 @@ impl Control {
 
     /// Has the frames of an application go.
     pub(super) fn serve(&mut self, slot: Slot, cable: Arc<Cable>, user: u32) -> io::Result<()> {
-        let socket = cable.socket.try_clone()?;
+        let socket = cable.socket.clone();
         let process = cable.process.and_then(pidfd);
         for queue in 0..usize::from(cable.end.shape().queues()) {
             let (shared, cable) = (self.shared.clone(), cable.clone());
@@ -137,7 +154,7 @@ impl Control {
                 if application::serve(&shared, slot, &cable, queue).is_err() {
                     let last = farewell(Code::Misbehaved, "its ring holds what cannot be");
                     let _ = tell(&cable.socket, &ToApplication::Farewell(*last));
-                    let _ = shutdown(cable.socket.as_raw_fd(), Shutdown::Both);
+                    cable.socket.shut_down();
                 }
             })?;
             self.threads.entry(slot).or_default().push(thread);
@@ -182,6 +199,7 @@ impl Control {
         loop {
             let ready = self.wait();
             if ready[0]
+                && self.link.is_some()
                 && let Some(end) = self.supervisor()?
             {
                 return match end {
@@ -200,7 +218,25 @@ impl Control {
             if ticked.elapsed() > TICK {
                 ticked = Instant::now();
                 self.expire();
+                self.tell_who_is_there();
             }
+        }
+    }
+
+    fn tell_who_is_there(&mut self) {
+        if self.report.is_none() {
+            return;
+        }
+        let status = self.status();
+        let known = status.applications.iter();
+        let now: Vec<_> = known
+            .map(|known| (known.number, known.state.clone(), known.ports.clone()))
+            .collect();
+        if let Some(report) = &mut self.report
+            && report.told != now
+        {
+            report.told = now;
+            (report.changed)(&status);
         }
     }
 
@@ -208,7 +244,10 @@ impl Control {
     /// connection the socket and the process.
     fn wait(&self) -> Vec<bool> {
         let entry = |file| PollFd::new(file, PollFlags::POLLIN);
-        let mut all = vec![entry(self.link.as_fd()), entry(self.listener.as_fd())];
+        let door = self.door.file();
+        // Without a supervisor, the door stands in its place.
+        let link = self.link.as_ref().map_or(door, AsFd::as_fd);
+        let mut all = vec![entry(link), entry(door)];
         for connection in &self.connections {
             all.push(entry(connection.socket.as_fd()));
             let process = connection.process.as_ref();
@@ -223,7 +262,10 @@ impl Control {
     }
 
     fn supervisor(&mut self) -> io::Result<Option<End>> {
-        let (message, files) = match self.link.receive() {
+        let Some(link) = &self.link else {
+            return Ok(None);
+        };
+        let (message, files) = match link.receive() {
             Err(error) => {
                 // Nobody would put another worker in place of this one.
                 self.dismiss_all();
@@ -248,20 +290,18 @@ impl Control {
 
     fn accept(&mut self) {
         for _ in 0..TURN {
-            let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-            match accept4(self.listener.as_raw_fd(), flags) {
-                Ok(number) => {
-                    let _ = self.admit(owned(number));
+            match self.door.accept() {
+                Ok(Some(socket)) => {
+                    let _ = self.admit(socket);
                 }
-                Err(_) => return,
+                Ok(None) | Err(_) => return,
             }
         }
     }
 
     /// Somebody has connected.
-    pub(super) fn admit(&mut self, socket: OwnedFd) -> io::Result<()> {
-        let user = user(&socket)?;
-        fcntl(&socket, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+    pub(super) fn admit(&mut self, socket: Socket) -> io::Result<()> {
+        let user = socket.peer()?.user;
         let strangers = self.connections.iter();
         let strangers = strangers.filter(|known| known.slot.is_none() && known.user == user);
         if self.connections.len() >= CONNECTIONS || strangers.count() >= STRANGERS {
@@ -300,18 +340,16 @@ impl Control {
     /// Reads what one says; whether it is to go.
     fn hear(&mut self, index: usize) -> bool {
         for _ in 0..TURN {
-            let mut bytes = [0; MOST + 1];
-            let socket = self.connections[index].socket.as_raw_fd();
-            let message = match recv(socket, &mut bytes, MsgFlags::MSG_DONTWAIT) {
-                Err(nix::Error::EAGAIN | nix::Error::EINTR) => return false,
-                Ok(0) | Err(_) => return true,
-                Ok(len) => ToServer::decode(&bytes[..len]),
+            let mut bytes = [0; MOST];
+            let message = match self.connections[index].socket.receive(&mut bytes) {
+                Ok(None) => return false,
+                Ok(Some(message)) => ToServer::decode(&bytes[..message.len]),
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(Malformed),
+                Err(_) => return true,
             };
             let done = match (message, self.connections[index].slot) {
                 (Ok(ToServer::Hello(hello)), None) => {
-                    let Ok(socket) = self.connections[index].socket.try_clone() else {
-                        return true;
-                    };
+                    let socket = self.connections[index].socket.clone();
                     match self.welcome(socket, &hello) {
                         // It has a connection of its own now.
                         Ok(_) => return true,
@@ -521,10 +559,10 @@ impl Control {
         let Some(cable) = &application.end else {
             return Err(format!("{name} is not there"));
         };
-        tell(&cable.socket, &ToApplication::Order { direct }).map_err(|errno| errno.to_string())
+        tell(&cable.socket, &ToApplication::Order { direct }).map_err(|error| error.to_string())
     }
 
-    fn status(&self) -> Status {
+    pub(super) fn status(&self) -> Status {
         let table = self.shared.read();
         let application = |(slot, known): (Slot, &crate::table::Application<Arc<Cable>>)| {
             let claims = table.claims_of(slot);

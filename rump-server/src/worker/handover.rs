@@ -12,7 +12,7 @@ use super::{Cable, Limits};
 use crate::link::Link;
 use crate::messages::{CountersOf, FromWorker, Handover};
 use crate::table::Slot;
-use rump_hyper::linux::cable::{End, Shape, State};
+use rump_hyper::linux::cable::{End, Shape, Socket, State};
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -127,7 +127,8 @@ impl Control {
                     ticket: application.ticket,
                     shape: (shape.queues(), shape.data()),
                 };
-                to.send(&message, &[cable.end.file()])?;
+                let file = cable.end.file().ok_or(io::ErrorKind::Unsupported)?;
+                to.send(&message, &[file])?;
             }
         }
         to.send(&Handover::Prepared, &[])?;
@@ -173,7 +174,7 @@ impl Control {
                     let table = self.shared.read();
                     table.resume_parts(*slot, parts, Instant::now());
                     drop(table);
-                    self.go_on(*slot, end, socket, away, &counters)?;
+                    self.go_on(*slot, end, socket.into(), away, &counters)?;
                     applications += 1;
                 }
                 Handover::Host(under_way) => {
@@ -182,7 +183,8 @@ impl Control {
                     table.resume_host(under_way, slot, Instant::now());
                 }
                 Handover::Stranger => {
-                    files.next().map(|socket| self.admit(socket)).transpose()?;
+                    let socket = files.next().map(Socket::from);
+                    socket.map(|socket| self.admit(socket)).transpose()?;
                 }
                 Handover::Cable { .. } | Handover::Prepared => {
                     return Err(io::ErrorKind::InvalidData.into());
@@ -202,7 +204,7 @@ impl Control {
         &mut self,
         slot: Slot,
         end: End,
-        socket: OwnedFd,
+        socket: Socket,
         away: bool,
         counters: &CountersOf,
     ) -> io::Result<()> {
@@ -218,7 +220,7 @@ impl Control {
         let (frames, bytes) = (plan.frames_per_second, plan.bytes_per_second);
         let cable = Arc::new(Cable {
             end,
-            process: super::admission::process(&socket),
+            process: socket.peer()?.process,
             socket,
             nic: plan.nic,
             limits: Mutex::new(Limits::new(frames, bytes, Instant::now())),

@@ -9,6 +9,7 @@
 //! | `admission` | who may come, and what it is told |
 //! | `handover` | a worker hands over to the next |
 //! | `sandbox` | what system calls it has left |
+//! | [`here`] | the same without a supervisor, in a machine of its own |
 //!
 //! It starts with nothing but a [link](Link) to the supervisor, and gets all descriptors by
 //! it. What it can open later is nothing.
@@ -17,6 +18,7 @@ mod admission;
 mod application;
 mod control;
 mod handover;
+pub mod here;
 mod sandbox;
 mod turns;
 mod uplink;
@@ -30,7 +32,7 @@ use crate::table::{Counters, Host, HostId, Nic, Right, Slot, Table};
 use crate::vfio;
 use crate::wire::Mac;
 use handover::Heir;
-use rump_hyper::linux::cable::End;
+use rump_hyper::linux::cable::{End, Socket};
 use rump_hyper::linux::{Packet, Tap};
 use rump_hyper::vif::{Backend, Offloads};
 use std::collections::HashMap;
@@ -46,7 +48,7 @@ use turns::Turns;
 #[derive(Debug)]
 pub(crate) struct Cable {
     end: End,
-    socket: OwnedFd,
+    socket: Socket,
     process: Option<i32>,
     nic: usize,
     limits: Mutex<Limits>,
@@ -120,7 +122,7 @@ pub fn run_with_cards(link: Link, cards: &OpenCards) -> io::Result<()> {
     };
     let mut files = files.into_iter();
     let mut next = || files.next().ok_or(io::ErrorKind::InvalidData);
-    let (ledger, listener) = (File::from(next()?), next()?);
+    let (ledger, door) = (File::from(next()?), Box::new(Socket::from(next()?)));
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     let mut backends: Vec<Option<Box<dyn Backend>>> = Vec::new();
     for (nic, count) in plan.nics.iter().zip(counts) {
@@ -145,22 +147,9 @@ pub fn run_with_cards(link: Link, cards: &OpenCards) -> io::Result<()> {
         open_cards(&plan, &mut backends, cards)?;
         sandbox::enter()?;
     }
-    let named = plan.nics.iter().zip(backends.into_iter().flatten());
-    let uplinks = named.map(|(nic, backend)| Uplink {
-        name: nic.name.clone(),
-        empty: (0..backend.queues()).map(|_| AtomicU64::new(0)).collect(),
-        backend,
-        turns: Turns::new(cpus),
-        counters: Counters::default(),
-    });
-    let shared = Arc::new(Shared {
-        table: RwLock::new(Table::new(hosts(&plan))),
-        uplinks: uplinks.collect(),
-        plan: *plan,
-        stop: AtomicBool::new(false),
-    });
+    let shared = shared(*plan, backends.into_iter().flatten(), cpus);
     let (ledger, found) = Ledger::open(ledger)?;
-    let mut control = control::Control::new(shared, link, listener, ledger, random);
+    let mut control = control::Control::new(shared, Some(link), door, ledger, random);
     let slots = control.recall(found);
     let mut running = FromWorker::Running {
         applications: 0,
@@ -175,6 +164,28 @@ pub fn run_with_cards(link: Link, cards: &OpenCards) -> io::Result<()> {
     control.run()
 }
 
+/// What all threads have, with a back end for each NIC.
+fn shared(
+    plan: Plan,
+    backends: impl IntoIterator<Item = Box<dyn Backend>>,
+    cpus: usize,
+) -> Arc<Shared> {
+    let named = plan.nics.iter().zip(backends);
+    let uplinks = named.map(|(nic, backend)| Uplink {
+        name: nic.name.clone(),
+        empty: (0..backend.queues()).map(|_| AtomicU64::new(0)).collect(),
+        backend,
+        turns: Turns::new(cpus),
+        counters: Counters::default(),
+    });
+    Arc::new(Shared {
+        table: RwLock::new(Table::new(hosts(&plan))),
+        uplinks: uplinks.collect(),
+        plan,
+        stop: AtomicBool::new(false),
+    })
+}
+
 /// Opens what needs no card.
 fn open(kind: &Kind, mut files: Vec<OwnedFd>) -> io::Result<Option<Box<dyn Backend>>> {
     let backend: Box<dyn Backend> = match kind {
@@ -184,6 +195,7 @@ fn open(kind: &Kind, mut files: Vec<OwnedFd>) -> io::Result<Option<Box<dyn Backe
             Box::new(Packet::from_file(name, file)?)
         }
         Kind::Pci(_) => return Ok(None),
+        Kind::Interface(_) => return Err(io::ErrorKind::Unsupported.into()),
     };
     let taken = backend.offers() & Offloads::RX;
     let refused =

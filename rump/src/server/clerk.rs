@@ -27,6 +27,8 @@ const FIRST_LOOK: Duration = Duration::from_millis(2);
 const LAST_LOOK: Duration = Duration::from_secs(1);
 /// Whoever is left sooner is looked for again as if nobody had been there.
 const PROVEN: Duration = Duration::from_millis(50);
+/// After so many messages answers are looked for.
+const TURN: u32 = 16;
 /// How often the ephemeral ports in use are counted.
 const COUNT: Duration = Duration::from_millis(500);
 
@@ -162,8 +164,10 @@ impl Shared {
     /// Waits for something to happen.
     fn wait(&self, socket: Option<&Socket>, time: Duration) {
         let mut events = PollFlags::POLLIN;
-        if self.session.outgoing().is_some() {
-            events |= PollFlags::POLLOUT;
+        if let Some(socket) = socket
+            && self.session.outgoing().is_some()
+        {
+            events |= socket.room();
         }
         let bell = PollFd::new(self.bell.as_fd(), PollFlags::POLLIN);
         let timeout = PollTimeout::try_from(time).unwrap_or(PollTimeout::MAX);
@@ -200,9 +204,17 @@ impl Shared {
         if self.stop.load(Ordering::Acquire) {
             return Err(Ended::Stopped);
         }
+        let mut sent = 0;
         while let Some(message) = self.session.outgoing() {
             match socket.send(&message, None) {
-                Ok(()) => self.session.sent(),
+                Ok(()) => {
+                    self.session.sent();
+                    sent += 1;
+                    // Whoever does not read what it is told is given up.
+                    if sent % TURN == 0 {
+                        self.hear_all(socket)?;
+                    }
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 // What it has said before it went may be worth hearing.
                 Err(error) => {

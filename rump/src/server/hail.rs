@@ -1,6 +1,6 @@
 //! Connecting to a server, and looking at what it says first.
 
-use super::Error;
+use super::{Error, xen};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rump_ring::control::{Code, Hello, MOST, ToApplication, ToServer, VERSION, Welcome};
 use rump_sys::hyper::linux::cable::{End, Message, Shape, Socket};
@@ -18,6 +18,8 @@ pub(super) struct Joined {
     pub(super) end: End,
 }
 
+/// How long one who cannot connect at the moment waits.
+const AGAIN: Duration = Duration::from_millis(2);
 /// Ethernet's header, and a VLAN's tag.
 const LINK_HEADER: u32 = 18;
 
@@ -29,14 +31,15 @@ pub(super) fn hail(place: &Path, hello: &Hello, time: Duration) -> Result<Joined
         source,
     };
     let socket = loop {
-        match Socket::connect(place) {
-            // Too many want to at the same time.
+        match xen::connect(place) {
+            // Too many want to at the same time, or a back end is not ready.
             Err(error) if error.kind() == ErrorKind::WouldBlock && Instant::now() < until => {
-                std::thread::sleep(Duration::from_millis(1));
+                std::thread::sleep(AGAIN);
             }
             other => break other.map_err(failed)?,
         }
     };
+    let until = Instant::now() + xen::patience(place, time);
     let greeting = ToServer::Hello(hello.clone()).encode();
     socket.send(&greeting, None).map_err(failed)?;
     let mut bytes = [0; MOST];
@@ -55,7 +58,7 @@ pub(super) fn hail(place: &Path, hello: &Hello, time: Duration) -> Result<Joined
         let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
         let _ = poll(&mut fds, timeout);
     };
-    let (welcome, end) = welcome(place, hello, &bytes[..message.len], message)?;
+    let (welcome, end) = welcome(&socket, place, hello, &bytes[..message.len], message)?;
     Ok(Joined {
         socket,
         welcome,
@@ -65,6 +68,7 @@ pub(super) fn hail(place: &Path, hello: &Hello, time: Duration) -> Result<Joined
 
 /// Looks at the first message.
 fn welcome(
+    socket: &Socket,
     place: &Path,
     hello: &Hello,
     bytes: &[u8],
@@ -88,8 +92,8 @@ fn welcome(
     };
     check(&welcome, hello).map_err(wrong)?;
     let shape = Shape::new(welcome.queues, welcome.data).ok_or_else(|| wrong("odd rings"))?;
-    let file = message.file.ok_or_else(|| wrong("no memory"))?;
-    let end = End::map(file, shape).map_err(|error| wrong(&error.to_string()))?;
+    let end = socket.map(message, shape);
+    let end = end.map_err(|error| wrong(&error.to_string()))?;
     Ok((welcome, end))
 }
 

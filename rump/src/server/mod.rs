@@ -40,6 +40,10 @@
 //! connections open: [`switch`] moves it, tells the server, and does as the server
 //! [wants](Cable::obey).
 //!
+//! # Servers in other domains
+//! In an image under Xen the server can be another image (`docs/services.md`): the place `xen:` is
+//! the network interface whose back end it is, `xen:1` that of this number. All else is the same.
+//!
 //! # Trust
 //! What the server writes to the rings and says on the socket is checked, and what cannot be ends
 //! the connection as the server's end does. It can lose and make up frames at will, like any
@@ -57,6 +61,7 @@ mod ports;
 mod session;
 #[cfg(test)]
 mod tests;
+mod xen;
 
 use crate::error::Errno;
 use crate::iface::link::{Batch, HostErrno, Offloads, Statistics, Transmit};
@@ -76,6 +81,7 @@ use std::sync::{Arc, PoisonError, Weak};
 use std::thread::JoinHandle;
 
 pub use rump_ring::control::Name;
+pub use xen::{Domain, Door};
 
 /// Why there is no connection to a server, or no interface over it.
 #[derive(Debug, thiserror::Error)]

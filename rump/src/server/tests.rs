@@ -74,7 +74,7 @@ impl Stand {
         };
         let end = End::make(Shape::new(welcome.queues, welcome.data).unwrap())?;
         let message = ToApplication::Welcome(welcome.clone()).encode();
-        socket.send(&message, Some(end.file()))?;
+        socket.send(&message, end.file())?;
         Ok((Peer { socket, end }, hello))
     }
 
@@ -211,7 +211,7 @@ fn a_refusal_says_why() {
         socket.send(&hello, Some(null.as_fd())).unwrap();
     });
     let other = End::make(Shape::new(2, 256 << 10).unwrap()).unwrap();
-    is_wrong(&|socket| socket.send(&hello, Some(other.file())).unwrap());
+    is_wrong(&|socket| socket.send(&hello, other.file()).unwrap());
     // It goes without a word.
     let error = refused(&|socket| drop(socket.receive(&mut [0])));
     assert!(matches!(error, Error::Connect { .. }), "{error}");
@@ -491,7 +491,7 @@ fn hostile_servers() {
     for _ in 0..rounds {
         // Else it is looked for with longer and longer pauses.
         std::thread::sleep(Duration::from_millis(60));
-        let memory = std::fs::File::from(peer.end.file().try_clone_to_owned().unwrap());
+        let memory = std::fs::File::from(peer.end.file().unwrap().try_clone_to_owned().unwrap());
         for _ in 0..40 {
             let mut message = good[next() as usize % good.len()].clone();
             for _ in 0..next() % 3 {

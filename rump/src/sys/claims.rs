@@ -81,6 +81,7 @@ static OPS: Ops = Ops { claim, bound, gone };
 /// Has the kernel ask, or not.
 pub(crate) fn set(asking: bool) -> io::Result<()> {
     lwp::enter_here()?;
+    upcall::ready()?;
     let ops = if asking { &raw const OPS } else { null() };
     // SAFETY: the table is there for good.
     Errno::check(unsafe { raw::rump_claims_set(ops) })?;
@@ -88,7 +89,8 @@ pub(crate) fn set(asking: bool) -> io::Result<()> {
 }
 
 unsafe extern "C" fn tell<F: FnMut(Option<Place>)>(told: *mut c_void, at: *const Endpoint) {
-    // SAFETY: `list` passes it, and the kernel calls this on its thread before it returns.
+    // SAFETY: `list` passes it, and the kernel calls this before it returns, on its thread or,
+    // in an image, on another that it waits for.
     let told = unsafe { &mut *told.cast::<F>() };
     // SAFETY: null, or one that stays during the call.
     match unsafe { at.as_ref() } {
@@ -99,7 +101,7 @@ unsafe extern "C" fn tell<F: FnMut(Option<Place>)>(told: *mut c_void, at: *const
 
 /// Tells of all that has a port in the kernel, and at last of `None`: until then nothing
 /// changes. What is called must not call the kernel.
-pub(crate) fn list<F: FnMut(Option<Place>)>(mut told: F) -> io::Result<()> {
+pub(crate) fn list<F: FnMut(Option<Place>) + Send>(mut told: F) -> io::Result<()> {
     lwp::enter_here()?;
     // SAFETY: `tell` is for what the pointer points to.
     unsafe { raw::rump_claims_list(tell::<F>, from_mut(&mut told).cast()) };

@@ -28,6 +28,8 @@ pub(crate) mod upcall;
 #[cfg(feature = "fs")]
 pub(crate) mod vbd;
 pub(crate) mod vif;
+#[cfg(feature = "server")]
+pub(crate) mod xen;
 
 use crate::error::{Errno, Lacking};
 use crate::lwp;

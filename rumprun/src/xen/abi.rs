@@ -135,6 +135,8 @@ pub(super) mod state {
 pub(super) mod grant {
     pub(in super::super) const ACCESS: u16 = 1;
     pub(in super::super) const READ_ONLY: u16 = 1 << 2;
+    /// Set by Xen: it is being read, or written, or mapped so.
+    pub(in super::super) const IN_USE: u16 = 1 << 3 | 1 << 4;
     pub(in super::super) const ENTRY: usize = 8;
     pub(in super::super) const RESERVED: u32 = 8;
     /// Operations of `grant_table_op`, on what others have granted.

@@ -17,11 +17,13 @@
 //! for who looks at it.
 
 use super::abi::state;
+use super::cable;
 use super::device::Problem;
 use super::netback::Netback;
 use super::store::{Error, Store};
 use super::{Kernel, Remove};
 use crate::say;
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -96,6 +98,8 @@ fn next(states: States) -> Step {
 struct Interface {
     name: String,
     remove: Remove,
+    /// The number of the cable, if it is one.
+    cable: Option<u64>,
 }
 
 /// A device.
@@ -136,6 +140,29 @@ impl<K: Kernel> Backs<K> {
             self.find(store);
         } else if let Some(at) = self.devices.iter().position(|device| device.path == token) {
             self.advance(store, at);
+        }
+    }
+
+    /// Says at all devices that cables are to be had.
+    pub(super) fn offer(&mut self, store: &mut Store) {
+        // For who makes these devices: from here on they can be cables.
+        if let Err(error) = store.write("data/feature-rump-ring", "1") {
+            say!("rumprun: nobody can see that there are cables: {error}");
+        }
+        for device in &self.devices {
+            if let Err(problem) = cable::offer(store, &device.path) {
+                say!("rumprun: {}: {problem}", device.path);
+            }
+        }
+    }
+
+    /// The program has closed the cable of a device: the front end is to close, too.
+    pub(super) fn close(&mut self, store: &mut Store, cable: u64) {
+        let of = |device: &Device| device.interface.as_ref()?.cable;
+        let found = self.devices.iter().find(|device| of(device) == Some(cable));
+        if let Some(Device { path, .. }) = found {
+            // It may have gone just now.
+            let _ = store.write(&format!("{path}/state"), &format!("{}", state::CLOSING));
         }
     }
 
@@ -246,6 +273,7 @@ fn begin(store: &mut Store, domain: u16, path: &str) -> Result<String, Problem> 
     }
     let queues = format!("{}", Netback::most_queues());
     store.write(&format!("{path}/multi-queue-max-queues"), &queues)?;
+    cable::offer(store, path)?;
     store.write(&format!("{path}/hotplug-status"), "connected")?;
     store.watch(&format!("{front}/state"), path)?;
     Ok(front)
@@ -254,18 +282,31 @@ fn begin(store: &mut Store, domain: u16, path: &str) -> Result<String, Problem> 
 impl Device {
     /// Makes an interface of the kernel's of it.
     fn connect(&mut self, store: &mut Store, kernel: &impl Kernel) -> Result<(), Problem> {
+        if let Some((cable, end)) = cable::serve(store, self.domain, &self.path, &self.front)? {
+            say!("rumprun: a cable serves {}", self.path);
+            self.interface = Some(Interface {
+                name: "a cable".into(),
+                remove: Box::new(end),
+                cable: Some(cable),
+            });
+            return Ok(());
+        }
         let back = Netback::new(store, self.domain, &self.path, &self.front)?;
         let address = back.address();
         let made = kernel.serve(Arc::new(back), address);
         let (name, remove) = made.ok_or(Problem::Memory)?;
         say!("rumprun: {name} serves {}", self.path);
-        self.interface = Some(Interface { name, remove });
+        self.interface = Some(Interface {
+            name,
+            remove,
+            cable: None,
+        });
         Ok(())
     }
 
     /// Removes the interface, if there is one, and all that was mapped for it.
     fn disconnect(&mut self) {
-        if let Some(Interface { name, remove }) = self.interface.take() {
+        if let Some(Interface { name, remove, .. }) = self.interface.take() {
             remove();
             say!("rumprun: {name} serves {} no more", self.path);
         }

@@ -190,45 +190,71 @@ fn spare() -> Result<u64, Refused> {
     Ok(address)
 }
 
+/// Maps a page of a domain's, by the number of its grant, at the address of a page without
+/// memory. Returns the handle by which it is unmapped.
+pub(super) fn map_at(address: u64, domain: u16, number: u32) -> Result<u32, Refused> {
+    #[repr(C)]
+    struct Map {
+        address: u64,
+        flags: u32,
+        grant: u32,
+        domain: u16,
+        status: i16,
+        handle: u32,
+        bus: u64,
+    }
+    let mut map = [Map {
+        address,
+        flags: grant::HOST_MAP,
+        grant: number,
+        domain,
+        status: -1,
+        handle: 0,
+        bus: 0,
+    }];
+    // SAFETY: the structure of this operation; nothing is at the address.
+    unsafe { hypercall::grants(grant::MAP, &mut map)? };
+    match map[0].status {
+        0 => Ok(map[0].handle),
+        status => Err(Refused(-i64::from(status))),
+    }
+}
+
+/// Unmaps a page; whether Xen has.
+pub(super) fn unmap(address: u64, handle: u32) -> bool {
+    #[repr(C)]
+    struct Unmap {
+        address: u64,
+        bus: u64,
+        handle: u32,
+        status: i16,
+    }
+    let mut unmap = [Unmap {
+        address,
+        bus: 0,
+        handle,
+        status: -1,
+    }];
+    // SAFETY: the structure of this operation, for what was mapped.
+    let called = unsafe { hypercall::grants(grant::UNMAP, &mut unmap) };
+    let done = called.is_ok() && unmap[0].status == 0;
+    if !done {
+        crate::say!("rumprun: Xen does not unmap a page of another domain's");
+    }
+    done
+}
+
 impl Mapping {
     /// Maps what a domain has granted.
     pub(super) fn new(domain: u16, number: u32) -> Result<Self, Refused> {
-        #[repr(C)]
-        struct Map {
-            address: u64,
-            flags: u32,
-            grant: u32,
-            domain: u16,
-            status: i16,
-            handle: u32,
-            bus: u64,
-        }
         let address = spare()?;
-        let mut map = [Map {
-            address,
-            flags: grant::HOST_MAP,
-            grant: number,
-            domain,
-            status: -1,
-            handle: 0,
-            bus: 0,
-        }];
-        // SAFETY: the structure of this operation; nothing is at the address.
-        let called = unsafe { hypercall::grants(grant::MAP, &mut map) };
-        let status = i64::from(map[0].status);
+        let mapped = map_at(address, domain, number);
+        let handle = mapped.inspect_err(|_| SPARE.lock().push(address))?;
         // SAFETY: mapped there until it is unmapped; the first 4 GiB and all memory are in our
         // page tables.
         let page = unsafe { Page::new(address as *mut u8) };
-        match (called, status, page) {
-            (Ok(()), 0, Some(page)) => Ok(Self {
-                page,
-                handle: map[0].handle,
-            }),
-            (called, ..) => {
-                SPARE.lock().push(address);
-                called.and(Err(Refused(-status)))
-            }
-        }
+        let page = page.ok_or(Refused(super::NO_MEMORY))?;
+        Ok(Self { page, handle })
     }
 
     /// The page, which is not to be used when this is gone.
@@ -239,26 +265,9 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        #[repr(C)]
-        struct Unmap {
-            address: u64,
-            bus: u64,
-            handle: u32,
-            status: i16,
-        }
         let address = self.page.address();
-        let mut unmap = [Unmap {
-            address,
-            bus: 0,
-            handle: self.handle,
-            status: -1,
-        }];
-        // SAFETY: the structure of this operation, for what was mapped.
-        let called = unsafe { hypercall::grants(grant::UNMAP, &mut unmap) };
-        if called.is_ok() && unmap[0].status == 0 {
+        if unmap(address, self.handle) {
             SPARE.lock().push(address);
-        } else {
-            crate::say!("rumprun: Xen does not unmap a page of another domain's");
         }
     }
 }

@@ -15,6 +15,7 @@
 //! | `netfront` | a network interface |
 //! | `blkfront` | a disk |
 //! | `foreign`, `back_ring` | pages and rings of other domains' |
+//! | `cable` | network interfaces that are cables of a network server's |
 //! | `back`, `netback` | network interfaces of other domains' that are served here |
 //! | `firmware` | the command line of an HVM guest |
 //!
@@ -39,6 +40,7 @@ mod abi;
 mod back;
 mod back_ring;
 mod blkfront;
+mod cable;
 pub(crate) mod clock;
 pub(crate) mod console;
 mod device;
@@ -60,6 +62,8 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use back::Backs;
+use cable::desk::{self, Wish};
+use cable::front::Fronts;
 use device::{Front, Place, Problem};
 use hypercall::Refused;
 use store::{Error, Store};
@@ -140,12 +144,16 @@ pub(crate) fn attach(kernel: impl Kernel + Send + 'static) -> Vec<String> {
     });
     let disk = |disk| kernel.disk(disk).is_some();
     fronts.extend(connect(&mut store, "vbd", Blkfront::new, disk));
+    // The program may want something before the thread is there.
+    desk::open();
     let main = move || {
         kernel.enter();
         let Err(error) = watch(&mut store, &fronts, kernel);
+        desk::shut();
         say!("rumprun: {error}: what xl wants is not heard any more");
     };
     if crate::sched::try_spawn(main, "xenstore", crate::sched::KERNEL).is_err() {
+        desk::shut();
         say!("rumprun: there is no memory for a thread that hears what xl wants");
     }
     names
@@ -162,6 +170,14 @@ fn connect<F: Front + 'static>(
     for place in device::all(store, kind) {
         // The CD that it was booted from, which has nothing else.
         if place.as_ref().is_ok_and(|place| place.is_cd(store)) {
+            continue;
+        }
+        // It waits for the program, if that wants it.
+        if let Ok(place) = &place
+            && kind == "vif"
+            && cable::front::is_one(store, place)
+        {
+            say!("rumprun: {} is a cable of a network server's", place.path);
             continue;
         }
         match place.and_then(|place| new(store, place)) {
@@ -191,6 +207,18 @@ fn terminate() {
     });
 }
 
+/// Does what the program wants.
+fn serve_desk(store: &mut Store, backs: &mut Backs<impl Kernel>, cables: &mut Fronts) {
+    while let Some(wish) = desk::next() {
+        match wish {
+            Wish::Offer => backs.offer(store),
+            Wish::Connect(number, answer) => answer.give(cables.connect(store, number)),
+            Wish::Close { id, front: true } => cables.closed(store, id),
+            Wish::Close { id, front: false } => backs.close(store, id),
+        }
+    }
+}
+
 /// Where xl writes what it wants.
 const WANTED: &str = "control/shutdown";
 
@@ -201,11 +229,15 @@ fn watch(
     kernel: impl Kernel,
 ) -> Result<core::convert::Infallible, Error> {
     let mut backs = Backs::new(store, kernel)?;
+    let mut cables = Fronts::default();
     // Those who are told of it look for the last.
     store.write("control/feature-poweroff", "1")?;
     store.watch(WANTED, WANTED)?;
     loop {
         let token = store.event(true)?;
+        if token == store::HERE {
+            serve_desk(store, &mut backs, &mut cables);
+        }
         if token == WANTED {
             // It is empty, or not there, until somebody wants something.
             let wanted = store.read(WANTED).unwrap_or_default();
@@ -216,6 +248,7 @@ fn watch(
             }
         }
         backs.changed(store, &token);
+        cables.changed(store, &token);
         for front in fronts.iter().filter(|front| front.place().path == token) {
             let place = front.place();
             if place.state(store) >= abi::state::CLOSING {

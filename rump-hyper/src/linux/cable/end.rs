@@ -92,7 +92,12 @@ impl Queue {
 
     /// Puts in as many as there is room for; returns how many were done with. Those that are
     /// too long are, too.
-    fn put(&self, sender: &mut Sender, frames: &[Transmit<'_>]) -> Result<usize, Broken> {
+    fn put(
+        &self,
+        memory: &Memory,
+        sender: &mut Sender,
+        frames: &[Transmit<'_>],
+    ) -> Result<usize, Broken> {
         let mut done = 0;
         let mut sent = 0;
         for frame in frames {
@@ -106,7 +111,7 @@ impl Queue {
         }
         sender.tell();
         if sender.must_wake() {
-            futex::unpark_shared(self.outgoing.sleeps());
+            memory.wake_other(self.outgoing.sleeps());
         }
         self.sent.fetch_add(sent, Ordering::Relaxed);
         self.dropped
@@ -167,7 +172,7 @@ impl End {
     /// If there is no such queue.
     pub fn send(&self, queue: usize, frames: &[Transmit<'_>]) -> Result<usize, Broken> {
         let queue = &self.queues[queue];
-        let sent = queue.put(&mut queue.sender(), frames)?;
+        let sent = queue.put(&self.memory, &mut queue.sender(), frames)?;
         queue.dropped(&frames[sent..]);
         Ok(sent)
     }
@@ -194,7 +199,7 @@ impl End {
         if self.is_closed() {
             return Ok(0);
         }
-        let mut sent = queue.put(&mut sender, frames)?;
+        let mut sent = queue.put(&self.memory, &mut sender, frames)?;
         let mut until = None;
         while let Some(next) = frames.get(sent) {
             let now = Instant::now();
@@ -208,7 +213,7 @@ impl End {
             if sender.may_wait(next.len())? && !self.is_closed() {
                 futex::park_shared(queue.outgoing.waits(), 1, (until - now).min(LONGEST));
             }
-            sent += queue.put(&mut sender, &frames[sent..])?;
+            sent += queue.put(&self.memory, &mut sender, &frames[sent..])?;
         }
         if !self.is_closed() {
             queue.stuck.store(sent < frames.len(), Ordering::Relaxed);
@@ -254,7 +259,7 @@ impl End {
     fn looking_at<'a>(&'a self, queue: &'a Queue) -> Incoming<'a> {
         Incoming {
             receiver: queue.receiver(),
-            memory: &self.memory.shared,
+            memory: &self.memory,
             queue,
         }
     }

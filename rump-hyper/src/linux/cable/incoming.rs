@@ -1,7 +1,8 @@
 //! Frames that are looked at where the other side has put them.
 
+use super::Broken;
 use super::end::Queue;
-use super::{Broken, Shared, futex};
+use super::memory::Memory;
 use crate::vif::abi::Offload;
 use crate::vif::backend::Piece;
 use crate::vif::lane::offload;
@@ -27,7 +28,7 @@ pub struct Frame<'a> {
 #[derive(Debug)]
 pub struct Incoming<'a> {
     pub(super) receiver: MutexGuard<'a, Receiver>,
-    pub(super) memory: &'a Shared,
+    pub(super) memory: &'a Memory,
     pub(super) queue: &'a Queue,
 }
 
@@ -47,7 +48,7 @@ impl<'a> Incoming<'a> {
             offload: offload(seen.note),
             rest: seen
                 .rest
-                .map(|(at, len)| Piece::shared(self.memory, at, len)),
+                .map(|(at, len)| Piece::shared(&self.memory.shared, at, len)),
         }))
     }
 
@@ -56,7 +57,7 @@ impl<'a> Incoming<'a> {
     pub fn release(&mut self) {
         self.receiver.release();
         if self.receiver.must_wake() {
-            futex::unpark_shared(self.queue.incoming.waits());
+            self.memory.wake_other(self.queue.incoming.waits());
         }
     }
 

@@ -1,12 +1,16 @@
-//! Memory in a file without a name, which is as long as it was for ever.
+//! What the rings of a cable are in: a file without a name, which is as long as it was for ever,
+//! or memory that is shared otherwise.
 
+use super::{Medium, futex};
 use crate::linux::mapping::Mapping;
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use rump_ring::Shared;
+use std::boxed::Box;
 use std::fs::File;
 use std::io::{Error, ErrorKind, Result};
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::AtomicU32;
 
 /// What it must be sealed by.
 const SEALS: SealFlag = SealFlag::F_SEAL_SHRINK.union(SealFlag::F_SEAL_GROW);
@@ -15,11 +19,16 @@ const HUGE: usize = 2 << 20;
 
 #[derive(Debug)]
 pub(super) struct Memory {
-    pub(super) file: File,
     pub(super) shared: Shared,
     pub(super) huge: bool,
     // What `shared` is in.
-    _mapping: Mapping,
+    place: Place,
+}
+
+#[derive(Debug)]
+enum Place {
+    File { file: File, _mapping: Mapping },
+    Other(Box<dyn Medium>),
 }
 
 pub(super) fn wrong(what: &str) -> Error {
@@ -66,10 +75,37 @@ impl Memory {
         // SAFETY: mapped as long as this, and nobody has a reference to it.
         let shared = unsafe { Shared::new(mapping.start(), len) };
         Ok(Self {
-            file,
             shared,
             huge: file_len != len,
-            _mapping: mapping,
+            place: Place::File {
+                file,
+                _mapping: mapping,
+            },
         })
+    }
+
+    /// Memory that is shared otherwise.
+    pub(super) fn other(medium: Box<dyn Medium>) -> Self {
+        Self {
+            shared: medium.memory(),
+            huge: false,
+            place: Place::Other(medium),
+        }
+    }
+
+    /// The file, if it is in one.
+    pub(super) fn file(&self) -> Option<&File> {
+        match &self.place {
+            Place::File { file, .. } => Some(file),
+            Place::Other(_) => None,
+        }
+    }
+
+    /// Wakes the other side, if it sleeps on this word.
+    pub(super) fn wake_other(&self, word: &AtomicU32) {
+        match &self.place {
+            Place::File { .. } => futex::unpark_shared(word),
+            Place::Other(medium) => medium.ring(),
+        }
     }
 }

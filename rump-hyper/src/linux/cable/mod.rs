@@ -17,6 +17,10 @@
 //! frames by whoever takes them. No reference to the memory is made. What is looked at where it
 //! is may change until it is sent: only what was copied can be relied upon.
 //!
+//! # Elsewhere
+//! Where the other side is no process of this machine, memory is a [`Medium`]'s, which has its
+//! own way to ring for who sleeps, and the socket is a [`Wire`]'s; all else is the same.
+//!
 //! Huge pages are for others who are trusted: who has the memory can give some of it back
 //! (fallocate(2), `FALLOC_FL_PUNCH_HOLE`), and when no huge page is left then, the next who
 //! touches it dies of it. Of ordinary pages there are others.
@@ -28,11 +32,13 @@ mod memory;
 mod socket;
 #[cfg(all(test, not(loom)))]
 mod tests;
+mod wire;
 
 pub use end::{Counters, End, LONGEST, State};
 pub use incoming::{Frame, Incoming};
 pub use rump_ring::Broken;
-pub use socket::{Message, Socket};
+pub use socket::{Message, Peer, Socket};
+pub use wire::{Door, Medium, Wire};
 
 use super::futex;
 use crate::errno::Errno;
@@ -40,6 +46,7 @@ use crate::vif::lane::{LEAST, lane};
 use memory::Memory;
 use rump_ring::Shared;
 use rump_ring::lane::{Lane, size};
+use std::boxed::Box;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -95,8 +102,8 @@ impl Shape {
         size(self.data as usize)
     }
 
-    /// How much memory it takes.
-    fn memory(self) -> usize {
+    /// How many bytes of memory it takes.
+    pub fn memory(self) -> usize {
         2 * usize::from(self.queues) * self.stride()
     }
 
@@ -104,6 +111,21 @@ impl Shape {
     fn lane(self, memory: Shared, queue: u16, sender: Side) -> Lane {
         let index = 2 * usize::from(queue) + usize::from(sender == Side::Guest);
         lane(memory, index * self.stride(), self.data as usize)
+    }
+}
+
+/// Wakes who sleeps at this side's end of a cable: the other side of a [`Medium`] has rung.
+///
+/// # Panics
+/// If the memory is shorter than that of this shape.
+pub fn rouse(memory: Shared, shape: Shape, side: Side) {
+    let other = match side {
+        Side::Maker => Side::Guest,
+        Side::Guest => Side::Maker,
+    };
+    for queue in 0..shape.queues {
+        futex::unpark_shared(shape.lane(memory, queue, other).sleeps());
+        futex::unpark_shared(shape.lane(memory, queue, side).waits());
     }
 }
 
@@ -149,9 +171,17 @@ impl End {
         Ok(Self::new(memory, shape, Side::Maker))
     }
 
-    /// The file that the memory is in, for the other side or a successor.
-    pub fn file(&self) -> BorrowedFd<'_> {
-        self.memory.file.as_fd()
+    /// An end in memory that is no file.
+    ///
+    /// # Panics
+    /// If it is shorter than that of this shape.
+    pub fn over(medium: Box<dyn Medium>, shape: Shape, side: Side) -> Self {
+        Self::new(Memory::other(medium), shape, side)
+    }
+
+    /// The file that the memory is in, if it is one, for the other side or a successor.
+    pub fn file(&self) -> Option<BorrowedFd<'_>> {
+        self.memory.file().map(AsFd::as_fd)
     }
 
     /// Whether the memory is in huge pages.

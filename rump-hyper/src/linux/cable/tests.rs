@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 fn ends(queues: u16) -> (End, End) {
     let shape = Shape::new(queues, DATA).unwrap();
     let maker = End::make(shape).unwrap();
-    let guest = End::map(maker.file().try_clone_to_owned().unwrap(), shape).unwrap();
+    let guest = End::map(maker.file().unwrap().try_clone_to_owned().unwrap(), shape).unwrap();
     (maker, guest)
 }
 
@@ -208,7 +208,7 @@ fn a_successor_goes_on_where_its_predecessor_was() {
     look(&mut incoming, 10);
     drop(incoming);
     let (file, shape, states) = (
-        maker.file().try_clone_to_owned().unwrap(),
+        maker.file().unwrap().try_clone_to_owned().unwrap(),
         maker.shape(),
         maker.state(),
     );
@@ -259,7 +259,7 @@ fn messages_and_files_go_over_a_socket() {
     assert!(far.receive(&mut bytes).unwrap().is_none());
     let (maker, _guest) = ends(1);
     near.send(b"one", None).unwrap();
-    near.send(b"two", Some(maker.file())).unwrap();
+    near.send(b"two", maker.file()).unwrap();
     let got = far.receive(&mut bytes).unwrap().unwrap();
     assert_eq!((got.len, got.file.is_some()), (3, false));
     let got = far.receive(&mut bytes).unwrap().unwrap();
@@ -289,7 +289,7 @@ fn memory_that_could_be_cut_off_is_not_taken() {
         assert_eq!(error.kind(), std::io::ErrorKind::InvalidData);
     }
     let other = End::make(Shape::new(1, 2 * DATA).unwrap()).unwrap();
-    assert!(End::map(other.file().try_clone_to_owned().unwrap(), shape).is_err());
+    assert!(End::map(other.file().unwrap().try_clone_to_owned().unwrap(), shape).is_err());
     let null = std::fs::File::open("/dev/null").unwrap();
     assert!(End::map(null, shape).is_err());
 }
@@ -299,7 +299,7 @@ fn memory_that_could_be_cut_off_is_not_taken() {
 fn huge_pages_are_used_where_there_are_any() {
     let shape = Shape::new(1, 1 << 20).unwrap();
     let maker = End::make_huge(shape).unwrap();
-    let guest = End::map(maker.file().try_clone_to_owned().unwrap(), shape).unwrap();
+    let guest = End::map(maker.file().unwrap().try_clone_to_owned().unwrap(), shape).unwrap();
     assert_eq!(maker.has_huge_pages(), guest.has_huge_pages());
     assert_eq!(send(&maker, 0, b"frame", 0), Ok(1));
     let mut batch = Batch::new(Pool::new(0));
@@ -318,7 +318,7 @@ fn the_other_side_writes_what_it_likes() {
         let done = AtomicBool::new(false);
         std::thread::scope(|scope| {
             let mut seed = random;
-            let (done, file) = (&done, &guest.memory.file);
+            let (done, file) = (&done, guest.memory.file().unwrap());
             scope.spawn(move || {
                 let lanes = [0, u64::from(DATA) + AT_DATA];
                 while !done.load(Ordering::Relaxed) {

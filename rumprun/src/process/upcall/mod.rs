@@ -9,6 +9,7 @@
 //!
 //! The program's side is `rump::sys::upcall`.
 
+mod claims;
 mod program;
 mod vbd;
 mod vif;

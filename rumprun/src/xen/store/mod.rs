@@ -12,12 +12,14 @@ use super::event::Channel;
 use super::hypercall::{self, Refused};
 use super::page::Page;
 use super::pipe::Pipe;
+use crate::trap::line;
 use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
 use core::str::FromStr;
+use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use core::time::Duration;
 use wire::{HEADER, Header};
 
@@ -25,6 +27,19 @@ use wire::{HEADER, Header};
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Events that wait to be looked at, one for each word of ours; more are told to nobody.
 const EVENTS: usize = 1024;
+
+/// The word of what changes here, and not in xenstore ([`look`]).
+pub(super) const HERE: &str = "here";
+/// Something has changed here, and nobody was told yet.
+static CHANGED: AtomicBool = AtomicBool::new(false);
+/// The vector of the connection's events, 0 before there is one.
+static VECTOR: AtomicU8 = AtomicU8::new(0);
+
+/// Has the thread that waits for what changes look at something that has changed here.
+pub(super) fn look() {
+    CHANGED.store(true, Ordering::Release);
+    line::came(VECTOR.load(Ordering::Acquire));
+}
 
 /// Why there is no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,6 +107,8 @@ impl Store {
             consumer,
             producer,
         };
+        let channel = Channel::adopt(port)?;
+        VECTOR.store(channel.line().vector(), Ordering::Release);
         Ok(Self {
             requests: pipe(
                 store::REQUESTS,
@@ -99,7 +116,7 @@ impl Store {
                 store::REQUEST_PRODUCER,
             ),
             replies: pipe(store::REPLIES, store::REPLY_CONSUMER, store::REPLY_PRODUCER),
-            channel: Channel::adopt(port)?,
+            channel,
             next: 1,
             events: VecDeque::new(),
         })
@@ -231,8 +248,15 @@ impl Store {
     /// The word of the next change, which may never come.
     pub(super) fn event(&mut self, forever: bool) -> Result<String, Error> {
         loop {
+            if forever && CHANGED.swap(false, Ordering::AcqRel) {
+                return Ok(HERE.into());
+            }
             if let Some(token) = self.events.pop_front() {
                 return Ok(token);
+            }
+            if forever && self.replies.waiting()? == 0 {
+                self.channel.line().wait(None);
+                continue;
             }
             let (header, body) = self.message(forever)?;
             if header.kind == store::EVENT {
