@@ -14,6 +14,7 @@
 //! - [`lite`]: what rump-lite tells beyond what NetBSD does;
 //! - [`drivers`]: the drivers that `RUMP_DRIVERS` put into it;
 //! - [`memory`]: memory that the kernel leaves to the program;
+//! - [`offers`]: disks that an image offers to other domains;
 //! - [`pci`]: devices of the host, for the kernel's drivers;
 //! - [`mod@stats`]: what the kernel's hypercalls have counted;
 //! - [`upcalls`]: how the kernel of an image calls its program;
@@ -58,6 +59,7 @@ mod gate;
 pub mod kernel;
 pub mod lite;
 pub mod memory;
+pub mod offers;
 pub mod pci;
 pub mod stats;
 pub mod syscalls;

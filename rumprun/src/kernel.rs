@@ -1,5 +1,7 @@
 //! Booting the rump kernel, with the machine's devices.
 
+use crate::block::medium::Medium;
+use crate::block::opened::Opened;
 use crate::net::virtio::Virtio;
 use crate::net::{configure, port};
 use crate::pci::function::Device;
@@ -168,6 +170,16 @@ impl xen::Kernel for OfXen {
             attached => attached
                 .map_err(|errno| say!("rumprun: a disk of Xen's: error {} of the kernel", errno.0))
                 .ok(),
+        }
+    }
+
+    fn open(&self, path: &str, writable: bool) -> Option<Arc<dyn Medium>> {
+        match Opened::new(path, writable) {
+            Ok(opened) => Some(Arc::new(opened)),
+            Err(errno) => {
+                say!("rumprun: {path} cannot be opened: error {}", errno.0);
+                None
+            }
         }
     }
 }

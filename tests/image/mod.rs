@@ -11,7 +11,8 @@ pub mod ext2;
 pub mod iso;
 pub mod recipe;
 
-use libtest_mimic::{Arguments, Failed, Trial};
+pub use libtest_mimic::Failed;
+use libtest_mimic::{Arguments, Trial};
 use rump_sys::kernel::{KIND, Kind};
 use rumprun_build::image::object::Source;
 use rumprun_build::image::qemu::{self, Machine, Net};

@@ -42,6 +42,9 @@
 //! sees to it by [`File::sync_all`](crate::fs::File::sync_all), which reaches the back end's
 //! [`flush`](Backend::flush).
 //!
+//! # For other domains
+//! An image on Xen serves disks of its kernel to other guests, if its program [`offer`]s them.
+//!
 //! # Limits
 //! 64 [`Disk`]s at a time, 16 wedges with nodes in `/dev`. rump-lite has no disks; nor are
 //! those of another process's kernel reached by [`remote`](crate::remote).
@@ -54,6 +57,7 @@ pub(crate) mod event;
 mod faults;
 mod image;
 mod memory;
+mod offer;
 mod power_cut;
 mod queue;
 pub mod wedge;
@@ -65,5 +69,6 @@ pub use disk::{Disk, InUse};
 pub use faults::{FaultStatistics, Faults};
 pub use image::{Image, ImageBuilder};
 pub use memory::Memory;
+pub use offer::{offer, offer_read_only};
 pub use power_cut::{Event, PowerCut, Trace};
 pub use queue::{Completion, Operation, Queue};

@@ -20,6 +20,8 @@ pub(crate) mod interface;
 pub(crate) mod kqueue;
 #[cfg(feature = "npf")]
 pub(crate) mod npf;
+#[cfg(feature = "fs")]
+pub(crate) mod offers;
 pub(crate) mod pci;
 pub(crate) mod poll;
 pub(crate) mod socket;

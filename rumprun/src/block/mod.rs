@@ -1,14 +1,22 @@
-//! Disks of the machine's that the platform drives itself: behind the kernel's disks `vbd0`,
-//! `vbd1`, …, for drivers that the kernel has none for.
+//! Disks. Those of the machine's that the platform drives itself are behind the kernel's disks
+//! `vbd0`, `vbd1`, …, for drivers that the kernel has none for; and disks of the kernel's, whoever
+//! drives them, are brought what other domains ask for.
 //!
 //! | module | is |
 //! |---|---|
 //! | `transfer` | what the kernel wants read or written, and its pieces |
 //! | `port` | a disk of the kernel's, and the thread that ends its transfers |
+//! | `medium` | what a back end asks of a disk of the kernel's |
+//! | `opened` | a disk of the kernel's that is open |
+//! | `offers` | which of them the program offers to other domains |
 //!
-//! The kernel waits for no transfer here: each is started, and its end is told by the thread
-//! that the disk's interrupts wake.
+//! Nobody waits for a transfer, in either direction: each is started, and its end is told by the
+//! thread that hears of it.
 
+pub(crate) mod medium;
+pub(crate) mod offers;
+#[cfg(feature = "image")]
+pub(crate) mod opened;
 #[cfg(feature = "image")]
 pub(crate) mod port;
 pub(crate) mod transfer;

@@ -222,10 +222,14 @@ pub(super) mod disk {
     pub(in super::super) const WRITE: u8 = 1;
     pub(in super::super) const FLUSH: u8 = 3;
     pub(in super::super) const DISCARD: u8 = 5;
-    /// Pages of a request at most.
+    /// To read or write what is in segments that a page has.
+    pub(in super::super) const INDIRECT: u8 = 6;
+    /// Segments of a request at most, and their bytes, also in a page of them.
     pub(in super::super) const SEGMENTS: usize = 11;
-    /// Of a response: done; the operation is not known.
+    pub(in super::super) const SEGMENT: usize = 8;
+    /// Of a response: done; failed; the operation is not known.
     pub(in super::super) const OKAY: i16 = 0;
+    pub(in super::super) const ERROR: i16 = -1;
     pub(in super::super) const UNKNOWN: i16 = -2;
     /// Of what the back end tells of the disk (`info`): it cannot be written.
     pub(in super::super) const READ_ONLY: u32 = 4;

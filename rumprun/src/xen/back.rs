@@ -2,7 +2,7 @@
 //! `backend=THIS`: finding them in xenstore, and coming to terms with their front ends by the
 //! states of both (io/xenbus.h).
 //!
-//! xl writes a folder for each, `backend/vif/DOMAIN/NUMBER`, which is ours, with the path of
+//! xl writes a folder for each, `backend/KIND/DOMAIN/NUMBER`, which is ours, with the path of
 //! the front end's, which is its. All that is done is done in one thread when one of them
 //! changes; nothing is waited for, so that no front end can hold up another. What is done next
 //! follows from the states alone ([`next`]).
@@ -15,12 +15,16 @@
 //!
 //! `hotplug-status` is what xl's scripts write in a domain that runs them; it is written here
 //! for who looks at it.
+//!
+//! A device that cannot be served, as a disk that the program does not offer, is looked at again
+//! when something changes: xl gives up after its 10 seconds.
 
 use super::abi::state;
+use super::blkback::{self, Blkback};
 use super::cable;
 use super::device::Problem;
 use super::netback::Netback;
-use super::store::{Error, Store};
+use super::store::{Error, HERE, Store};
 use super::{Kernel, Remove};
 use crate::say;
 use alloc::boxed::Box;
@@ -29,8 +33,24 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-/// Where they are, in our own part of the tree; also the word of its changes.
-pub(super) const FOLDER: &str = "backend/vif";
+/// Kinds of devices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Interface,
+    Disk,
+}
+
+impl Kind {
+    const ALL: [Self; 2] = [Self::Interface, Self::Disk];
+
+    /// Where they are, in our own part of the tree; also the word of its changes.
+    fn folder(self) -> &'static str {
+        match self {
+            Self::Interface => "backend/vif",
+            Self::Disk => "backend/vbd",
+        }
+    }
+}
 
 /// What is to be done next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +78,7 @@ struct States {
     online: bool,
     /// The front end's; `None` if there is none.
     front: Option<u32>,
-    /// Whether there is an interface.
+    /// Whether it is connected to.
     connected: bool,
 }
 
@@ -94,22 +114,30 @@ fn next(states: States) -> Step {
     }
 }
 
-/// An interface of the kernel's.
-struct Interface {
+/// What serves a device.
+struct Server {
     name: String,
     remove: Remove,
     /// The number of the cable, if it is one.
     cable: Option<u64>,
 }
 
+/// What a device is served with.
+#[derive(Clone, Debug)]
+enum Means {
+    Interface,
+    Disk(blkback::Lease),
+}
+
 /// A device.
 struct Device {
+    kind: Kind,
     domain: u16,
-    /// Ours, below [`FOLDER`]; also the word of the front end's changes.
+    /// Ours, below the folder of its kind; also the word of the front end's changes.
     path: String,
-    /// The front end's.
-    front: String,
-    interface: Option<Interface>,
+    /// The path of the front end, and what it is served with; or why it is not served.
+    terms: Result<(String, Means), String>,
+    server: Option<Server>,
 }
 
 /// All devices.
@@ -127,7 +155,9 @@ fn front_of(domain: u16, path: &str) -> bool {
 impl<K: Kernel> Backs<K> {
     /// Waits for devices. Changes are told by words that are for [`changed`](Self::changed).
     pub(super) fn new(store: &mut Store, kernel: K) -> Result<Self, Error> {
-        store.watch(FOLDER, FOLDER)?;
+        for kind in Kind::ALL {
+            store.watch(kind.folder(), kind.folder())?;
+        }
         Ok(Self {
             kernel,
             devices: Vec::new(),
@@ -136,9 +166,12 @@ impl<K: Kernel> Backs<K> {
 
     /// Something has changed, as this word says.
     pub(super) fn changed(&mut self, store: &mut Store, token: &str) {
-        if token == FOLDER {
-            self.find(store);
-        } else if let Some(at) = self.devices.iter().position(|device| device.path == token) {
+        for kind in Kind::ALL {
+            if token == kind.folder() || token == HERE {
+                self.find(store, kind);
+            }
+        }
+        if let Some(at) = self.devices.iter().position(|device| device.path == token) {
             self.advance(store, at);
         }
     }
@@ -149,7 +182,8 @@ impl<K: Kernel> Backs<K> {
         if let Err(error) = store.write("data/feature-rump-ring", "1") {
             say!("rumprun: nobody can see that there are cables: {error}");
         }
-        for device in &self.devices {
+        let interfaces = |device: &&Device| device.kind == Kind::Interface;
+        for device in self.devices.iter().filter(interfaces) {
             if let Err(problem) = cable::offer(store, &device.path) {
                 say!("rumprun: {}: {problem}", device.path);
             }
@@ -158,7 +192,7 @@ impl<K: Kernel> Backs<K> {
 
     /// The program has closed the cable of a device: the front end is to close, too.
     pub(super) fn close(&mut self, store: &mut Store, cable: u64) {
-        let of = |device: &Device| device.interface.as_ref()?.cable;
+        let of = |device: &Device| device.server.as_ref()?.cable;
         let found = self.devices.iter().find(|device| of(device) == Some(cable));
         if let Some(Device { path, .. }) = found {
             // It may have gone just now.
@@ -166,32 +200,49 @@ impl<K: Kernel> Backs<K> {
         }
     }
 
-    /// Looks which devices there are.
-    fn find(&mut self, store: &mut Store) {
+    /// Looks which devices of a kind there are.
+    fn find(&mut self, store: &mut Store, kind: Kind) {
+        let top = kind.folder();
         // There is no folder before the first of them.
-        for domain in store.list(FOLDER).unwrap_or_default() {
-            let folder = format!("{FOLDER}/{domain}");
+        for domain in store.list(top).unwrap_or_default() {
+            let folder = format!("{top}/{domain}");
             let Ok(domain) = domain.parse::<u16>() else {
                 continue;
             };
             for number in store.list(&folder).unwrap_or_default() {
                 let path = format!("{folder}/{number}");
                 if self.devices.iter().all(|device| device.path != path) {
-                    match begin(store, domain, &path) {
-                        Ok(front) => self.devices.push(Device {
-                            domain,
-                            path,
-                            front,
-                            interface: None,
-                        }),
-                        Err(problem) => say!("rumprun: {path} is not served: {problem}"),
-                    }
+                    self.devices.push(Device {
+                        kind,
+                        domain,
+                        path,
+                        terms: Err(String::new()),
+                        server: None,
+                    });
                 }
             }
         }
         for at in (0..self.devices.len()).rev() {
-            self.advance(store, at);
+            if self.devices[at].kind == kind {
+                self.begin(store, at);
+                self.advance(store, at);
+            }
         }
+    }
+
+    /// Comes to terms with xl over a device, if that was not done.
+    fn begin(&mut self, store: &mut Store, at: usize) {
+        let device = &self.devices[at];
+        let Err(before) = &device.terms else { return };
+        let terms = begin(store, device, &self.devices).map_err(|problem| {
+            let problem = format!("{problem}");
+            // It is tried again and again.
+            if problem != *before {
+                say!("rumprun: {} is not served: {problem}", device.path);
+            }
+            problem
+        });
+        self.devices[at].terms = terms;
     }
 
     /// Does what follows from the states of a device.
@@ -206,12 +257,18 @@ impl<K: Kernel> Backs<K> {
                 return;
             };
             let online = store.number::<u32>(&format!("{path}/online"));
-            let front = store.number(&format!("{}/state", device.front));
+            let online = online.is_ok_and(|online| online != 0);
+            let front = match &device.terms {
+                Ok((front, _)) => store.number(&format!("{front}/state")).ok(),
+                // Nothing is said to xl before there are terms, but that it may take it back.
+                Err(_) if online => return,
+                Err(_) => None,
+            };
             let step = next(States {
                 own,
-                online: online.is_ok_and(|online| online != 0),
-                front: front.ok().filter(|front| *front != 0),
-                connected: device.interface.is_some(),
+                online,
+                front: front.filter(|front| *front != 0),
+                connected: device.server.is_some(),
             });
             let device = &mut self.devices[at];
             let then = match step {
@@ -256,57 +313,83 @@ impl<K: Kernel> Backs<K> {
     fn forget(&mut self, store: &mut Store, at: usize) {
         let mut device = self.devices.swap_remove(at);
         device.disconnect();
-        // It may have gone with its domain.
-        let _ = store.unwatch(&format!("{}/state", device.front), &device.path);
+        if let Ok((front, _)) = &device.terms {
+            // It may have gone with its domain.
+            let _ = store.unwatch(&format!("{front}/state"), &device.path);
+        }
     }
 }
 
 /// Says what is offered to a new device, and returns the path of its front end, whose changes
-/// are told from here on.
-fn begin(store: &mut Store, domain: u16, path: &str) -> Result<String, Problem> {
+/// are told from here on, and what it is served with. `all` are all devices.
+fn begin(store: &mut Store, device: &Device, all: &[Device]) -> Result<(String, Means), Problem> {
+    let path = &device.path;
     let front = store.read(&format!("{path}/frontend"))?;
-    if !front_of(domain, &front) {
+    if !front_of(device.domain, &front) {
         return Err(Problem::Value("frontend", front));
     }
-    for (name, value) in Netback::FEATURES {
-        store.write(&format!("{path}/{name}"), value)?;
-    }
-    let queues = format!("{}", Netback::most_queues());
-    store.write(&format!("{path}/multi-queue-max-queues"), &queues)?;
-    cable::offer(store, path)?;
+    let means = match device.kind {
+        Kind::Interface => {
+            for (name, value) in Netback::FEATURES {
+                store.write(&format!("{path}/{name}"), value)?;
+            }
+            let queues = format!("{}", Netback::most_queues());
+            store.write(&format!("{path}/multi-queue-max-queues"), &queues)?;
+            cable::offer(store, path)?;
+            Means::Interface
+        }
+        Kind::Disk => {
+            let others = all.iter().filter_map(|other| match &other.terms {
+                Ok((_, Means::Disk(lease))) => Some(lease),
+                _ => None,
+            });
+            Means::Disk(blkback::begin(store, path, others)?)
+        }
+    };
     store.write(&format!("{path}/hotplug-status"), "connected")?;
     store.watch(&format!("{front}/state"), path)?;
-    Ok(front)
+    Ok((front, means))
 }
 
 impl Device {
-    /// Makes an interface of the kernel's of it.
+    /// Connects to its front end.
     fn connect(&mut self, store: &mut Store, kernel: &impl Kernel) -> Result<(), Problem> {
-        if let Some((cable, end)) = cable::serve(store, self.domain, &self.path, &self.front)? {
-            say!("rumprun: a cable serves {}", self.path);
-            self.interface = Some(Interface {
-                name: "a cable".into(),
-                remove: Box::new(end),
-                cable: Some(cable),
-            });
+        let Ok((front, means)) = &self.terms else {
             return Ok(());
-        }
-        let back = Netback::new(store, self.domain, &self.path, &self.front)?;
-        let address = back.address();
-        let made = kernel.serve(Arc::new(back), address);
-        let (name, remove) = made.ok_or(Problem::Memory)?;
+        };
+        let mut number = None;
+        let (name, remove): (_, Remove) = match means {
+            Means::Interface => match cable::serve(store, self.domain, &self.path, front)? {
+                Some((cable, end)) => {
+                    number = Some(cable);
+                    ("a cable".into(), Box::new(end))
+                }
+                None => {
+                    let back = Netback::new(store, self.domain, &self.path, front)?;
+                    let address = back.address();
+                    let made = kernel.serve(Arc::new(back), address);
+                    made.ok_or(Problem::Memory)?
+                }
+            },
+            Means::Disk(lease) => {
+                let medium = kernel.open(lease.path(), lease.is_writable());
+                let medium = medium.ok_or_else(|| Problem::Value("params", lease.name().into()))?;
+                let back = Blkback::new(store, self.domain, &self.path, front, lease, medium)?;
+                (lease.name().into(), Box::new(move || drop(back)))
+            }
+        };
         say!("rumprun: {name} serves {}", self.path);
-        self.interface = Some(Interface {
+        self.server = Some(Server {
             name,
             remove,
-            cable: None,
+            cable: number,
         });
         Ok(())
     }
 
-    /// Removes the interface, if there is one, and all that was mapped for it.
+    /// Ends what serves it, if it is connected to, and all that was mapped for it.
     fn disconnect(&mut self) {
-        if let Some(Interface { name, remove, .. }) = self.interface.take() {
+        if let Some(Server { name, remove, .. }) = self.server.take() {
             remove();
             say!("rumprun: {name} serves {} no more", self.path);
         }

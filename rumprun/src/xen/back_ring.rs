@@ -2,7 +2,8 @@
 //!
 //! The front end's word is checked: it cannot ask for more than the ring has room for. A
 //! request is copied out once, before anything in it is looked at. What is in it is for the
-//! caller to check. Responses are in the order of the requests.
+//! caller to check. Responses have places in the order of the requests, whichever they answer.
+//! A ring may be in several pages, whose entries go on from one to the next.
 
 use super::abi::ring::{
     ENTRIES, REQUEST_EVENT, REQUEST_PRODUCER, RESPONSE_EVENT, RESPONSE_PRODUCER,
@@ -10,12 +11,17 @@ use super::abi::ring::{
 use super::page::Page;
 use super::ring::Broken;
 use crate::memory::PAGE;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::ops::Range;
 use core::sync::atomic::{Ordering, fence};
 
 /// The ring.
 #[derive(Debug)]
 pub(super) struct BackRing {
+    /// The first, with the indexes, and those behind it.
     page: Page,
+    pages: Vec<Page>,
     /// Bytes of an entry, and how many there are.
     size: usize,
     slots: u32,
@@ -27,11 +33,18 @@ pub(super) struct BackRing {
 impl BackRing {
     /// The ring in a page of the front end's, for entries of so many bytes.
     pub(super) fn new(page: Page, size: usize) -> Self {
-        let fit = (PAGE - ENTRIES) / size;
+        Self::over(vec![page], size)
+    }
+
+    /// The same in several pages, one at least.
+    pub(super) fn over(pages: Vec<Page>, size: usize) -> Self {
+        let page = pages[0];
+        let fit = (PAGE * pages.len() - ENTRIES) / size;
         // Where another back end has left it, if there was one.
         let answered = page.u32(RESPONSE_PRODUCER).load(Ordering::Acquire);
         Self {
             page,
+            pages,
             size,
             slots: 1 << fit.ilog2(),
             taken: answered,
@@ -41,6 +54,18 @@ impl BackRing {
 
     fn entry(&self, index: u32) -> usize {
         ENTRIES + self.size * (index & (self.slots - 1)) as usize
+    }
+
+    /// The pieces of pages that so many bytes at a place are in: page, offset, and which bytes.
+    fn pieces(&self, at: usize, len: usize) -> impl Iterator<Item = (Page, usize, Range<usize>)> {
+        let mut done = 0;
+        core::iter::from_fn(move || {
+            let place = at + done;
+            let part = (PAGE - place % PAGE).min(len - done);
+            let bytes = done..done + part;
+            done += part;
+            (part > 0).then(|| (self.pages[place / PAGE], place % PAGE, bytes))
+        })
     }
 
     /// How many requests wait to be taken.
@@ -64,7 +89,9 @@ impl BackRing {
             return Ok(None);
         }
         let mut request = [0; N];
-        self.page.read(self.entry(self.taken), &mut request);
+        for (page, offset, bytes) in self.pieces(self.entry(self.taken), N.min(self.size)) {
+            page.read(offset, &mut request[bytes]);
+        }
         self.taken = self.taken.wrapping_add(1);
         Ok(Some(request))
     }
@@ -72,7 +99,9 @@ impl BackRing {
     /// Writes the response to the first request that has none. It was taken.
     pub(super) fn answer(&mut self, response: &[u8]) {
         assert!(self.answered != self.taken && response.len() <= self.size);
-        self.page.write(self.entry(self.answered), response);
+        for (page, offset, bytes) in self.pieces(self.entry(self.answered), response.len()) {
+            page.write(offset, &response[bytes]);
+        }
         self.answered = self.answered.wrapping_add(1);
     }
 
@@ -131,6 +160,35 @@ mod tests {
         front.push(&[1, 2]);
         front.publish();
         assert_eq!(next.take(), Ok(Some([1, 2])));
+    }
+
+    #[test]
+    fn entries_go_on_in_the_next_page() {
+        let pages: Vec<_> = (0..4).map(|_| Page::for_test()).collect();
+        let mut back = BackRing::over(pages.clone(), 112);
+        assert_eq!(back.slots, 128);
+        let mut all = vec![0; 4 * PAGE];
+        for turn in 0..300_u32 {
+            let at = 64 + 112 * (turn as usize % 128);
+            let request: [u8; 112] = core::array::from_fn(|byte| (byte as u32 + turn) as u8);
+            all[at..at + 112].copy_from_slice(&request);
+            for (page, bytes) in pages.iter().zip(all.chunks(PAGE)) {
+                page.write(64, &bytes[64..]);
+                if page.address() != pages[0].address() {
+                    page.write(0, &bytes[..64]);
+                }
+            }
+            pages[0]
+                .u32(REQUEST_PRODUCER)
+                .store(turn + 1, Ordering::Relaxed);
+            assert_eq!(back.take(), Ok(Some(request)));
+            back.answer(&[turn as u8; 12]);
+            for (page, bytes) in pages.iter().zip(all.chunks_mut(PAGE)) {
+                page.read(0, bytes);
+            }
+            assert_eq!(all[at..at + 12], [turn as u8; 12]);
+            assert_eq!(all[at + 12..at + 112], request[12..]);
+        }
     }
 
     proptest! {

@@ -19,6 +19,8 @@ pub(crate) enum Problem {
     Value(&'static str, String),
     /// There is no memory, or no grant, for its rings.
     Memory,
+    /// What is asked for cannot be had.
+    Terms(String),
 }
 
 impl From<Error> for Problem {
@@ -42,6 +44,7 @@ impl fmt::Display for Problem {
             }
             Self::Value(name, value) => write!(f, "its back end says {name} is `{value}`"),
             Self::Memory => f.write_str("there is no memory for its rings"),
+            Self::Terms(text) => f.write_str(text),
         }
     }
 }

@@ -16,7 +16,8 @@
 //! | `blkfront` | a disk |
 //! | `foreign`, `back_ring` | pages and rings of other domains' |
 //! | `cable` | network interfaces that are cables of a network server's |
-//! | `back`, `netback` | network interfaces of other domains' that are served here |
+//! | `back` | devices of other domains' that are served here |
+//! | `netback`, `blkback` | network interfaces and disks among them |
 //! | `firmware` | the command line of an HVM guest |
 //!
 //! What is the same on every machine stays as it is: local APICs and their timers, other CPUs
@@ -39,6 +40,7 @@
 mod abi;
 mod back;
 mod back_ring;
+mod blkback;
 mod blkfront;
 mod cable;
 pub(crate) mod clock;
@@ -56,6 +58,7 @@ mod pipe;
 mod ring;
 mod store;
 
+use crate::block::medium::Medium;
 use crate::say;
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -121,6 +124,13 @@ pub(crate) trait Kernel {
     fn serve(&self, card: Arc<Netback>, address: [u8; 6]) -> Option<(String, Remove)>;
     /// A disk.
     fn disk(&self, disk: Arc<Blkfront>) -> Option<String>;
+    /// Opens a disk of the kernel's, by its path in it, to read or also to write.
+    fn open(&self, path: &str, writable: bool) -> Option<Arc<dyn Medium>>;
+}
+
+/// The program offers a disk to other domains: those that wait for one are looked at.
+pub(crate) fn offered() {
+    store::look();
 }
 
 /// Connects the devices, gives them to the kernel, and returns the names of its interfaces.

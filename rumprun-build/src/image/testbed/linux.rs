@@ -2,6 +2,7 @@
 //! ends of Xen's devices, busybox, and a script of the caller's.
 
 use super::dom0::{copy, modules, text};
+use super::libraries;
 use super::packages::Packages;
 use crate::error::{IoContext, Result};
 use crate::image::root;
@@ -9,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Its modules, in the order in which they are loaded.
-const MODULES: [&str; 1] = ["xen-netfront"];
+const MODULES: [&str; 2] = ["xen-netfront", "xen-blkfront"];
 
 /// Its files.
 #[derive(Clone, Debug)]
@@ -37,6 +38,20 @@ impl Linux {
     /// # Errors
     /// As [`Dom0::make`](super::Dom0::make).
     pub fn make(folder: &Path, script: &str) -> Result<Self> {
+        Self::make_with(folder, script, &[], &[])
+    }
+
+    /// The same with more modules, which are loaded in this order, and programs, by their paths
+    /// from the root, with the libraries that they need.
+    ///
+    /// # Errors
+    /// As [`make`](Self::make).
+    pub fn make_with(
+        folder: &Path,
+        script: &str,
+        more: &[&str],
+        programs: &[&str],
+    ) -> Result<Self> {
         let packages = Packages::get(folder)?;
         let kernel = packages.find("boot/vmlinuz-*")?;
         let busybox = packages
@@ -45,7 +60,16 @@ impl Linux {
         let stage = folder.join("linux-stage");
         let _ = fs::remove_dir_all(&stage);
         copy(&busybox, &stage, Path::new("bin/busybox"))?;
-        modules(&stage, &packages, &kernel, &MODULES)?;
+        modules(&stage, &packages, &kernel, &[&MODULES, more].concat())?;
+        let mut found = Vec::new();
+        for program in programs {
+            let here = packages.find(program)?;
+            copy(&here, &stage, packages.path_of(&here))?;
+            found.push(here);
+        }
+        for (to, here) in libraries::of(&found, &packages)? {
+            copy(&here, &stage, to.strip_prefix("/").unwrap_or(&to))?;
+        }
         text(&stage, "init", &format!("{START}{script}"))?;
         let archive = folder.join("linux.cpio");
         root::archive(&stage, &archive)?;
