@@ -33,7 +33,7 @@ const ENDS: [&str; 2] = ["__start_", "__stop_"];
 const OF_THE_PROGRAM: [&str; 3] = ["__ehdr_start", "__errno_location", "_start"];
 
 /// Functions of C libraries that the kernel has itself, for the program to call in their place:
-/// by these names with [`WRAPPED`] before them.
+/// by these names with `__wrap_` before them.
 pub const DIRECT: [&str; 5] = ["clock_gettime", "read", "recv", "send", "write"];
 const WRAPPED: &str = "__wrap_";
 

@@ -15,7 +15,7 @@
 //! # Calls of the program
 //!
 //! The calls that a program makes most are functions of this kernel, where its C library has them
-//! otherwise ([`direct`]): they jump to where system calls come in.
+//! otherwise (`direct.rs`): they jump to where system calls come in.
 //!
 //! A program that has the crate `rump` in it calls the kernel's functions as functions: a gate
 //! takes it to its kernel stack, which a call that sleeps or is interrupted leaves the frame
