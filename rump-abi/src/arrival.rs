@@ -29,7 +29,7 @@ impl Bell {
         self.rung.store(0, Ordering::SeqCst);
     }
 
-    /// Whether somebody waits who has to be told of it by [`rump_arrival_ring`].
+    /// Whether somebody waits who has to be told of it by `rump_arrival_ring`.
     pub fn is_waited_for(&self) -> bool {
         !self.at.load(Ordering::SeqCst).is_null()
     }
