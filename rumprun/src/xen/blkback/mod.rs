@@ -414,8 +414,8 @@ mod tests {
         // Also under another name.
         let same = || Some(offer("same", "/dev/rld0d", true));
         assert!(refused(choose("same", "r", same(), &[writer])).contains("another's"));
-        assert!(choose("same", "w", same(), &[reader.clone()]).is_err());
-        assert!(choose("same", "r", same(), &[reader.clone()]).is_ok());
+        assert!(choose("same", "w", same(), core::slice::from_ref(&reader)).is_err());
+        assert!(choose("same", "r", same(), core::slice::from_ref(&reader)).is_ok());
         assert!(choose("text", "r", text(), &[reader]).is_ok());
     }
 
