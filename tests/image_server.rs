@@ -13,12 +13,11 @@
 
 mod image;
 
-use image::{Outcome, Running, check};
+use image::{Outcome, testbed};
 use rump_sys::kernel::{KIND, Kind};
 use rumprun_build::image::root;
-use rumprun_build::image::testbed::{Dom0, End, Machine, end_of};
+use rumprun_build::image::testbed::Machine;
 use rumprun_build::image::xen::Guest;
-use std::path::PathBuf;
 use std::time::Duration;
 
 fn main() {
@@ -181,11 +180,7 @@ fn share() -> Outcome {
 
 /// Has dom0 do this, and looks whether what is said has these words in it, so often.
 fn serves(script: &str, expected: &[(&str, usize)]) -> Outcome {
-    let folder = PathBuf::from(std::env::var_os("RUMP_TEST_XEN").ok_or("no RUMP_TEST_XEN")?);
-    let dom0 = Dom0::made(&folder).ok_or_else(|| {
-        let folder = folder.display();
-        format!("RUMP_TEST_XEN={folder}: there is no testbed of this version; ./ci.sh xen makes it")
-    })?;
+    let (folder, dom0) = testbed::made()?;
     let files = folder.join("server-root");
     std::fs::create_dir_all(files.join("etc/rump"))?;
     std::fs::write(files.join("etc/rump/server.toml"), CONFIG)?;
@@ -201,35 +196,9 @@ fn serves(script: &str, expected: &[(&str, usize)]) -> Outcome {
     machine.files = vec![("served".into(), image::example("served", &["server"])?)];
     machine.spare = 3 * (MEMORY + 32);
     let image = image::example("service_server", &["server"])?;
-    let mut running = Running::spawn(machine.command(&image)?)?.slower_by(LONGER);
-    let steps = steps(&mut running, expected);
-    let log =
-        || String::from_utf8_lossy(&std::fs::read(machine.log()).unwrap_or_default()).into_owned();
-    steps.map_err(|error| {
-        format!(
-            "{}\nXen and dom0:\n{}",
-            error.message().unwrap_or_default(),
-            log()
-        )
-    })?;
-    let (code, text) = running.end_of_qemu()?;
-    check(
-        end_of(code) == Some(End::PowerOff),
-        &format!("{code:?}"),
-        &format!("{text}\nXen and dom0:\n{}", log()),
-    )
-}
-
-fn steps(running: &mut Running, expected: &[(&str, usize)]) -> Outcome {
-    running.wait_for("dom0: all is done")?;
-    let said = running.said();
-    for (words, times) in expected {
-        let found = said.matches(words).count();
-        check(
-            found >= *times,
-            &format!("`{words}`: {found} of {times} times"),
-            &said,
-        )?;
-    }
-    Ok(())
+    testbed::run(&machine, &image, LONGER, |running| {
+        running.wait_for("dom0: all is done")?;
+        testbed::said(&running.said(), expected)
+    })
+    .map(drop)
 }

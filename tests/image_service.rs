@@ -11,15 +11,15 @@
 
 mod image;
 
-use image::{Outcome, Running, check};
+use image::{Outcome, testbed};
 use libtest_mimic::Failed;
 use rump_sys::kernel::{KIND, Kind};
 use rumprun_build::image::line::Line;
 use rumprun_build::image::root;
 use rumprun_build::image::service::Service;
-use rumprun_build::image::testbed::{Dom0, End, Linux, Machine, end_of};
+use rumprun_build::image::testbed::{Linux, Machine};
 use rumprun_build::image::xen::Guest;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 fn main() {
@@ -151,11 +151,7 @@ say "all is done"
 
 /// A testbed with Linux's files in it, that runs these lines of dom0's instead of the guest.
 fn machine(guest: Guest, linux: &str, dom0: String) -> Result<Machine, Failed> {
-    let folder = PathBuf::from(std::env::var_os("RUMP_TEST_XEN").ok_or("no RUMP_TEST_XEN")?);
-    let made = Dom0::made(&folder).ok_or_else(|| {
-        let folder = folder.display();
-        format!("RUMP_TEST_XEN={folder}: there is no testbed of this version; ./ci.sh xen makes it")
-    })?;
+    let (folder, made) = testbed::made()?;
     let linux = Linux::make(&folder, linux)?;
     let mut machine = Machine::new(made, guest, &folder);
     machine.instead = dom0;
@@ -168,44 +164,6 @@ fn machine(guest: Guest, linux: &str, dom0: String) -> Result<Machine, Failed> {
     Ok(machine)
 }
 
-/// Runs it to its end; what was said by all guests.
-fn run(
-    machine: &Machine,
-    image: &Path,
-    steps: impl FnOnce(&mut Running) -> Outcome,
-) -> Result<String, Failed> {
-    let mut running = Running::spawn(machine.command(image)?)?.slower_by(LONGER);
-    let steps = steps(&mut running);
-    let log =
-        || String::from_utf8_lossy(&std::fs::read(machine.log()).unwrap_or_default()).into_owned();
-    steps.map_err(|error| {
-        format!(
-            "{}\nXen and dom0:\n{}",
-            error.message().unwrap_or_default(),
-            log()
-        )
-    })?;
-    let (code, text) = running.end_of_qemu()?;
-    check(
-        end_of(code) == Some(End::PowerOff),
-        &format!("{code:?}"),
-        &format!("{text}\nXen and dom0:\n{}", log()),
-    )?;
-    Ok(text)
-}
-
-fn said(said: &str, all: &[(&str, usize)]) -> Outcome {
-    for (words, times) in all {
-        let found = said.matches(words).count();
-        check(
-            found >= *times,
-            &format!("`{words}`: {found} of {times} times"),
-            said,
-        )?;
-    }
-    Ok(())
-}
-
 fn serves() -> Outcome {
     let guest = Guest {
         memory: Service::Network.memory(),
@@ -215,13 +173,13 @@ fn serves() -> Outcome {
     let mut machine = machine(guest, LINUX, dom0)?;
     machine.network = true;
     let image = image::service(Service::Network, &[])?;
-    let text = run(&machine, &image, |running| {
+    let text = testbed::run(&machine, &image, LONGER, |running| {
         running.wait_for("dom0: a Linux guest: the right bytes came")?;
         running.wait_for("dom0: another Linux guest: the right bytes came")?;
         running.wait_for("dom0: the same Linux guest, over a new service: the right bytes came")?;
         running.wait_for("dom0: all is done")
     })?;
-    said(
+    testbed::said(
         &text,
         &[
             ("5 packets transmitted, 5 packets received", 3),
@@ -307,11 +265,11 @@ say all is done
     ]);
     machine.spare += dns.memory + 32;
     let image = image::service(Service::Network, &[])?;
-    let text = run(&machine, &image, |running| {
+    let text = testbed::run(&machine, &image, LONGER, |running| {
         running.wait_for("linux: done")?;
         running.wait_for("dom0: all is done")
     })?;
-    said(
+    testbed::said(
         &text,
         &[
             ("/24, router 10.0.2.2, names from 10.0.2.2, for 3600 s", 1),

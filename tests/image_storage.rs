@@ -14,10 +14,10 @@
 
 mod image;
 
-use image::{Outcome, Running, check};
+use image::{Outcome, check, testbed};
 use rump_sys::kernel::{KIND, Kind};
 use rumprun_build::image::root;
-use rumprun_build::image::testbed::{Dom0, End, Linux, Machine, end_of};
+use rumprun_build::image::testbed::{Linux, Machine};
 use rumprun_build::image::xen::{self, Guest};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -295,11 +295,7 @@ fn machine(
     linux: &str,
     cpus: u32,
 ) -> Result<(Machine, PathBuf), image::Failed> {
-    let folder = PathBuf::from(std::env::var_os("RUMP_TEST_XEN").ok_or("no RUMP_TEST_XEN")?);
-    let dom0 = Dom0::made(&folder).ok_or_else(|| {
-        let folder = folder.display();
-        format!("RUMP_TEST_XEN={folder}: there is no testbed of this version; ./ci.sh xen makes it")
-    })?;
+    let (folder, dom0) = testbed::made()?;
     let more = ["mbcache", "crc16", "crc32c_generic", "jbd2", "ext4"];
     let linux = Linux::make_with(&folder, linux, &more, &TOOLS)?;
     let text = folder.join("text");
@@ -348,22 +344,10 @@ fn machine(
 
 /// Runs it; these words of dom0's come one after the other. Returns all that was said.
 fn run(machine: &Machine, image: &Path, words: &[&str]) -> Result<String, image::Failed> {
-    let mut running = Running::spawn(machine.command(image)?)?.slower_by(LONGER);
-    let log =
-        || String::from_utf8_lossy(&std::fs::read(machine.log()).unwrap_or_default()).into_owned();
-    for words in words.iter().chain(&["dom0: all is done"]) {
-        running.wait_for(words).map_err(|error| {
-            let error = error.message().unwrap_or_default();
-            format!("{error}\nXen and dom0:\n{}", log())
-        })?;
-    }
-    let (code, text) = running.end_of_qemu()?;
-    check(
-        end_of(code) == Some(End::PowerOff),
-        &format!("{code:?}"),
-        &text,
-    )?;
-    Ok(text)
+    testbed::run(machine, image, LONGER, |running| {
+        let mut words = words.iter().chain(&["dom0: all is done"]);
+        words.try_for_each(|words| running.wait_for(words))
+    })
 }
 
 fn comes_back() -> Outcome {
@@ -379,24 +363,19 @@ fn comes_back() -> Outcome {
         ],
     )?;
     let sizes = format!("linux: sizes {} {} {} ", DATA << 20, 8 << 20, FILE << 20);
-    for (words, times) in [
-        (&*sizes, 3),
-        ("linux: cache: write back", 3),
-        ("linux: reads what it has written", 3),
-        ("linux: cannot write to what is read only", 3),
-        ("linux: its disks are gone", 1),
-        ("the program offers no disk `other`", 1),
-        ("the disk `data` is another's", 1),
-        ("the disk `text` is offered to be read only", 1),
-    ] {
-        let found = said.matches(words).count();
-        check(
-            found >= times,
-            &format!("`{words}`: {found} of {times} times"),
-            &said,
-        )?;
-    }
-    Ok(())
+    testbed::said(
+        &said,
+        &[
+            (&*sizes, 3),
+            ("linux: cache: write back", 3),
+            ("linux: reads what it has written", 3),
+            ("linux: cannot write to what is read only", 3),
+            ("linux: its disks are gone", 1),
+            ("the program offers no disk `other`", 1),
+            ("the disk `data` is another's", 1),
+            ("the disk `text` is offered to be read only", 1),
+        ],
+    )
 }
 
 fn killed() -> Outcome {

@@ -5,15 +5,14 @@
 
 mod image;
 
-use image::{Outcome, Running, check};
+use image::{Outcome, Running, check, testbed};
 use libtest_mimic::{Failed, Trial};
 use rump_sys::kernel::KIND;
 use rumprun_build::image::qemu::Forward;
-use rumprun_build::image::testbed::{Dom0, End, Machine, end_of};
+use rumprun_build::image::testbed::{End, Machine, end_of};
 use rumprun_build::image::xen::{Guest, Kind};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener};
-use std::path::PathBuf;
 use std::time::Duration;
 
 /// What a test needs beside a Xen: whether it is there, its word, and what is said without it.
@@ -60,11 +59,7 @@ fn has_files() -> bool {
 }
 
 fn machine(kind: Kind, cpus: u32, arguments: &[&str]) -> Result<Machine, Failed> {
-    let folder = PathBuf::from(std::env::var_os("RUMP_TEST_XEN").ok_or("no RUMP_TEST_XEN")?);
-    let dom0 = Dom0::made(&folder).ok_or_else(|| {
-        let folder = folder.display();
-        format!("RUMP_TEST_XEN={folder}: there is no testbed of this version; ./ci.sh xen makes it")
-    })?;
+    let (folder, dom0) = testbed::made()?;
     let mut guest = Guest {
         kind,
         cpus,

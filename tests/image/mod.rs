@@ -10,6 +10,7 @@ pub mod echo;
 pub mod ext2;
 pub mod iso;
 pub mod recipe;
+pub mod testbed;
 
 pub use libtest_mimic::Failed;
 use libtest_mimic::{Arguments, Trial};
