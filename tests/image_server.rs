@@ -60,10 +60,6 @@ ring = 262144
 
 /// What dom0 does in both tests, before it does what is of one.
 const DOM0: &str = r#"
-say() { echo "dom0: $*" >&4; }
-fail() { say "failed: $*"; cat /tmp/xl* >&4; xenstore-ls -f /local/domain >&4; exit 1; }
-# A domain's number, by its name.
-number() { xl domid "$1" 2>/dev/null; }
 # Begins with the server, and waits until it takes applications.
 server() {
     xl create /tmp/server.cfg >/tmp/xl-server 2>&1 || fail "no server"
@@ -80,7 +76,6 @@ kernel = "/testbed/served"
 cmdline = "-- $1 $2 $3"
 memory = 64
 vcpus = 1
-cpus = "1"
 tsc_mode = "native"
 on_crash = "destroy"
 on_reboot = "destroy"
@@ -137,9 +132,6 @@ done
 nc -l -p 9100 >/tmp/count &
 # The kernel of the server has no address.
 sed '/^cmdline/d' /testbed/guest.cfg >/tmp/server.cfg
-# With CPUs that it shares with so many, dom0's programs die of segmentation faults in QEMU.
-echo 'cpus = "1"' >>/tmp/server.cfg
-xl vcpu-pin Domain-0 all 0 || fail "dom0 has no CPU of its own"
 server
 "#;
 
@@ -192,7 +184,7 @@ fn serves(script: &str, expected: &[(&str, usize)]) -> Outcome {
     };
     let mut machine = Machine::new(dom0, guest, &folder);
     machine.network = true;
-    machine.instead = format!("{DOM0}{script}");
+    machine.instead = format!("{}{DOM0}{script}", testbed::DOM0);
     machine.files = vec![("served".into(), image::example("served", &["server"])?)];
     machine.spare = 3 * (MEMORY + 32);
     let image = image::example("service_server", &["server"])?;

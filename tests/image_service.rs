@@ -85,21 +85,8 @@ while :; do
 done
 ";
 
-/// What dom0 has for that.
-const FUNCTIONS: &str = r#"
-say() { echo "dom0: $*" >&4; }
-fail() { say "failed: $*"; cat /tmp/xl* >&4; xenstore-ls /local/domain >&4; exit 1; }
-# A domain's number, by its name.
-number() { xl domid "$1" 2>/dev/null; }
-# Begins with the service, and waits until it hears of guests.
-service() {
-    xl create /testbed/guest.cfg >/tmp/xl-service 2>&1 || fail "no service"
-    path=/local/domain/$(number image)/control/feature-poweroff
-    until xenstore-read $path >/dev/null 2>&1; do usleep 100000; done
-}
-linux() {
-    xl create /tmp/linux.cfg >/tmp/xl-linux 2>&1 || fail "no Linux guest"
-}
+/// The Linux guest.
+const GUEST: &str = r#"
 ln -s /dev/ttyS1 /var/log/xen/console/guest-linux.log
 cat >/tmp/linux.cfg <<EOF
 name = "linux"
@@ -169,7 +156,7 @@ fn serves() -> Outcome {
         memory: Service::Network.memory(),
         ..Guest::default()
     };
-    let dom0 = format!("{FUNCTIONS}{DOM0}");
+    let dom0 = format!("{}{GUEST}{DOM0}", testbed::DOM0);
     let mut machine = machine(guest, LINUX, dom0)?;
     machine.network = true;
     let image = image::service(Service::Network, &[])?;
@@ -216,13 +203,14 @@ sleep 3
 poweroff -f
 "#;
     let dom0 = format!(
-        "{FUNCTIONS}service
+        "{}{GUEST}service
 ln -s /dev/ttyS1 /var/log/xen/console/guest-dns.log
 xl create /testbed/dns.cfg >/tmp/xl-dns 2>&1 || fail no dns
 linux
 while number linux; do usleep 300000; done >/dev/null
 say all is done
-"
+",
+        testbed::DOM0
     );
     let guest = Guest {
         memory: Service::Network.memory(),

@@ -146,12 +146,9 @@ fn again_and_again() -> String {
     )
 }
 
-/// What dom0's shell knows in all tests.
+/// What dom0 does in all tests, before it does what is of one.
 const DOM0: &str = r#"
 heard=/var/log/xen/console/guest-linux.log
-say() { echo "dom0: $*" >&4; }
-fail() { say "failed: $*"; cat /tmp/xl* >&4; xenstore-ls /local/domain >&4; exit 1; }
-number() { xl domid "$1" 2>/dev/null; }
 # Waits until Linux has said something so many times.
 hears() {
     turns=0
@@ -162,12 +159,6 @@ hears() {
         sleep 1
     done
 }
-service() {
-    xl create -e /testbed/guest.cfg >/tmp/xl-service 2>&1 || fail "no service"
-    path=/local/domain/$(number image)/control/feature-poweroff
-    until xenstore-read $path >/dev/null 2>&1; do usleep 100000; done
-}
-linux() { xl create -e /tmp/linux.cfg >/tmp/xl-linux 2>&1 || fail "no Linux guest"; }
 : >$heard
 tail -f $heard >&4 &
 cat >/tmp/linux.cfg <<EOF
@@ -308,7 +299,7 @@ fn machine(
         ..Guest::default()
     };
     let mut machine = Machine::new(dom0, Guest::default(), &folder);
-    let script = format!("{DOM0}{script}").replace("VCPUS", &cpus.to_string());
+    let script = format!("{}{DOM0}{script}", testbed::DOM0).replace("VCPUS", &cpus.to_string());
     if kind == xen::Kind::Pvh {
         let files = folder.join("storage");
         let _ = std::fs::remove_dir_all(&files);

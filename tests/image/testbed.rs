@@ -6,6 +6,9 @@ use rumprun_build::image::testbed::{Dom0, End, Machine, end_of};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// What dom0's shell knows in tests of services.
+pub const DOM0: &str = include_str!("dom0.sh");
+
 /// Its folder, and what was made for dom0.
 pub fn made() -> Result<(PathBuf, Dom0), Failed> {
     let folder = PathBuf::from(std::env::var_os("RUMP_TEST_XEN").ok_or("no RUMP_TEST_XEN")?);
