@@ -40,7 +40,7 @@ if [ -z "${RUMP_CI_TREE:-}" ]; then
 fi
 
 step_fmt() { cargo fmt --all --check; }
-step_clippy() { cargo clippy --workspace --features async,bridge,dns,fs,network,npf --all-targets -- -D warnings; }
+step_clippy() { cargo clippy --workspace --features async,bridge,dns,fs,network,npf,server,storage --all-targets -- -D warnings; }
 step_nostd() {
     cargo check -p rump-hyper --no-default-features
     cargo check -p rump-linux -p rump-ring
@@ -63,7 +63,7 @@ step_loom() {
     RUSTFLAGS="${RUSTFLAGS:-} --cfg loom" CARGO_TARGET_DIR=$target/loom \
         cargo test -p rump-hyper -p rump-ring --release --test loom 2>&1 | tee -a "$log"
 }
-step_doc() { RUSTDOCFLAGS="-D warnings" cargo doc --workspace --features dns,fs,network,npf --no-deps; }
+step_doc() { RUSTDOCFLAGS="-D warnings" cargo doc --workspace --features dns,fs,network,npf,server,storage --no-deps; }
 
 step_trees() {
     : "${RUMP_TEST_TREES:?names the NetBSD trees to test on, separated by colons}"

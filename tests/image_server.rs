@@ -16,6 +16,7 @@ mod image;
 use image::{Outcome, testbed};
 use rump_sys::kernel::{KIND, Kind};
 use rumprun_build::image::root;
+use rumprun_build::image::service::Service;
 use rumprun_build::image::testbed::Machine;
 use rumprun_build::image::xen::Guest;
 use std::time::Duration;
@@ -179,6 +180,7 @@ fn serves(script: &str, expected: &[(&str, usize)]) -> Outcome {
     let archive = folder.join("server-root.cpio");
     root::archive(&files, &archive)?;
     let guest = Guest {
+        memory: Service::Server.memory(),
         root: Some(archive),
         ..Guest::default()
     };
@@ -187,7 +189,7 @@ fn serves(script: &str, expected: &[(&str, usize)]) -> Outcome {
     machine.instead = format!("{}{DOM0}{script}", testbed::DOM0);
     machine.files = vec![("served".into(), image::example("served", &["server"])?)];
     machine.spare = 3 * (MEMORY + 32);
-    let image = image::example("service_server", &["server"])?;
+    let image = image::service(Service::Server, &[])?;
     testbed::run(&machine, &image, LONGER, |running| {
         running.wait_for("dom0: all is done")?;
         testbed::said(&running.said(), expected)

@@ -1,5 +1,5 @@
 //! Images that serve other guests of a real Xen, which itself runs in QEMU: an unmodified Linux
-//! whose disks have their back ends in the example `service_storage`.
+//! whose disks have their back ends in the image of `cargo rumprun service storage`.
 //!
 //! ```text
 //! linux: xvda ── data ─ vbd0 ─ xvda :the service ── a file of dom0's
@@ -17,6 +17,7 @@ mod image;
 use image::{Outcome, check, testbed};
 use rump_sys::kernel::{KIND, Kind};
 use rumprun_build::image::root;
+use rumprun_build::image::service::Service;
 use rumprun_build::image::testbed::{Linux, Machine};
 use rumprun_build::image::xen::{self, Guest};
 use std::path::{Path, PathBuf};
@@ -296,6 +297,7 @@ fn machine(
     let mut guest = Guest {
         kind,
         cpus,
+        memory: Service::Storage.memory(),
         ..Guest::default()
     };
     let mut machine = Machine::new(dom0, Guest::default(), &folder);
@@ -330,7 +332,7 @@ fn machine(
         ("linux.cpio".into(), linux.archive),
     ];
     machine.spare = MEMORY + 32;
-    Ok((machine, image::example("service_storage", &["fs"])?))
+    Ok((machine, image::service(Service::Storage, &[])?))
 }
 
 /// Runs it; these words of dom0's come one after the other. Returns all that was said.

@@ -25,7 +25,7 @@ pub(super) fn nic(nic: &NicPlan, user: Option<(u32, u32)>) -> Result<Vec<OwnedFd
             .and_then(|tap| tap.files().map(|file| file.try_clone_to_owned()).collect()),
         Kind::Interface(_) => Err(io::Error::new(
             io::ErrorKind::Unsupported,
-            "interfaces are those of an image's kernel: see the example service_server",
+            "interfaces are those of an image's kernel: `cargo rumprun service server` makes one",
         )),
         Kind::Packet(name) => {
             Packet::open(name).and_then(|packet| Ok(vec![packet.file().try_clone_to_owned()?]))

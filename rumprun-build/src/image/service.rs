@@ -19,21 +19,30 @@ const PREFIX: &str = "RUMP_PREFIX";
 pub enum Service {
     /// Network interfaces, which a bridge joins.
     Network,
+    /// Disks, which its arguments name.
+    Storage,
+    /// The network server, to applications in images.
+    Server,
     /// DNS and DHCP, by dnsmasq(8).
     Dns,
 }
+
+/// Where the program of [`Service::Server`] has its configuration, below the root.
+const CONFIGURATION: &str = "etc/rump/server.toml";
 
 /// The program of [`Service::Dns`], and what names another.
 const DNSMASQ: (&str, &str) = ("/usr/sbin/dnsmasq", "DNSMASQ");
 
 impl Service {
     /// All there are.
-    pub const ALL: [Self; 2] = [Self::Network, Self::Dns];
+    pub const ALL: [Self; 4] = [Self::Network, Self::Storage, Self::Server, Self::Dns];
 
     /// Its name: what the command calls it, and the crate its module and feature.
     pub fn name(self) -> &'static str {
         match self {
             Self::Network => "network",
+            Self::Storage => "storage",
+            Self::Server => "server",
             Self::Dns => "dns",
         }
     }
@@ -46,7 +55,7 @@ impl Service {
     /// Its memory, in MiB, unless another size is given: it is tested with this.
     pub fn memory(self) -> u32 {
         match self {
-            Self::Network => 32,
+            Self::Network | Self::Storage | Self::Server => 32,
             // Its programs and libraries are there three times: as they come, as files, and as
             // they run.
             Self::Dns => 64,
@@ -57,14 +66,70 @@ impl Service {
     pub fn ready(self) -> &'static str {
         match self {
             Self::Network => "network: bridge0 is there",
+            Self::Storage => "storage: all is offered",
+            Self::Server => "server: serving",
             Self::Dns => ": started, version",
         }
     }
 
-    /// Lines of the configuration of a guest that the domain with this name serves.
-    pub fn lines(self, domain: &str) -> String {
+    /// Whether its program is given what it needs: its arguments, and a root.
+    ///
+    /// # Errors
+    /// [`Error::Image`], which says what is lacking.
+    pub fn check(self, arguments: &[String], root: Option<&Path>) -> Result<()> {
+        match self {
+            Self::Network | Self::Dns => Ok(()),
+            Self::Storage => {
+                if arguments.is_empty() {
+                    return Err(Error::Image(
+                        "service storage: what is to be offered? Its arguments, behind --, give names to disks of its kernel's and files of its --root: data=/dev/rld0d, backup=/file, or NAME=PATH:ro for what is only read".into(),
+                    ));
+                }
+                let is_none = |word: &&String| {
+                    let (name, path) = word.split_once('=').unwrap_or_default();
+                    name.is_empty() || !path.starts_with('/')
+                };
+                match arguments.iter().find(is_none) {
+                    None => Ok(()),
+                    Some(other) => Err(Error::Image(format!(
+                        "service storage: {other:?} gives no name to a disk: NAME=PATH, with a path that begins with /"
+                    ))),
+                }
+            }
+            Self::Server => {
+                let there =
+                    root.is_some_and(|root| !root.is_dir() || root.join(CONFIGURATION).is_file());
+                if there || !arguments.is_empty() {
+                    return Ok(());
+                }
+                Err(Error::Image(format!(
+                    "service server: it has no configuration: --root FOLDER, with {CONFIGURATION} in it (docs/server.md)"
+                )))
+            }
+        }
+    }
+
+    /// Lines of the configuration of a guest that the domain with this name, whose program has
+    /// such arguments, serves.
+    pub fn lines(self, domain: &str, arguments: &[String]) -> String {
         match self {
             Self::Network => format!("vif = [ \"type=vif,backend={domain}\" ]\n"),
+            Self::Storage => {
+                let disks = arguments.iter().zip('a'..='z').map(|(order, letter)| {
+                    let (name, path) = order.split_once('=').unwrap_or((order, ""));
+                    let access = if path.ends_with(":ro") {
+                        "access=ro,"
+                    } else {
+                        ""
+                    };
+                    format!("\"vdev=xvd{letter},{access}backend={domain},target={name}\"")
+                });
+                let disks: Vec<_> = disks.collect();
+                format!("disk = [ {} ]\n", disks.join(", "))
+            }
+            Self::Server => format!(
+                "vif = [ \"type=vif,mac=ADDRESS,backend={domain}\" ] # the address (mac) of its host in server.toml\n"
+            ),
             Self::Dns => "vif = [ \"type=vif\" ] # of the same network as this one's\n".into(),
         }
     }
@@ -72,7 +137,7 @@ impl Service {
     /// A program that is run in place of the image's own, and its first arguments.
     pub fn program(self) -> Option<(&'static str, &'static [&'static str])> {
         match self {
-            Self::Network => None,
+            Self::Network | Self::Storage | Self::Server => None,
             // There is nobody else to be, and nobody to write to but the console.
             Self::Dns => Some((
                 DNSMASQ.0,
@@ -92,7 +157,7 @@ impl Service {
     /// [`Error::Program`] if it is not installed; [`gather::root`]'s.
     pub fn root(self, folder: &Path) -> Result<Option<PathBuf>> {
         let (usual, variable) = match self {
-            Self::Network => return Ok(None),
+            Self::Network | Self::Storage | Self::Server => return Ok(None),
             Self::Dns => DNSMASQ,
         };
         let named = std::env::var_os(variable).map(PathBuf::from);
@@ -242,10 +307,15 @@ fn kernel(variable: impl Fn(&str) -> Option<String>) -> Result<Option<String>> {
 ///
 /// # Errors
 /// As [`inspect::report`](super::inspect::report).
-pub fn report(service: Service, domain: &str, image: &Path) -> Result<String> {
+pub fn report(
+    service: Service,
+    domain: &str,
+    arguments: &[String],
+    image: &Path,
+) -> Result<String> {
     let sizes = super::inspect::report(image)?;
     let lines: String = service
-        .lines(domain)
+        .lines(domain, arguments)
         .lines()
         .map(|line| format!("    {line}\n"))
         .collect();
@@ -308,8 +378,42 @@ mod tests {
     #[test]
     fn each_service_says_how_it_is_used() {
         for service in Service::ALL {
-            assert!(service.lines("there").contains("vif"), "{service:?}");
+            assert!(service.lines("there", &[]).contains(" = ["), "{service:?}");
             assert!(check(&service.domain()).is_ok());
         }
+        let orders = ["data=/dev/rld0d", "text=/file:ro"].map(String::from);
+        assert_eq!(
+            Service::Storage.lines("there", &orders),
+            "disk = [ \"vdev=xvda,backend=there,target=data\", \
+             \"vdev=xvdb,access=ro,backend=there,target=text\" ]\n"
+        );
+    }
+
+    #[test]
+    fn what_a_service_needs_is_asked_for() {
+        let problem = |service: Service, words: &[&str], root: Option<&Path>| {
+            let words: Vec<_> = words.iter().map(|word| word.to_string()).collect();
+            let result = service.check(&words, root);
+            result.err().map(|error| error.to_string())
+        };
+        assert_eq!(problem(Service::Network, &[], None), None);
+        assert_eq!(problem(Service::Storage, &["a=/b", "c=/d:ro"], None), None);
+        for (words, part) in [
+            (&[][..], "NAME=PATH:ro"),
+            (&["a=/b", "c"], "\"c\""),
+            (&["=/b"], "\"=/b\""),
+            (&["a=b"], "\"a=b\""),
+        ] {
+            let error = problem(Service::Storage, words, None).unwrap();
+            assert!(error.contains(part), "{error}");
+        }
+        let root = tempfile::tempdir().unwrap();
+        for root in [None, Some(root.path())] {
+            let error = problem(Service::Server, &[], root).unwrap();
+            assert!(error.contains("etc/rump/server.toml"), "{error}");
+        }
+        std::fs::create_dir_all(root.path().join("etc/rump")).unwrap();
+        std::fs::write(root.path().join(CONFIGURATION), "").unwrap();
+        assert_eq!(problem(Service::Server, &[], Some(root.path())), None);
     }
 }

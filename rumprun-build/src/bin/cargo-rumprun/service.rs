@@ -52,6 +52,10 @@ pub(super) struct Service {
 enum Which {
     /// Network interfaces, joined by a bridge
     Network,
+    /// Disks; arguments, behind --, name them: data=/dev/rld0d text=/file:ro
+    Storage,
+    /// The network server, to applications in images; --root has etc/rump/server.toml
+    Server,
     /// DNS and DHCP: dnsmasq, as it is installed here, or in --root; its arguments come behind --
     Dns,
 }
@@ -60,6 +64,8 @@ impl From<Which> for service::Service {
     fn from(which: Which) -> Self {
         match which {
             Which::Network => Self::Network,
+            Which::Storage => Self::Storage,
+            Which::Server => Self::Server,
             Which::Dns => Self::Dns,
         }
     }
@@ -68,6 +74,7 @@ impl From<Which> for service::Service {
 impl Service {
     pub(super) fn execute(mut self) -> Result<u8> {
         let service = service::Service::from(self.service);
+        service.check(&self.options.args, self.options.root.as_deref())?;
         let settings = Settings {
             drivers: self.drivers.clone(),
             mem: Some(service.memory()),
@@ -106,7 +113,10 @@ impl Service {
         };
         let configuration = xen::write(&image, &guest)?;
         println!("{}\n{}", image.display(), configuration.display());
-        print!("{}", service::report(service, &made.domain, &image)?);
+        print!(
+            "{}",
+            service::report(service, &made.domain, &guest.line.arguments, &image)?
+        );
         if self.measure {
             measure(service, &guest, &image)?;
         }

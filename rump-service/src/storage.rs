@@ -1,16 +1,12 @@
-//! Disks of other VMs: those of this image's kernel, or files of its own, each under a name
-//! (docs/services.md).
+//! Disks of other guests: those of this image's kernel, or files of its own, each under a name.
 //!
 //! ```text
-//! RUMP_DRIVERS=nvme cargo rumprun build --example service_storage --features fs --target xen-hvm \
-//!     --pci 03:00.0 -- data=/dev/rld0d text=/file:ro
-//! xl create …/service_storage.cfg
+//! data=/dev/rld0d ── a disk of the kernel's, of NetBSD's NVMe driver or of Xen's
+//! text=/file:ro ──── a file of the image's, with the sectors of a disk in it, to be read only
 //! ```
 //!
-//! and, in the configuration of a guest,
-//! `disk = [ "vdev=xvda,backend=service_storage,target=data" ]`. A path that is not below `/dev`
-//! is a file of the image's, with the sectors of a disk in it. It wants NetBSD: rump-lite has no
-//! disks.
+//! Its arguments say so. A path that is not below `/dev` is a file. It wants NetBSD: rump-lite has
+//! no disks.
 
 use rump::block::{Disk, Image, offer, offer_read_only};
 use rump::{Errno, Kernel};
@@ -19,11 +15,12 @@ use std::io;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-fn main() -> ExitCode {
+/// The program: its status when it ends, which it does when it cannot go on.
+pub fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("service_storage: {error}");
+            eprintln!("storage: {error}");
             ExitCode::FAILURE
         }
     }
@@ -57,9 +54,9 @@ fn run() -> Result<(), Box<dyn Error>> {
             false => offer(name, &device),
         };
         patiently(give).map_err(|error| format!("{order}: {error}"))?;
-        println!("service_storage: {name} is {device}");
+        println!("storage: {name} is {device}");
     }
-    println!("service_storage: all is offered");
+    println!("storage: all is offered");
     loop {
         std::thread::park();
     }

@@ -1,20 +1,14 @@
-//! The network server as a virtual machine of its own: applications in other domains of Xen share
-//! its network card, each with a TCP/IP stack of its own (docs/services.md).
+//! The network server: applications in other domains share this one's network card, each with a
+//! TCP/IP stack of its own.
 //!
 //! ```text
-//! cargo rumprun build --example service_server --target xen-pvh --bridge xenbr0 --root FOLDER
-//! xl create …/service_server.cfg
+//! the world ── vif0, or wm0 ─ the server ┬ cable ─ an application
+//!                                        └ cable ─ another
 //! ```
 //!
-//! with the configuration of `rump server` in `FOLDER/etc/rump/server.toml` (docs/server.md), whose
-//! NICs are interfaces of this kernel, such as `interface = "vif0"` or `"wm0"`. An application is of
-//! the host whose Ethernet address its network interface has:
-//!
-//! ```text
-//! vif = [ "mac=02:00:00:00:00:01,backend=service_server" ]
-//! ```
-//!
-//! and its program connects by `rump::server::connect("xen:")`.
+//! It is configured as `rump server` is, by `/etc/rump/server.toml`, or by the file that is its
+//! argument; NICs are interfaces of this kernel. An application is of the host whose Ethernet
+//! address its network interface has, and its program connects by `rump::server::connect("xen:")`.
 
 use rump::iface::{Backend, Card};
 use rump::server::Door;
@@ -31,11 +25,12 @@ use std::time::Duration;
 /// How long a NIC's link is waited for.
 const LINK: Duration = Duration::from_secs(10);
 
-fn main() -> ExitCode {
+/// The program: its status when it ends, which it does when it cannot go on.
+pub fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("service_server: {error}");
+            eprintln!("server: {error}");
             ExitCode::FAILURE
         }
     }
@@ -59,17 +54,17 @@ fn run() -> Result<(), Box<dyn Error>> {
         .open("/tmp/ledger")?;
     let hosts = plan.clone();
     let door = Door::open(move |domain| here::user(&hosts, domain.address))?;
-    println!("service_server: serving {} hosts", plan.hosts.len());
+    println!("server: serving {} hosts", plan.hosts.len());
     here::serve(plan, open, Box::new(door), ledger, report)?;
     Ok(())
 }
 
 /// Says who is there.
 fn report(status: &Status) {
-    println!("service_server: {} are there", status.applications.len());
+    println!("server: {} are there", status.applications.len());
     for known in &status.applications {
         println!(
-            "service_server: {} of {} is {}, with {:?}; sent {} and got {} frames, {:?} dropped",
+            "server: {} of {} is {}, with {:?}; sent {} and got {} frames, {:?} dropped",
             known.label,
             known.host,
             known.state,
