@@ -64,9 +64,13 @@ const MEMORY: u32 = 160;
 /// What the Linux guest does each time that it has an interface: it reaches dom0, and takes and
 /// sends so many bytes, which are compared.
 const LINUX: &str = "
-# It has a CPU, for which one queue would do.
-until rmmod xen-netfront; do usleep 100000; done 2>/dev/null
-insmod /modules/xen-netfront max_queues=2
+# The driver comes and goes.
+for turn in 1 2 3; do
+    until [ -d /sys/class/net/eth0 ]; do usleep 20000; done
+    rmmod xen-netfront
+    insmod /modules/xen-netfront max_queues=2
+    echo \"linux: its driver is there again, $turn\"
+done
 while :; do
     until [ -d /sys/class/net/eth0 ]; do usleep 200000; done
     echo linux: $(ls -d /sys/class/net/eth0/queues/tx-* | wc -l) queues
@@ -93,7 +97,8 @@ name = "linux"
 type = "pvh"
 kernel = "/testbed/vmlinuz"
 ramdisk = "/testbed/linux.cpio"
-cmdline = "console=hvc0 quiet panic=-1"
+# It has a CPU, for which one queue would do.
+cmdline = "console=hvc0 quiet panic=-1 xen-netfront.max_queues=2"
 memory = 160
 vcpus = 1
 tsc_mode = "native"
@@ -195,6 +200,7 @@ mkdir -p /etc
 until [ -d /sys/class/net/eth0 ]; do usleep 200000; done
 ip link set eth0 up
 until udhcpc -i eth0 -n -q -f -t 5 -T 2 -s /tmp/got >/tmp/udhcpc 2>&1; do cat /tmp/udhcpc; done
+grep linux: /tmp/udhcpc
 nslookup name.test | grep -A 2 name.test
 ping -c 3 -i 0.2 10.0.2.2 | grep 'packets transmitted'
 echo 'linux: done'

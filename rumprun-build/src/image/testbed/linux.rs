@@ -29,7 +29,14 @@ export PATH=/bin
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs devtmpfs /dev
-while read -r module; do insmod /modules/$module; done < /modules/order
+# Linux is told of their parameters as modprobe is: MODULE.NAME=VALUE.
+while read -r module; do
+    parameters=
+    for word in $(cat /proc/cmdline); do
+        case $word in \"$module\".*) parameters=\"$parameters ${word#*.}\" ;; esac
+    done
+    insmod /modules/$module $parameters
+done < /modules/order
 ";
 
 impl Linux {
