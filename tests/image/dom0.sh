@@ -1,0 +1,15 @@
+# What dom0's shell knows in all tests of services, before what is of one.
+say() { echo "dom0: $*" >&4; }
+fail() { say "failed: $*"; cat /tmp/xl* >&4; xenstore-ls -f /local/domain >&4; exit 1; }
+# A domain's number, by its name.
+number() { xl domid "$1" 2>/dev/null; }
+# Begins with the service, and waits until it hears of guests.
+service() {
+    xl create /testbed/guest.cfg >/tmp/xl-service 2>&1 || fail "no service"
+    path=/local/domain/$(number image)/control/feature-poweroff
+    until xenstore-read $path >/dev/null 2>&1; do usleep 100000; done
+}
+linux() { xl create /tmp/linux.cfg >/tmp/xl-linux 2>&1 || fail "no Linux guest"; }
+# In QEMU, programs of dom0's die where guests run on the same CPU: each side has its own.
+xl vcpu-pin Domain-0 all 0 || fail "dom0 has no CPU of its own"
+echo 'vm.cpumask="1"' >>/etc/xen/xl.conf
