@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! linux: eth0 ── vif1 ─ bridge0 ─ vif0 :the service ── xenbr0 :dom0, with a web server
+//! linux: eth0 ── vif0 ─ bridge0 ─ wm0 :the service ── QEMU's net :this process
 //! linux: eth0 ── vif1 ─ bridge0 ─ vif0 :the service ── vif0: an image that runs dnsmasq
 //! ```
 //!
@@ -11,14 +12,16 @@
 
 mod image;
 
-use image::{Outcome, testbed};
+use image::{Outcome, check, testbed};
 use libtest_mimic::Failed;
 use rump_sys::kernel::{KIND, Kind};
 use rumprun_build::image::line::Line;
 use rumprun_build::image::root;
 use rumprun_build::image::service::Service;
 use rumprun_build::image::testbed::{Linux, Machine};
-use rumprun_build::image::xen::Guest;
+use rumprun_build::image::xen::{self, Guest};
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::path::Path;
 use std::time::Duration;
 
@@ -30,6 +33,16 @@ fn main() {
         (false, "netbsd", reason)
     } else {
         (true, "", "")
+    };
+    // What the environment names goes before what the service asks for.
+    let drivers = std::env::var("RUMP_DRIVERS").unwrap_or("wm".into());
+    let (with_card, need_card, reason_card) = match drivers.contains("wm") {
+        true => (can, need, reason),
+        false => (
+            false,
+            "drivers",
+            "RUMP_DRIVERS has no wm, the driver of the card",
+        ),
     };
     let programs = std::env::var_os("DNSMASQ").unwrap_or("/usr/sbin/dnsmasq".into());
     let (with_dns, need_dns, reason_dns) = match Path::new(&programs).is_file() {
@@ -45,6 +58,13 @@ fn main() {
     };
     image::run_trials(vec![
         trial(can, need, reason, "serves_linux_and_comes_back", serves),
+        trial(
+            with_card,
+            need_card,
+            reason_card,
+            "a_card_of_its_own_is_the_way_out",
+            card,
+        ),
         trial(
             with_dns,
             need_dns,
@@ -179,6 +199,76 @@ fn serves() -> Outcome {
             ("linux: got 2097152 right bytes", 3),
             ("linux: eth0 is gone", 1),
             ("serves backend/vif/", 5),
+        ],
+    )
+}
+
+/// A card of the machine's is the service's own, with NetBSD's driver: Linux reaches by it what
+/// is on the other side, which here is this process.
+fn card() -> Outcome {
+    const BYTES: usize = 1 << 20;
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let port = listener.local_addr()?.port();
+    // For QEMU's net this host is 10.0.2.2.
+    let linux = format!(
+        "
+until ping -c 1 -W 1 10.0.2.2 >/dev/null 2>&1; do
+    usleep 200000
+    ip link set eth0 up && ip address add 10.0.2.50/24 dev eth0
+done 2>/dev/null
+ping -c 5 -i 0.2 -s 1400 10.0.2.2 | grep 'packets transmitted'
+nc 10.0.2.2 {port} </dev/null >/tmp/bytes
+echo \"linux: $(wc -c </tmp/bytes) bytes came\"
+nc 10.0.2.2 {port} </tmp/bytes
+echo 'linux: done'
+# Its console is read meanwhile.
+sleep 3
+poweroff -f
+"
+    );
+    let other = std::thread::spawn(move || -> std::io::Result<bool> {
+        let bytes: Vec<u8> = (0..BYTES).map(|at| (at % 251) as u8).collect();
+        let (mut stream, _) = listener.accept()?;
+        stream.write_all(&bytes)?;
+        drop(stream);
+        let (mut stream, _) = listener.accept()?;
+        let mut back = Vec::new();
+        stream.read_to_end(&mut back)?;
+        Ok(back == bytes)
+    });
+    let mut guest = Guest {
+        kind: xen::Kind::Hvm,
+        memory: Service::Network.memory(),
+        devices: vec!["00:06.0".into()],
+        ..Guest::default()
+    };
+    guest.line = guest.line.with("verbose", "1");
+    let dom0 = format!(
+        "{}{GUEST}service\nlinux\nwhile number linux; do usleep 300000; done >/dev/null\nsay all is done\n",
+        testbed::DOM0
+    );
+    let mut machine = machine(guest, &linux, dom0)?;
+    machine.more = [
+        "-netdev",
+        "user,id=passed",
+        "-device",
+        "e1000e,netdev=passed,addr=6",
+    ]
+    .map(String::from)
+    .into();
+    let image = image::service(Service::Network, &["wm"])?;
+    let text = testbed::run(&machine, &image, LONGER, |running| {
+        running.wait_for("linux: done")?;
+        running.wait_for("dom0: all is done")
+    })?;
+    let back = other.join().map_err(|_| "a panic")??;
+    check(back, "other bytes came back", &text)?;
+    testbed::said(
+        &text,
+        &[
+            ("5 packets transmitted, 5 packets received", 1),
+            ("linux: 1048576 bytes came", 1),
+            ("network: wm0 is a member", 1),
         ],
     )
 }
