@@ -21,6 +21,7 @@ mod remote;
 mod ring;
 mod sampler;
 mod served;
+mod service;
 mod shm;
 mod smp;
 mod splice;
@@ -76,6 +77,7 @@ const BENCHMARKS: &[Measurement] = &[
     (guest::card::NAMES, guest::card::card),
     (guest::disk::NAMES, guest::disk::disk),
     (image::NAMES, image::image),
+    (service::NAMES, service::service),
 ];
 
 fn main() -> ExitCode {

@@ -1,0 +1,80 @@
+logs=/var/log/xen/console
+rm -f $logs/guest-image.log
+uptime() { cut -d ' ' -f 1 /proc/uptime; }
+# Begins with a domain, and waits until it says that it is ready: the seconds from when it is
+# made, and from when it runs.
+begin() {
+    rm -f $logs/guest-$1.log
+    made=$(uptime)
+    xl create -p $2 >/tmp/xl-$1 2>&1 || fail "no $1"
+    runs=$(uptime)
+    xl unpause $1
+    until grep -q "$3" $logs/guest-$1.log; do usleep 5000; done 2>/dev/null
+    ready=$(uptime)
+    say "bench: boot $1 $made $runs $ready"
+}
+network() { begin image /testbed/guest.cfg 'network: bridge0 is there'; }
+rival() { begin rival-network /tmp/rival-network.cfg 'driver: ready'; }
+for half in network storage; do
+    cat >/tmp/rival-$half.cfg <<CFG
+name = "rival-$half"
+type = "pvh"
+kernel = "/testbed/linux"
+ramdisk = "/testbed/$half.cpio"
+cmdline = "console=hvc0 quiet panic=-1 $half"
+memory = 128
+vcpus = 1
+tsc_mode = "native"
+on_crash = "destroy"
+on_reboot = "destroy"
+driver_domain = 1
+CFG
+done
+echo 'vif = [ "type=vif,bridge=xenbr1" ]' >>/tmp/rival-network.cfg
+echo 'disk = [ "format=raw,vdev=xvda,access=rw,target=/dev/loop1" ]' >>/tmp/rival-storage.cfg
+cat >/tmp/linux.cfg <<CFG
+name = "linux"
+type = "pvh"
+kernel = "/testbed/linux"
+ramdisk = "/testbed/linux.cpio"
+cmdline = "console=hvc0 quiet panic=-1"
+memory = 224
+vcpus = 1
+tsc_mode = "native"
+on_crash = "destroy"
+on_reboot = "destroy"
+vif = [ "type=vif,mac=00:16:3e:00:00:01,backend=image", "type=vif,mac=00:16:3e:00:00:02,backend=rival-network" ]
+disk = [ "vdev=xvda,backend=storage,target=data", "vdev=xvdb,backend=rival-storage,target=/dev/xvda" ]
+CFG
+brctl addbr xenbr1
+ip link set xenbr1 up
+ip address add 10.0.3.99/24 dev xenbr1
+for number in 0 1; do
+    dd if=/dev/zero of=/disk$number bs=1M count=24 2>/dev/null
+    losetup /dev/loop$number /disk$number
+done
+mkdir /programs
+(cd /programs && cpio -id </testbed/programs.cpio 2>/dev/null)
+mkdir -p /programs/tmp
+chroot /programs /usr/bin/iperf3 -s >/tmp/iperf 2>&1 &
+
+# The first of each warms up.
+for round in 0 1 2 3 4 5; do
+    network
+    rival
+    [ $round = 5 ] && break
+    xl destroy image
+    xl destroy rival-network
+done
+begin storage /testbed/storage.cfg 'storage: all is offered'
+begin rival-storage /tmp/rival-storage.cfg 'driver: ready'
+say "bench: $(grep -m 1 -o 'NetBSD [0-9][0-9.]*' $logs/guest-image.log)"
+xl list >&4
+linux
+until [ -f $logs/guest-linux.log ]; do usleep 100000; done
+tail -f $logs/guest-linux.log >&4 &
+until grep -q 'bench: done' $logs/guest-linux.log; do
+    grep -q 'bench: failed' $logs/guest-linux.log && fail "the guest has failed"
+    sleep 1
+done
+say "all is done"
