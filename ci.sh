@@ -96,7 +96,7 @@ step_xen() {
     local folder
     folder=$(testbed)
     RUMP_TEST_XEN=$folder RUMP_TEST_REQUIRE=${RUMP_TEST_REQUIRE:-xen} \
-        cargo test --features async,bridge,fs --test image_xen --test image_service --test image_storage --test image_server 2>&1 | tee -a "$log"
+        cargo test --features async,bridge,fs --test image_xen --test image_service --test image_restart --test image_storage --test image_server 2>&1 | tee -a "$log"
 }
 # Debian's kernels, unpacked into the cache folder and not installed: the small one that
 # guests boot, and the one that has Linux's drivers of network cards.
