@@ -290,6 +290,31 @@ pub const BENCHMARKS: &[Benchmark] = &[
         Goal::Ratio(1.6),
     ),
     row(
+        "service/size",
+        "the largest image of `cargo rumprun service network`, `storage` and `server`",
+        Goal::AtMost(6.0),
+    ),
+    row(
+        "service/mem",
+        "memory of a service's domain under Xen",
+        Goal::AtMost(32.0),
+    ),
+    row(
+        "service/boot-vs-linux",
+        "until a network service is ready, beside a driver domain of Debian's kernel and busybox",
+        Goal::Ratio(10.0),
+    ),
+    row(
+        "service/net-vs-linux",
+        "TCP streams of a Linux guest through the network service, beside that driver domain",
+        Goal::Ratio(1.0),
+    ),
+    row(
+        "service/blk-vs-linux",
+        "a Linux guest's disk through the storage service, beside that driver domain",
+        Goal::Ratio(1.0),
+    ),
+    row(
         "lite/stream-64k",
         "one TCP stream on rump-lite, writes of 64 KiB",
         Goal::Ratio(0.43),

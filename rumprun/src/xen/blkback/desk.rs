@@ -2,19 +2,20 @@
 //! done, in whatever order that is. One thread has it.
 //!
 //! What is to be written is copied from the front end before the disk is told of it, and what
-//! was read is copied to it afterwards, by Xen; no page of the front end's but those of the ring
-//! is mapped. The disk reads and writes that memory itself: a byte is copied once.
+//! was read is copied to it afterwards ([`pages`](super::pages)). The disk reads and writes that
+//! memory itself: a byte is copied once.
 //!
 //! A request that finds no memory is held until another is done; those behind it stay in the
 //! ring.
 
 use super::super::abi::disk;
 use super::super::back_ring::BackRing;
-use super::super::foreign::{Copies, Granted};
+use super::super::foreign::Granted;
 use super::super::ring::Broken;
 use super::done::{Done, Finished};
 use super::errands::{Errand, Errands};
 use super::memory::{Memory, Pool};
+use super::pages::Pages;
 use super::request::{self, Asked, Refusal, Segment, Transfer, Wish};
 use crate::block::Shape;
 use crate::block::medium::{Medium, Request};
@@ -26,36 +27,6 @@ use rump_hyper::errno::Errno;
 
 /// Requests that are taken together at most.
 const TOGETHER: usize = 32;
-
-/// The pages of a front end.
-pub(super) trait Pages: Send {
-    /// Copies from them. Each copy has a number; those of copies that fail are told.
-    fn take(&self, copies: Vec<(usize, Granted, &mut [u8])>, failed: &mut dyn FnMut(usize));
-    /// Copies to them.
-    fn put(&self, copies: Vec<(usize, Granted, &[u8])>, failed: &mut dyn FnMut(usize));
-}
-
-/// A domain, of which Xen copies.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Domain(pub u16);
-
-impl Pages for Domain {
-    fn take(&self, copies: Vec<(usize, Granted, &mut [u8])>, failed: &mut dyn FnMut(usize)) {
-        let mut all = Copies::new(self.0);
-        for (number, from, to) in copies {
-            all.take(number, from, to);
-        }
-        all.run(failed);
-    }
-
-    fn put(&self, copies: Vec<(usize, Granted, &[u8])>, failed: &mut dyn FnMut(usize)) {
-        let mut all = Copies::new(self.0);
-        for (number, to, from) in copies {
-            all.put(number, from, to);
-        }
-        all.run(failed);
-    }
-}
 
 /// A transfer under way.
 #[derive(Debug)]
@@ -281,7 +252,7 @@ impl<P: Pages> Desk<P> {
     }
 
     /// Has the segments copied that are in a page of the front end's.
-    fn look_up(&self, wish: Wish) -> Result<Wish, Refusal> {
+    fn look_up(&mut self, wish: Wish) -> Result<Wish, Refusal> {
         let Wish::Indirect {
             write,
             first,

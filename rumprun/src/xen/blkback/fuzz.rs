@@ -7,9 +7,10 @@ use super::super::back_ring::BackRing;
 use super::super::foreign::Granted;
 use super::super::page::Page;
 use super::super::ring::Ring;
-use super::desk::{Desk, Pages};
+use super::desk::Desk;
 use super::done::Done;
 use super::errands::Errands;
+use super::pages::Pages;
 use super::request::tests::{request, segment};
 use crate::block::Shape;
 use crate::block::medium::{Medium, Request};
@@ -49,7 +50,7 @@ impl Granting {
 }
 
 impl Pages for Granting {
-    fn take(&self, copies: Vec<(usize, Granted, &mut [u8])>, failed: &mut dyn FnMut(usize)) {
+    fn take(&mut self, copies: Vec<(usize, Granted, &mut [u8])>, failed: &mut dyn FnMut(usize)) {
         let memory = self.0.lock().unwrap();
         for (number, from, to) in copies {
             match Self::at(from, to.len()) {
@@ -59,7 +60,7 @@ impl Pages for Granting {
         }
     }
 
-    fn put(&self, copies: Vec<(usize, Granted, &[u8])>, failed: &mut dyn FnMut(usize)) {
+    fn put(&mut self, copies: Vec<(usize, Granted, &[u8])>, failed: &mut dyn FnMut(usize)) {
         let mut memory = self.0.lock().unwrap();
         for (number, to, from) in copies {
             match Self::at(to, from.len()) {

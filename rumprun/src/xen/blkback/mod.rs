@@ -2,8 +2,8 @@
 //! kernel's that the program offers ([`offers`]).
 //!
 //! ```text
-//! ring -> [`request`]: read -> [`desk`]: copied by Xen -> the kernel's disk
-//! ring <- answered          <- [`desk`]: copied by Xen <- [`done`]: told by its driver
+//! ring -> [`request`]: read -> [`desk`]: copied by [`pages`] -> the kernel's disk
+//! ring <- answered          <- [`desk`]: copied by [`pages`] <- [`done`]: told by its driver
 //!                              [`errands`]: flushes and discards, which a thread waits for
 //! ```
 //!
@@ -19,10 +19,8 @@
 //! the older way, are not offered: a flush says the same and holds nothing up.
 //!
 //! # Grants that persist
-//! A back end that maps its front end's pages wants them to stay mapped (`feature-persistent`);
-//! the front end then copies all through pages that it has granted for good. Nothing is mapped
-//! here, so that such a copy would be one more, and it is not asked for. A front end that does
-//! so nevertheless is served as any other.
+//! A front end that keeps its grants (`feature-persistent`) copies all through pages that it has
+//! granted for good, and these are mapped once, in place of a copy of Xen's for each ([`pages`]).
 //!
 //! # What is known to be weak
 //! - Only the layout of requests that 64-bit x86 domains write is read (`x86_64-abi`).
@@ -34,6 +32,7 @@ mod errands;
 #[cfg(test)]
 mod fuzz;
 mod memory;
+mod pages;
 mod request;
 
 use super::abi::disk;
@@ -51,9 +50,10 @@ use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
-use desk::{Desk, Domain, Pages};
+use desk::Desk;
 use done::Done;
 use errands::Errands;
+use pages::{Domain, Pages};
 
 /// A ring has two to the power of this pages at most.
 const ORDER: u32 = 4;
@@ -127,7 +127,7 @@ pub(super) fn begin<'a>(
     let lease = choose(&name, &mode, offers::find(&name), given)?;
     for (name, value) in [
         ("feature-max-indirect-segments", request::MOST as u64),
-        ("feature-persistent", 0),
+        ("feature-persistent", 1),
         ("max-ring-page-order", ORDER.into()),
         ("multi-queue-max-queues", queues() as u64),
     ] {
@@ -260,8 +260,10 @@ impl Blkback {
         let errands = back.errands.clone();
         let ended = back.run("flushes", move |medium| errands.serve(medium))?;
         back.ended = Some(ended);
+        let keeps = store.read(&format!("{front}/feature-persistent"));
+        let keeps = keeps.is_ok_and(|value| value == "1");
         for queue in all {
-            back.add(domain, path, &queue)?;
+            back.add(Domain::new(domain, keeps), path, &queue)?;
         }
         Ok(back)
     }
@@ -288,15 +290,16 @@ impl Blkback {
     }
 
     /// Begins with a queue.
-    fn add(&mut self, domain: u16, path: &str, said: &Said) -> Result<(), Problem> {
+    fn add(&mut self, pages: Domain, path: &str, said: &Said) -> Result<(), Problem> {
+        let domain = pages.number();
         let channel = Channel::of_other(domain, said.port)?;
-        let mut pages = Vec::new();
+        let mut ring = Vec::new();
         for reference in &said.references {
             let mapping = Mapping::new(domain, *reference)?;
-            pages.push(mapping.page());
+            ring.push(mapping.page());
             self._mappings.push(mapping);
         }
-        let ring = BackRing::over(pages, disk::REQUEST);
+        let ring = BackRing::over(ring, disk::REQUEST);
         if ring.waiting().is_err() {
             let text = String::from("a ring whose indexes make no sense");
             return Err(Problem::Value("ring-ref", text));
@@ -304,7 +307,7 @@ impl Blkback {
         let done = Arc::new(Done::new(Some(channel)));
         let (teller, errands) = (done.clone(), self.errands.clone());
         let medium = self.medium.clone();
-        let desk = Desk::new(ring, Domain(domain), medium, teller.clone(), errands);
+        let desk = Desk::new(ring, pages, medium, teller.clone(), errands);
         let path = String::from(path);
         let ended = self.run("vbd", move |_| serve(desk, &teller, &path))?;
         if let Some(channel) = done.channel() {
