@@ -74,7 +74,7 @@ impl Dom0 {
         is.then(|| Self::below(folder))
     }
 
-    fn below(folder: &Path) -> Self {
+    pub(super) fn below(folder: &Path) -> Self {
         Self {
             xen: folder.join("xen"),
             linux: folder.join("linux"),

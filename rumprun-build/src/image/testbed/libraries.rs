@@ -15,26 +15,44 @@ const PLACES: [&str; 4] = [
     "usr/lib/x86_64-linux-gnu/pulseaudio",
 ];
 
-/// Names of the libraries that a file needs, and the path of its loader.
-fn needed(data: &[u8]) -> object::read::Result<(Vec<String>, Option<String>)> {
+/// What a file says of libraries.
+#[derive(Debug, Default)]
+struct Needed {
+    /// Their names.
+    names: Vec<String>,
+    /// Folders of its own to look for them in, apart from those of all.
+    folders: Vec<String>,
+    /// The path of its loader.
+    loader: Option<String>,
+}
+
+fn needed(data: &[u8]) -> object::read::Result<Needed> {
     let header = elf::FileHeader64::<Endianness>::parse(data)?;
     let endian = header.endian()?;
-    let (mut names, mut loader) = (Vec::new(), None);
+    let mut all = Needed::default();
     for segment in header.program_headers(endian, data)? {
         if let Some(path) = segment.interpreter(endian, data)? {
-            loader = Some(String::from_utf8_lossy(path).into_owned());
+            all.loader = Some(String::from_utf8_lossy(path).into_owned());
         }
     }
     let sections = header.sections(endian, data)?;
     if let Some((entries, link)) = sections.dynamic(endian, data)? {
         let strings = sections.strings(endian, data, link)?;
         for entry in entries {
-            if entry.tag32(endian).map(i64::from) == Some(elf::DT_NEEDED) {
-                names.push(String::from_utf8_lossy(entry.string(endian, strings)?).into_owned());
+            let text = || entry.string(endian, strings).map(String::from_utf8_lossy);
+            match entry.tag32(endian).map(i64::from) {
+                Some(elf::DT_NEEDED) => all.names.push(text()?.into_owned()),
+                Some(elf::DT_RUNPATH) => {
+                    let absolute = |path: &&str| path.starts_with('/');
+                    let paths = text()?;
+                    let paths = paths.split(':').filter(absolute).map(String::from);
+                    all.folders.extend(paths);
+                }
+                _ => {}
             }
         }
     }
-    Ok((names, loader))
+    Ok(all)
 }
 
 /// All libraries that programs need, and those that these need: where they are here, by
@@ -44,7 +62,11 @@ pub(super) fn of(programs: &[PathBuf], packages: &Packages) -> Result<BTreeMap<P
     let mut open: Vec<PathBuf> = programs.to_vec();
     while let Some(path) = open.pop() {
         let data = std::fs::read(&path).context("reading", &path)?;
-        let (names, loader) = needed(&data).map_err(|error| Error::Object {
+        let Needed {
+            names,
+            folders,
+            loader,
+        } = needed(&data).map_err(|error| Error::Object {
             path: path.clone(),
             problem: error.to_string(),
         })?;
@@ -57,9 +79,15 @@ pub(super) fn of(programs: &[PathBuf], packages: &Packages) -> Result<BTreeMap<P
             if found.contains_key(&to) {
                 continue;
             }
-            let here = PLACES
+            let find = |place: &str| packages.find(&format!("{place}/{name}")).ok();
+            let own = |folder: &String| {
+                let here = find(folder.trim_start_matches('/'))?;
+                Some((Path::new(folder).join(&name), here))
+            };
+            let (to, here) = PLACES
                 .iter()
-                .find_map(|place| packages.find(&format!("{place}/{name}")).ok())
+                .find_map(|place| Some((to.clone(), find(place)?)))
+                .or_else(|| folders.iter().find_map(own))
                 .ok_or_else(|| {
                     Error::Image(format!(
                         "{} needs the library {name}, which is neither among the testbed's \
@@ -67,8 +95,9 @@ pub(super) fn of(programs: &[PathBuf], packages: &Packages) -> Result<BTreeMap<P
                         path.display()
                     ))
                 })?;
-            found.insert(to, here.clone());
-            open.push(here);
+            if found.insert(to, here.clone()).is_none() {
+                open.push(here);
+            }
         }
     }
     Ok(found)
@@ -81,12 +110,10 @@ mod tests {
     #[test]
     fn this_program_needs_its_c_library() {
         let data = std::fs::read(std::env::current_exe().unwrap()).unwrap();
-        let (names, loader) = needed(&data).unwrap();
-        assert!(
-            names.iter().any(|name| name.starts_with("libc.so")),
-            "{names:?}"
-        );
-        assert!(loader.is_some_and(|loader| loader.contains("ld-linux")));
+        let all = needed(&data).unwrap();
+        let libc = |name: &String| name.starts_with("libc.so");
+        assert!(all.names.iter().any(libc), "{all:?}");
+        assert!(all.loader.is_some_and(|path| path.contains("ld-linux")));
         assert!(needed(b"#!/bin/sh\n").is_err());
     }
 }

@@ -1,7 +1,7 @@
 //! An unmodified Linux as a guest beside the image: the kernel that dom0 has, with the front
 //! ends of Xen's devices, busybox, and a script of the caller's.
 
-use super::dom0::{copy, modules, text};
+use super::dom0::{Dom0, copy, modules, text};
 use super::libraries;
 use super::packages::Packages;
 use crate::error::{IoContext, Result};
@@ -15,7 +15,7 @@ const MODULES: [&str; 2] = ["xen-netfront", "xen-blkfront"];
 /// Its files.
 #[derive(Clone, Debug)]
 pub struct Linux {
-    /// The kernel, as it is packed.
+    /// The kernel. It is not packed, where it could be unpacked: xl(1) takes long for that.
     pub kernel: PathBuf,
     /// The archive that it starts with.
     pub archive: PathBuf,
@@ -81,6 +81,7 @@ impl Linux {
         let archive = folder.join("linux.cpio");
         root::archive(&stage, &archive)?;
         fs::remove_dir_all(&stage).context("removing", &stage)?;
+        let kernel = Dom0::below(folder).linux;
         Ok(Self { kernel, archive })
     }
 }

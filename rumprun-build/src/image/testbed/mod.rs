@@ -41,7 +41,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// dom0's memory, in MiB: its archive is in it, twice while it is unpacked.
+/// dom0's memory, in MiB, beside what a run adds to its archive. An archive is in it, and what it
+/// is unpacked to, which Linux gives half of the rest.
 const DOM0: u32 = 448;
 /// The CPU, without what QEMU's does not do for Xen. Neither does it tell Xen that a guest
 /// turns a part of the register state on (XCR0), which then is lost when another guest has
@@ -127,7 +128,8 @@ impl Machine {
     pub fn command(&self, image: &Path) -> Result<Command> {
         let archive = self.archive(image)?;
         let cpus = self.guest.cpus.max(2).to_string();
-        let memory = (DOM0 + MORE + self.guest.memory + self.spare).to_string();
+        let dom0 = self.dom0_memory(&archive)?;
+        let memory = (dom0 + MORE + self.guest.memory + self.spare).to_string();
         let linux = format!("{} console=hvc0 quiet", plain(&self.dom0.linux)?);
         // It listens before the guest does, and takes connections for it.
         let mut command = qemu();
@@ -144,7 +146,7 @@ impl Machine {
             .args(["-device", "isa-debug-exit,iobase=0xf4,iosize=0x01"])
             .arg("-kernel")
             .arg(&self.dom0.xen)
-            .args(["-append", &xen_line()])
+            .args(["-append", &xen_line(dom0)])
             .args(["-initrd", &format!("{linux},{}", plain(&archive)?)]);
         if self.network {
             let back = user_net(&self.forwards, "10.0.2.15");
@@ -152,6 +154,15 @@ impl Machine {
         }
         command.args(&self.more);
         Ok(command)
+    }
+
+    /// What dom0 needs to unpack an archive, in MiB.
+    fn dom0_memory(&self, archive: &Path) -> Result<u32> {
+        let length = |path: &Path| Ok(fs::metadata(path).context("looking at", path)?.len());
+        let added = length(archive)?.saturating_sub(length(&self.dom0.archive)?);
+        // As much as was always there is in DOM0.
+        let added = (added >> 20).saturating_sub(16);
+        Ok(DOM0 + 3 * u32::try_from(added).unwrap_or(u32::MAX / 4))
     }
 
     /// Runs an image until it ends, and tells how.
@@ -226,11 +237,14 @@ impl Machine {
     }
 }
 
-/// What Xen is told. Without page sharing of the IOMMU, which QEMU's does not do for it.
-fn xen_line() -> String {
+/// What Xen is told. Without page sharing of the IOMMU, which QEMU's does not do for it; and the
+/// registers of floating point and vectors are switched with each guest: when they are only
+/// switched when they are used, as Xen does it on AMD's CPUs, guests in QEMU have those of others
+/// now and then, and their programs die.
+fn xen_line(dom0: u32) -> String {
     format!(
-        "xen console=com1 com1=115200,8n1 dom0_mem={DOM0}M dom0_max_vcpus=1 loglvl=all \
-         guest_loglvl=all noreboot=1 iommu=no-sharept"
+        "xen console=com1 com1=115200,8n1 dom0_mem={dom0}M dom0_max_vcpus=1 loglvl=all \
+         guest_loglvl=all noreboot=1 iommu=no-sharept spec-ctrl=eager-fpu"
     )
 }
 
