@@ -154,7 +154,7 @@ fn restarts() -> Outcome {
     let mut machine = Machine::new(made, guest, &folder);
     machine.network = true;
     machine.files = vec![
-        ("linux".into(), machine.dom0.kernel().into()),
+        ("linux".into(), linux.kernel),
         ("linux.cpio".into(), linux.archive),
         ("programs.cpio".into(), archive),
     ];

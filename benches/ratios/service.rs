@@ -138,24 +138,24 @@ pub fn service(harness: &mut Harness) -> Outcome {
 /// Runs the machine, and returns what was said.
 fn run(folder: &Path, network: &Path, storage: &Path) -> Result<String> {
     let dom0 = Dom0::make(folder)?;
-    let linux = |script: &str, modules: &[&str], programs: &[&str], name: &str| -> Result<_> {
-        let linux = Linux::make_with(folder, script, modules, programs)?;
-        let archive = folder.join(name);
-        std::fs::rename(&linux.archive, &archive)?;
-        Ok((name.to_string(), archive))
-    };
     let driver = include_str!("service/driver.sh");
-    let bridge = ["llc", "stp", "bridge", "xen-netback"];
-    let mut files = vec![
-        linux(driver, &bridge, &STORE, "network.cpio")?,
-        linux(driver, &["xen-blkback"], &STORE, "storage.cpio")?,
-        linux(
-            include_str!("service/guest.sh"),
-            &[],
-            &[IPERF],
-            "linux.cpio",
-        )?,
+    let guest = include_str!("service/guest.sh");
+    let bridge: &[_] = &["llc", "stp", "bridge", "xen-netback"];
+    let systems: [(_, _, _, &[_]); 3] = [
+        ("network.cpio", driver, bridge, &STORE),
+        ("storage.cpio", driver, &["xen-blkback"], &STORE),
+        ("linux.cpio", guest, &[], &[IPERF]),
     ];
+    let mut files = Vec::new();
+    for (name, script, modules, programs) in systems {
+        let linux = Linux::make_with(folder, script, modules, programs)?;
+        let archive = folder.join(format!("bench-{name}"));
+        std::fs::rename(&linux.archive, &archive)?;
+        files.push((name.to_string(), archive));
+        if script == guest {
+            files.push(("linux".into(), linux.kernel));
+        }
+    }
     let programs = folder.join("programs");
     let iperf = Path::new("/").join(IPERF);
     gather::root(&iperf, &[("etc/hosts", "127.0.0.1 localhost\n")], &programs)?;
@@ -173,7 +173,6 @@ fn run(folder: &Path, network: &Path, storage: &Path) -> Result<String> {
     std::fs::write(&configuration, config)?;
     files.push(("storage".into(), storage.into()));
     files.push(("storage.cfg".into(), configuration));
-    files.push(("linux".into(), dom0.kernel().into()));
 
     let mut guest = Guest {
         memory: Service::Network.memory(),

@@ -63,11 +63,6 @@ pub struct Dom0 {
 }
 
 impl Dom0 {
-    /// Its Linux, not compressed, which guests can have, too.
-    pub fn kernel(&self) -> &Path {
-        &self.linux
-    }
-
     /// What was made below a folder before, if it is whole and of this version.
     pub fn made(folder: &Path) -> Option<Self> {
         let is = fs::read_to_string(folder.join(MADE_OF)).is_ok_and(|old| old == made_of());
