@@ -40,7 +40,7 @@ if [ -z "${RUMP_CI_TREE:-}" ]; then
 fi
 
 step_fmt() { cargo fmt --all --check; }
-step_clippy() { cargo clippy --workspace --features async,bridge,dns,fs,network,npf,server,storage --all-targets -- -D warnings; }
+step_clippy() { cargo clippy --workspace --features async,bridge,dns,fs,network,npf,server,storage,vlan --all-targets -- -D warnings; }
 step_nostd() {
     cargo check -p rump-hyper --no-default-features
     cargo check -p rump-linux -p rump-ring
@@ -63,7 +63,7 @@ step_loom() {
     RUSTFLAGS="${RUSTFLAGS:-} --cfg loom" CARGO_TARGET_DIR=$target/loom \
         cargo test -p rump-hyper -p rump-ring --release --test loom 2>&1 | tee -a "$log"
 }
-step_doc() { RUSTDOCFLAGS="-D warnings" cargo doc --workspace --features dns,fs,network,npf,server,storage --no-deps; }
+step_doc() { RUSTDOCFLAGS="-D warnings" cargo doc --workspace --features dns,fs,network,npf,server,storage,vlan --no-deps; }
 
 step_trees() {
     : "${RUMP_TEST_TREES:?names the NetBSD trees to test on, separated by colons}"
@@ -125,7 +125,7 @@ step_drivers() {
 step_shmif() { cargo test --features shmif --test iface_shmif 2>&1 | tee -a "$log"; }
 step_npf() {
     cargo test -p rump --features npf 2>&1 | tee -a "$log"
-    cargo test --features npf,bridge --test npf --test iface_bridge 2>&1 | tee -a "$log"
+    cargo test --features npf,bridge,vlan --test npf --test iface_bridge --test iface_vlan 2>&1 | tee -a "$log"
 }
 step_fs() {
     cargo test -p rump --features fs 2>&1 | tee -a "$log"

@@ -49,6 +49,7 @@ pub mod bridge;
 pub mod fs;
 pub mod npf;
 pub mod route;
+pub mod vlan;
 
 /// What is read of structures that are too large to be written down: the place of a field,
 /// its header, structure and name.

@@ -28,6 +28,7 @@ const FEATURES: &[(&str, &[&str])] = &[
     ("NPF", &["npf"]),
     ("BPF", &["bpf"]),
     ("BRIDGE", &["bridge"]),
+    ("VLAN", &["vlan"]),
     ("SHMIF", &["shmif"]),
 ];
 

@@ -2,7 +2,7 @@
 //! offset in the headers of the tree in use, and `proof.rs` asserts that `rump-abi` has
 //! the same.
 
-use rump_abi::{CONSTANTS, LAYOUTS, OFFSETS, bridge, fs, npf};
+use rump_abi::{CONSTANTS, LAYOUTS, OFFSETS, bridge, fs, npf, vlan};
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -46,6 +46,9 @@ fn tables(tree: &Path, components: &[String]) -> Vec<Tables> {
     }
     if components.iter().any(|name| name == "bridge") {
         tables.push(("abi::bridge", bridge::CONSTANTS, bridge::LAYOUTS));
+    }
+    if components.iter().any(|name| name == "vlan") {
+        tables.push(("abi::vlan", vlan::CONSTANTS, vlan::LAYOUTS));
     }
     if components.iter().any(|name| name == "npf") {
         let common = ("abi::npf", npf::CONSTANTS, npf::LAYOUTS);

@@ -41,6 +41,8 @@ pub mod neighbor;
 pub mod route;
 mod sockaddr;
 mod statistics;
+#[cfg(feature = "vlan")]
+mod vlan;
 
 pub use address::Address;
 pub use backends::card::{self, Card};
@@ -56,3 +58,5 @@ pub use interface::{Interface, LinkState};
 pub use ipnet::{self, IpNet};
 pub use link::{Backend, Link, Packet, Shm, Shmif, Tap};
 pub use statistics::Statistics;
+#[cfg(feature = "vlan")]
+pub use vlan::Vlan;

@@ -30,6 +30,8 @@ pub(crate) mod upcall;
 #[cfg(feature = "fs")]
 pub(crate) mod vbd;
 pub(crate) mod vif;
+#[cfg(feature = "vlan")]
+pub(crate) mod vlan;
 #[cfg(feature = "server")]
 pub(crate) mod xen;
 
