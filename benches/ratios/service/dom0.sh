@@ -14,7 +14,12 @@ begin() {
     say "bench: boot $1 $made $runs $ready"
 }
 network() { begin image /testbed/guest.cfg 'network: bridge0 is there'; }
-rival() { begin rival-network /tmp/rival-network.cfg 'driver: ready'; }
+rival() {
+    begin rival-network /tmp/rival-network.cfg 'driver: ready'
+    # The testbed's script knows one bridge.
+    vif=vif$(number rival-network).0
+    brctl delif xenbr0 $vif && brctl addif xenbr1 $vif
+}
 for half in network storage; do
     cat >/tmp/rival-$half.cfg <<CFG
 name = "rival-$half"
@@ -30,7 +35,7 @@ on_reboot = "destroy"
 driver_domain = 1
 CFG
 done
-echo 'vif = [ "type=vif,bridge=xenbr1" ]' >>/tmp/rival-network.cfg
+echo 'vif = [ "type=vif,bridge=xenbr0" ]' >>/tmp/rival-network.cfg
 echo 'disk = [ "format=raw,vdev=xvda,access=rw,target=/dev/loop1" ]' >>/tmp/rival-storage.cfg
 cat >/tmp/linux.cfg <<CFG
 name = "linux"
@@ -73,7 +78,11 @@ xl list >&4
 linux
 until [ -f $logs/guest-linux.log ]; do usleep 100000; done
 tail -f $logs/guest-linux.log >&4 &
+turns=0
 until grep -q 'bench: done' $logs/guest-linux.log; do
+    turns=$((turns + 1))
+    [ $turns -lt 600 ] || fail "the guest is not done"
+    [ $turns -lt 120 ] || grep -q 'bench: net' $logs/guest-linux.log || fail "the guest has not begun"
     grep -q 'bench: failed' $logs/guest-linux.log && fail "the guest has failed"
     sleep 1
 done

@@ -11,13 +11,16 @@ else
     until [ -b /dev/xvda ]; do usleep 10000; done
 fi
 echo 'driver: ready'
-while usleep 100000; do
+pause=100000
+while usleep $pause; do
     for folder in /sys/class/net/vif*; do
         [ -d "$folder" ] && [ ! -e "$folder/brport" ] || continue
         name=${folder##*/}
         number=${name#vif}
         ip link set "$name" up && brctl addif br0 "$name" &&
             xenstore-write "backend/vif/${number%.*}/${number#*.}/hotplug-status" connected
+        # Nobody comes after this one.
+        pause=5000000
     done
     for domain in $(xenstore-list backend/vbd 2>/dev/null); do
         for disk in $(xenstore-list "backend/vbd/$domain"); do
@@ -25,6 +28,7 @@ while usleep 100000; do
             xenstore-read "$path/physical-device" >/dev/null 2>&1 && continue
             xenstore-write "$path/physical-device" "$(stat -c '%t:%T' /dev/xvda)" &&
                 xenstore-write "$path/hotplug-status" connected
+            pause=5000000
         done
     done
 done

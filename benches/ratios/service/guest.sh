@@ -26,8 +26,11 @@ blk() {
 }
 interface 00:16:3e:00:00:01 10.0.2.50/24
 interface 00:16:3e:00:00:02 10.0.3.50/24
+echo 'bench: it has interfaces'
 for disk in xvda xvdb; do until [ -b /dev/$disk ]; do usleep 100000; done; done
+echo 'bench: it has disks'
 for address in 10.0.2.99 10.0.3.99; do until ping -c 1 -W 1 $address >/dev/null 2>&1; do :; done; done
+echo 'bench: it reaches dom0'
 dd if=/dev/urandom of=/tmp/bytes bs=64k count=256 2>/dev/null
 # The first round warms up; who is first changes.
 for round in 0 1 2 3 4 5; do
