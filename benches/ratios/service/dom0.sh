@@ -52,6 +52,8 @@ vif = [ "type=vif,mac=00:16:3e:00:00:01,backend=image", "type=vif,mac=00:16:3e:0
 disk = [ "vdev=xvda,backend=storage,target=data", "vdev=xvdb,backend=rival-storage,target=/dev/xvda" ]
 CFG
 brctl addbr xenbr1
+# Not that of its members, which those of the rival's bridge have, too.
+ip link set xenbr1 address 02:00:00:00:03:99
 ip link set xenbr1 up
 ip address add 10.0.3.99/24 dev xenbr1
 for number in 0 1; do
