@@ -93,7 +93,8 @@ on_crash = "destroy"
 on_reboot = "destroy"
 vif = [ "type=vif,mac=00:16:3e:11:22:33,backend=image" ]
 EOF
-mkdir -p /www /programs/tmp
+mkdir -p /www /programs/tmp /programs/dev
+mount -t devtmpfs devtmpfs /programs/dev
 dd if=/dev/urandom of=/www/bytes bs=64k count=8 2>/dev/null
 sha256sum </www/bytes >/www/sum
 httpd -h /www

@@ -62,7 +62,8 @@ for number in 0 1; do
 done
 mkdir /programs
 (cd /programs && cpio -id </testbed/programs.cpio 2>/dev/null)
-mkdir -p /programs/tmp
+mkdir -p /programs/tmp /programs/dev
+mount -t devtmpfs devtmpfs /programs/dev
 chroot /programs /usr/bin/iperf3 -s >/tmp/iperf 2>&1 &
 
 # The first of each warms up.

@@ -11,7 +11,7 @@ interface() {
 # Both directions, each in Mbit/s as its receiver counts.
 net() {
     for way in '' -R; do
-        iperf3 -c "$2" -t 3 -f m $way >/tmp/iperf 2>&1 || fail "$(cat /tmp/iperf)"
+        iperf3 -c "$2" -t 3 -f m $way >/tmp/iperf 2>&1 || fail "$(tr '\n' ' ' </tmp/iperf)"
         echo "bench: net $1 $(grep receiver /tmp/iperf | sed 's/.* \([0-9.]*\) Mbits.*/\1/')"
     done
 }
