@@ -7,6 +7,7 @@
 #   qemu                                      tests in a Linux guest in QEMU
 #   xen                                       images under a real Xen in QEMU, both from Debian;
 #                                             downloads 90 MB the first time
+#   fuzz-back                                 hostile front ends of these, 30 minutes of each kind
 #   guest                                     fetches kernels for that guest from Debian
 #   drivers                                   a kernel with drivers by name boots; NETBSD_SRC
 #   shmif                                     against upstream's shmif(4); NETBSD_SRC
@@ -96,7 +97,15 @@ step_xen() {
     local folder
     folder=$(testbed)
     RUMP_TEST_XEN=$folder RUMP_TEST_REQUIRE=${RUMP_TEST_REQUIRE:-xen} \
-        cargo test --features async,bridge,fs --test image_xen --test image_service --test image_restart --test image_storage --test image_server 2>&1 | tee -a "$log"
+        cargo test --features async,bridge,fs --test image_xen --test image_service --test image_restart --test image_storage --test image_server --test image_fuzz 2>&1 | tee -a "$log"
+}
+step_fuzz-back() {
+    local folder seed
+    folder=$(testbed)
+    for seed in ${RUMP_TEST_SEEDS:-1 2 3 4 5}; do
+        RUMP_TEST_LONG=1 RUMP_TEST_SEED=$seed RUMP_TEST_XEN=$folder RUMP_TEST_REQUIRE=${RUMP_TEST_REQUIRE:-xen,netbsd} \
+            cargo test --features async,bridge,fs --test image_fuzz -- --nocapture 2>&1 | tee -a "$log"
+    done
 }
 # Debian's kernels, unpacked into the cache folder and not installed: the small one that
 # guests boot, and the one that has Linux's drivers of network cards.

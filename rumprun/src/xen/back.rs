@@ -26,6 +26,7 @@ use super::device::Problem;
 use super::netback::Netback;
 use super::store::{Error, HERE, Store};
 use super::{Kernel, Remove};
+use crate::memory::{PAGE, frames};
 use crate::say;
 use alloc::boxed::Box;
 use alloc::format;
@@ -391,7 +392,11 @@ impl Device {
     fn disconnect(&mut self) {
         if let Some(Server { name, remove, .. }) = self.server.take() {
             remove();
-            say!("rumprun: {name} serves {} no more", self.path);
+            let free = frames::count().free * PAGE / 1024;
+            say!(
+                "rumprun: {name} serves {} no more; {free} KiB are free",
+                self.path
+            );
         }
     }
 }
