@@ -1,17 +1,20 @@
 //! `rump ctl`: looks at a running network server, and steers it.
 
+mod xen;
+
 use rump_server::messages::{ApplicationStatus, CountersOf, Reply, Request, Status};
 use std::fmt::Write as _;
 use std::io::{self, BufRead, BufReader, IsTerminal, Write};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 /// Look at a running network server, and steer it
 #[derive(clap::Args, Debug)]
 pub struct Arguments {
-    /// Where the server listens for this
+    /// Where the server listens for this: a socket, or `xen:DOMAIN`, the name or number of a domain
+    /// that it is in
     #[arg(long, value_name = "PATH", default_value = "/run/rump/ctl.sock")]
     control: PathBuf,
     #[command(subcommand)]
@@ -64,18 +67,15 @@ pub fn run(arguments: &Arguments) -> ExitCode {
 }
 
 fn ask(arguments: &Arguments) -> io::Result<()> {
-    let path = &arguments.control;
-    let connected = UnixStream::connect(path);
-    let server = connected.map_err(|error| {
-        let text = format!(
-            "{}: {error}; is a server running, and are you root?",
-            path.display()
-        );
-        io::Error::new(error.kind(), text)
-    })?;
+    let server = Server::find(&arguments.control)?;
     let mut out = io::stdout().lock();
     match &arguments.command {
-        Command::List { watch: false } => write!(out, "{}", table(&status(&server)?, None)),
+        Command::List { watch: false } => match request(&server, &Request::List)? {
+            Reply::Status(status) => write!(out, "{}", table(&status, None)),
+            // What an application says of itself.
+            Reply::Done(text) => writeln!(out, "{text}"),
+            other => Err(odd(&other)),
+        },
         Command::List { watch: true } => watch(&server, &mut out),
         Command::Stats => {
             serde_json::to_writer_pretty(&mut out, &status(&server)?)?;
@@ -99,7 +99,37 @@ fn ask(arguments: &Arguments) -> io::Result<()> {
     }
 }
 
-fn request(mut server: &UnixStream, request: &Request) -> io::Result<Reply> {
+/// Who is asked.
+enum Server {
+    /// By its socket.
+    Socket(UnixStream),
+    /// In a domain of Xen's.
+    Domain(xen::Domain),
+}
+
+impl Server {
+    fn find(place: &Path) -> io::Result<Self> {
+        if let Some(domain) = place.to_str().and_then(|text| text.strip_prefix("xen:")) {
+            return xen::Domain::find(domain).map(Self::Domain);
+        }
+        let connected = UnixStream::connect(place).map_err(|error| {
+            let place = place.display();
+            let text = format!("{place}: {error}; is a server running, and are you root?");
+            io::Error::new(error.kind(), text)
+        });
+        connected.map(Self::Socket)
+    }
+
+    fn ask(&self, request: &Request) -> io::Result<Reply> {
+        match self {
+            Self::Socket(socket) => over(socket, request),
+            Self::Domain(domain) => domain.request(request),
+        }
+    }
+}
+
+/// Asks by a socket.
+fn over(mut server: &UnixStream, request: &Request) -> io::Result<Reply> {
     let mut line = serde_json::to_vec(request)?;
     line.push(b'\n');
     server.write_all(&line)?;
@@ -107,27 +137,35 @@ fn request(mut server: &UnixStream, request: &Request) -> io::Result<Reply> {
     if BufReader::new(server).read_line(&mut line)? == 0 {
         return Err(io::Error::other("the server has ended the connection"));
     }
-    match serde_json::from_str(&line)? {
+    Ok(serde_json::from_str(&line)?)
+}
+
+fn request(server: &Server, request: &Request) -> io::Result<Reply> {
+    match server.ask(request)? {
         Reply::Error(what) => Err(io::Error::other(what)),
         reply => Ok(reply),
     }
 }
 
-fn status(server: &UnixStream) -> io::Result<Status> {
+fn odd(reply: &Reply) -> io::Error {
+    io::Error::other(format!("an odd answer: {reply:?}"))
+}
+
+fn status(server: &Server) -> io::Result<Status> {
     match request(server, &Request::List)? {
         Reply::Status(status) => Ok(status),
-        other => Err(io::Error::other(format!("an odd answer: {other:?}"))),
+        other => Err(odd(&other)),
     }
 }
 
-fn done(server: &UnixStream, out: &mut impl Write, what: &Request) -> io::Result<()> {
+fn done(server: &Server, out: &mut impl Write, what: &Request) -> io::Result<()> {
     match request(server, what)? {
         Reply::Done(text) => writeln!(out, "{text}"),
-        other => Err(io::Error::other(format!("an odd answer: {other:?}"))),
+        other => Err(odd(&other)),
     }
 }
 
-fn watch(server: &UnixStream, out: &mut (impl Write + IsTerminal)) -> io::Result<()> {
+fn watch(server: &Server, out: &mut (impl Write + IsTerminal)) -> io::Result<()> {
     let mut before = None;
     loop {
         // For a moment there may be no worker.

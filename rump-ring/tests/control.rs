@@ -40,16 +40,26 @@ fn protocol() -> impl Strategy<Value = Protocol> {
 }
 
 fn to_server() -> impl Strategy<Value = ToServer> {
-    let hello = (any::<u32>(), text(), text(), any::<u16>(), any::<u128>());
+    let ports = (1..=u16::MAX).prop_flat_map(|first| (Just(first), first..=u16::MAX));
+    let ports = prop::option::of(ports.prop_map(|(first, last)| first..=last));
+    let hello = (
+        any::<u32>(),
+        text(),
+        text(),
+        any::<u16>(),
+        any::<u128>(),
+        ports,
+    );
     let port = || (protocol(), address(), any::<u16>());
     prop_oneof![
-        hello.prop_map(|(version, host, label, queues, ticket)| {
+        hello.prop_map(|(version, host, label, queues, ticket, ports)| {
             ToServer::Hello(Hello {
                 version,
                 host,
                 label,
                 queues,
                 ticket,
+                ports,
             })
         }),
         (any::<u32>(), port()).prop_map(|(id, (protocol, address, port))| ToServer::Claim {

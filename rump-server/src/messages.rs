@@ -103,6 +103,42 @@ pub enum Request {
     Stop,
 }
 
+impl Request {
+    /// From words, such as `switch web direct`.
+    ///
+    /// # Errors
+    /// What is wrong with them, and what there is.
+    pub fn of_words<'a>(words: impl IntoIterator<Item = &'a str>) -> Result<Self, String> {
+        let words: Vec<&str> = words.into_iter().collect();
+        match words[..] {
+            ["list" | "stats"] => Ok(Self::List),
+            ["switch", application, path @ ("direct" | "shared")] => Ok(Self::Switch {
+                application: application.into(),
+                direct: path == "direct",
+            }),
+            ["upgrade"] => Ok(Self::Upgrade { program: None }),
+            ["stop"] => Ok(Self::Stop),
+            _ => Err("there is: list, switch APPLICATION direct|shared, stop".into()),
+        }
+    }
+
+    /// The words that it is by [`of_words`](Self::of_words).
+    pub fn words(&self) -> String {
+        match self {
+            Self::List => "list".into(),
+            Self::Switch {
+                application,
+                direct,
+            } => {
+                let path = if *direct { "direct" } else { "shared" };
+                format!("switch {application} {path}")
+            }
+            Self::Upgrade { .. } => "upgrade".into(),
+            Self::Stop => "stop".into(),
+        }
+    }
+}
+
 /// What a worker can be asked.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Question {
@@ -210,5 +246,33 @@ impl CountersOf {
             .iter()
             .map(|(name, count)| (name.clone(), *count));
         counters.restore(self.sent, self.received, &drops.collect::<Vec<_>>());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_words() {
+        let switch = |direct| Request::Switch {
+            application: "web".into(),
+            direct,
+        };
+        let upgrade = Request::Upgrade { program: None };
+        let all = [
+            Request::List,
+            switch(true),
+            switch(false),
+            upgrade,
+            Request::Stop,
+        ];
+        for request in all {
+            let words = request.words();
+            assert_eq!(Request::of_words(words.split(' ')), Ok(request));
+        }
+        for wrong in ["", "lists", "switch web", "switch web up", "stop now"] {
+            assert!(Request::of_words(wrong.split(' ')).is_err(), "{wrong}");
+        }
     }
 }

@@ -11,15 +11,17 @@
 //! address its network interface has, and its program connects by `rump::server::connect("xen:")`.
 
 use rump::iface::{Backend, Card};
-use rump::server::Door;
+use rump::server::{Ctl, Door};
 use rump_server::config;
 use rump_server::messages::Status;
+use rump_server::worker::asks::Asks;
 use rump_server::worker::here;
 use std::error::Error;
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// How long a NIC's link is waited for.
@@ -55,8 +57,30 @@ fn run() -> Result<(), Box<dyn Error>> {
     let hosts = plan.clone();
     let door = Door::open(move |domain| here::user(&hosts, domain.address))?;
     println!("server: serving {} hosts", plan.hosts.len());
-    here::serve(plan, open, Box::new(door), ledger, report)?;
+    let asks = Asks::new()?;
+    let answering = obey(asks.clone())?;
+    here::serve(plan, open, Box::new(door), asks, ledger, report)?;
+    // Who has ordered it to end hears so.
+    drop(answering.lock());
     Ok(())
+}
+
+/// Does what dom0 orders (`rump ctl --control xen:DOMAIN`); what is returned is locked until an
+/// order is answered.
+fn obey(asks: Asks) -> io::Result<Arc<Mutex<()>>> {
+    let orders = Ctl::open()?;
+    let answering = Arc::new(Mutex::new(()));
+    let busy = Arc::clone(&answering);
+    std::thread::spawn(move || {
+        while let Ok(order) = orders.next() {
+            let _busy = busy.lock();
+            let answer = asks.ask_in_words(order.words());
+            if let Err(error) = order.answer(&answer) {
+                eprintln!("server: dom0 gets no answer: {error}");
+            }
+        }
+    });
+    Ok(answering)
 }
 
 /// Says who is there.

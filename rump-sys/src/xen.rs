@@ -1,5 +1,5 @@
 //! Cables to other domains of Xen's, which an image's platform makes: pages that both have, and
-//! an event channel (`docs/services.md`).
+//! an event channel; and what dom0 orders by xenstore (`docs/services.md`).
 //!
 //! Only an image has them; elsewhere each function answers `ENOSYS`. Errors are NetBSD's.
 
@@ -63,4 +63,12 @@ crate::gate::functions! {
     fn rump_xen_close(id: u64) -> c_int;
     /// Closes it, and lets go of its memory, which nobody here uses any more.
     fn rump_xen_forget(id: u64) -> c_int;
+    /// Hears what dom0 orders, from here on: the text of the domain's node `control/rump-ctl`, each
+    /// time that it is written.
+    fn rump_xen_listen() -> c_int;
+    /// The next order, waited for until there is one: its first bytes, and how many these are.
+    fn rump_xen_order(text: *mut u8, room: usize, len: *mut usize) -> c_int;
+    /// Says something in the domain's node `data/rump-ctl/NAME`, where it is when this returns, in UTF-8 and at most 1,024 bytes;
+    /// the name is of letters and digits.
+    fn rump_xen_say(name: *const u8, len: usize, text: *const u8, text_len: usize) -> c_int;
 }

@@ -46,6 +46,14 @@ impl Writer {
         self.u16(*ports.start()).u16(*ports.end())
     }
 
+    /// 0 and 0 are none.
+    pub(super) fn some_ports(self, ports: Option<&RangeInclusive<u16>>) -> Self {
+        match ports {
+            Some(ports) => self.ports(ports),
+            None => self.u16(0).u16(0),
+        }
+    }
+
     pub(super) fn text<const N: usize>(self, text: &Text<N>) -> Self {
         let text = text.as_str().as_bytes();
         self.u8(text.len() as u8).bytes(text)
@@ -113,6 +121,14 @@ impl<'a> Reader<'a> {
         (0 < first && first <= last)
             .then_some(first..=last)
             .ok_or(Malformed)
+    }
+
+    pub(super) fn some_ports(&mut self) -> Result<Option<RangeInclusive<u16>>, Malformed> {
+        if self.0.starts_with(&[0; 4]) {
+            self.bytes::<4>()?;
+            return Ok(None);
+        }
+        self.ports().map(Some)
     }
 
     pub(super) fn text<const N: usize>(&mut self) -> Result<Text<N>, Malformed> {

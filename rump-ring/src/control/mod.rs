@@ -6,7 +6,7 @@
 //!
 //! | kind | message | behind the kind |
 //! |---|---|---|
-//! | 1 | [`Hello`] | version 4, queues 2, ticket 16, host, label |
+//! | 1 | [`Hello`] | version 4, queues 2, ticket 16, first and last port 2 each (0 and 0: none), host, label |
 //! | 2 | [`ToServer::Claim`] | id 4, protocol 1, address 16, port 2 |
 //! | 3 | [`ToServer::Release`] | protocol 1, address 16, port 2 |
 //! | 4 | [`ToServer::Lease`] | id 4 |
@@ -38,7 +38,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::ops::RangeInclusive;
 
 /// The version that is spoken here.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 /// The longest message in bytes.
 pub const MOST: usize = 4096;
 /// The most addresses of a host.
@@ -90,6 +90,9 @@ pub struct Hello {
     pub queues: u16,
     /// That of its last [`Welcome`], 0 if it is new.
     pub ticket: u128,
+    /// Its first ephemeral ports by that, which a server that knows nothing of it gives it again
+    /// if they are nobody's.
+    pub ports: Option<RangeInclusive<u16>>,
 }
 
 /// What a server answers, together with a descriptor of the memory that the rings are in
@@ -276,6 +279,7 @@ impl ToServer {
                 .u32(hello.version)
                 .u16(hello.queues)
                 .u128(hello.ticket)
+                .some_ports(hello.ports.as_ref())
                 .text(&hello.host)
                 .text(&hello.label)
                 .done(),
@@ -315,6 +319,7 @@ impl ToServer {
                 version: from.u32()?,
                 queues: from.u16()?,
                 ticket: from.u128()?,
+                ports: from.some_ports()?,
                 host: from.text()?,
                 label: from.text()?,
             }),

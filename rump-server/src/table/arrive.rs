@@ -2,7 +2,8 @@
 //!
 //! TCP and UDP go to the owner of the port; ICMP errors to the owner of the packet inside;
 //! echo replies to who asked. Requests for an echo, and what is for a port of nobody's, go to
-//! the host's first application, whose kernel answers, so that the world sees one answer.
+//! the host's first application, whose kernel answers, so that the world sees one answer; where
+//! applications of an earlier server may come back, nobody answers for such a port.
 //! Other ICMP goes to all of the host, as do fragments whose first one is not known. Who
 //! asks for the Ethernet address of a host is answered here.
 
@@ -81,7 +82,10 @@ impl<E> Table<E> {
         if away.is_some_and(|since| now.saturating_duration_since(since) > LATE) {
             return Err(Reason::Away);
         }
-        Ok(of(host).into())
+        match of(host) {
+            Targets::Nobody => Err(Reason::Nobody),
+            targets => Ok(targets.into()),
+        }
     }
 
     /// Whose a packet to a host is.
@@ -89,6 +93,11 @@ impl<E> Table<E> {
         let host = self.host(id);
         let all = Targets::Host(id);
         let first = host.first().map_or(all, Targets::One);
+        let nobodys = if self.is_settled(now) {
+            first
+        } else {
+            Targets::Nobody
+        };
         if !host.has(ip.destination) {
             // To a group, or not for it at all: its kernels know.
             return all;
@@ -97,7 +106,7 @@ impl<E> Table<E> {
         let targets = match ip.carries {
             Carries::Ports(ports) => host
                 .owner(ports.protocol, ip.destination, ports.destination)
-                .map_or(first, Targets::One),
+                .map_or(nobodys, Targets::One),
             Carries::Icmp(Icmp::EchoRequest(_)) => first,
             Carries::Icmp(Icmp::EchoReply(id)) => host.echo_owner(v6, id).map_or(all, Targets::One),
             Carries::Icmp(Icmp::Error(inner)) if host.has(inner.source) => match inner.about {

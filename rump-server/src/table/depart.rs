@@ -195,7 +195,7 @@ impl<E> Table<E> {
             Payload::Arp(_) => Targets::Host(other),
             Payload::Ip(ip) => self.classify(other, ip, now),
         };
-        if to == Targets::One(sender.slot) {
+        if to == Targets::One(sender.slot) || to == Targets::Nobody {
             return Err(Reason::Nobody);
         }
         departure.local = Some(Delivery {

@@ -209,15 +209,17 @@ impl Host {
         rights.any(|right| right.users.contains(&user))
     }
 
-    /// A block that nobody has, and in which nobody else has claimed.
+    /// Whether nobody has a block, and nobody else has claimed in it.
+    pub(super) fn is_free(&self, block: usize, slot: Slot) -> bool {
+        let ports = self.ports(block);
+        let claimed =
+            |(claim, owned): (&Claim, &Owned)| owned.slot != slot && ports.contains(&claim.port);
+        self.blocks[block].is_none() && !self.claims.iter().any(claimed)
+    }
+
+    /// The first block that is free.
     pub(super) fn free_block(&self, slot: Slot) -> Option<usize> {
-        (0..self.blocks.len()).find(|block| {
-            let ports = self.ports(*block);
-            let claimed = |(claim, owned): (&Claim, &Owned)| {
-                owned.slot != slot && ports.contains(&claim.port)
-            };
-            self.blocks[*block].is_none() && !self.claims.iter().any(claimed)
-        })
+        (0..self.blocks.len()).find(|block| self.is_free(*block, slot))
     }
 
     /// Somebody asks for an echo.

@@ -45,6 +45,8 @@ pub struct Candidate<E> {
     pub user: u32,
     /// That of before, or a new one.
     pub ticket: u128,
+    /// Ephemeral ports that it had from an earlier server, if it had.
+    pub had: Option<RangeInclusive<u16>>,
     /// How it is reached.
     pub end: E,
 }
@@ -133,7 +135,15 @@ impl<E> Table<E> {
         }
         // A ticket is somebody's whom nobody waits for any more, or who is still there.
         let slot = self.add(id, candidate.label, candidate.user, candidate.ticket);
-        if let Err(refusal) = self.lease(slot) {
+        let leased = match candidate.had {
+            Some(ports) => {
+                // Where one comes back, others may be to come.
+                self.settles = self.settles.map(|settles| settles.max(now + grace));
+                self.lease_again(slot, &ports)
+            }
+            None => self.lease_first(slot, now),
+        };
+        if let Err(refusal) = leased {
             self.leave(slot);
             return Err(refusal);
         }
@@ -321,6 +331,35 @@ impl<E> Table<E> {
         let block = host.free_block(slot).ok_or(Refusal::NoMore)?;
         host.blocks[block] = Some(slot);
         Ok(host.ports(block))
+    }
+
+    /// The ports that it had, if nobody else has them now.
+    fn lease_again(&mut self, slot: Slot, had: &RangeInclusive<u16>) -> Result<(), Refusal> {
+        let application = self.applications.get(&slot).ok_or(Refusal::NoHost)?;
+        let host = &mut self.hosts[application.host.0];
+        match host
+            .block_of(had)
+            .filter(|block| host.is_free(*block, slot))
+        {
+            Some(block) => {
+                host.blocks[block] = Some(slot);
+                Ok(())
+            }
+            None => self.lease(slot).map(drop),
+        }
+    }
+
+    /// The first ports of one that has had none: not those that others are the most likely to
+    /// have had, while these may come back.
+    fn lease_first(&mut self, slot: Slot, now: Instant) -> Result<(), Refusal> {
+        if self.is_settled(now) {
+            return self.lease(slot).map(drop);
+        }
+        let application = self.applications.get(&slot).ok_or(Refusal::NoHost)?;
+        let host = &mut self.hosts[application.host.0];
+        let last = (0..host.blocks.len()).rfind(|block| host.is_free(*block, slot));
+        host.blocks[last.ok_or(Refusal::NoMore)?] = Some(slot);
+        Ok(())
     }
 
     /// It goes to a NIC of its own, or comes back.

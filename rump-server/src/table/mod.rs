@@ -38,6 +38,7 @@ pub use under_way::{Parts, UnderWay};
 
 use crate::wire::Mac;
 use hashbrown::HashMap;
+use std::time::Instant;
 
 /// A NIC, by its place in the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -50,6 +51,8 @@ pub struct Table<E> {
     by_mac: HashMap<(Nic, Mac), HostId>,
     applications: HashMap<Slot, Application<E>>,
     next: u64,
+    /// Until then there may be others whose ports are not known yet.
+    settles: Option<Instant>,
 }
 
 /// Who is to have a frame.
@@ -59,6 +62,8 @@ pub enum Targets {
     One(Slot),
     /// All of a host.
     Host(HostId),
+    /// Nobody yet: it may be for one who has not come back.
+    Nobody,
     /// All on a NIC.
     Nic(Nic),
 }
@@ -95,7 +100,18 @@ impl<E> Table<E> {
             hosts,
             applications: HashMap::new(),
             next: 1,
+            settles: None,
         }
+    }
+
+    /// Applications of an earlier server, of whom nothing is known, may come back until then, and
+    /// have connections and ports. For a port of nobody's nobody answers meanwhile.
+    pub fn settles_at(&mut self, time: Instant) {
+        self.settles = Some(time);
+    }
+
+    fn is_settled(&self, now: Instant) -> bool {
+        self.settles.is_none_or(|settles| settles <= now)
     }
 
     /// The hosts.
@@ -154,6 +170,7 @@ impl<E> Table<E> {
         };
         match delivery.to {
             Targets::One(slot) => to(slot),
+            Targets::Nobody => {}
             Targets::Host(id) => self.host(id).members.iter().copied().for_each(to),
             Targets::Nic(nic) => {
                 let on = self.hosts.iter();

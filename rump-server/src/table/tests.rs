@@ -55,6 +55,7 @@ impl World {
                 label: label.into(),
                 user: 0,
                 ticket,
+                had: None,
                 end: (),
             };
             table.join(HostId(host), candidate, now, GRACE).unwrap()
@@ -1106,6 +1107,7 @@ fn users_have_what_they_may() {
             label: String::new(),
             user,
             ticket,
+            had: None,
             end: (),
         };
         table.join(HostId(0), candidate, now, GRACE)
@@ -1181,6 +1183,7 @@ fn who_comes_back_has_what_it_had() {
         label: "new".into(),
         user,
         ticket,
+        had: None,
         end: (),
     };
     // Another does not get what is kept, whatever ticket it shows as whoever.
@@ -1216,6 +1219,47 @@ fn who_comes_back_has_what_it_had() {
     world.table.leave(world.d);
 }
 
+/// A server that comes after one that has left nothing behind.
+#[test]
+fn nobody_refuses_what_may_be_for_who_comes_back() {
+    let World { table, now, .. } = &mut World::new();
+    let settled = *now + GRACE;
+    table.settles_at(settled);
+    let to = |table: &Table<()>, port, now| {
+        let frame = V4::new("10.0.0.9", "10.0.0.2", 6, tcp(9, port, 2)).frame(WEB, PEER);
+        table.from_wire(NIC, &Frame::new(&frame), now).map(drop)
+    };
+    assert_eq!(to(table, 80, *now), Ok(()));
+    assert_eq!(to(table, 8080, *now), Err(Reason::Nobody));
+    assert_eq!(to(table, 8080, settled), Ok(()));
+    // Who has had ports gets them again, but not from somebody who has them.
+    let mut join = |ticket, had: Option<std::ops::RangeInclusive<u16>>, now| {
+        let candidate = Candidate {
+            label: "back".into(),
+            user: 0,
+            ticket,
+            had,
+            end: (),
+        };
+        let slot = table.join(HostId(0), candidate, now, GRACE).unwrap();
+        table.leases_of(slot)
+    };
+    assert_eq!(join(11, Some(40_960..=41_471), *now), [40_960..=41_471]);
+    let other = join(12, Some(40_960..=41_471), *now);
+    assert_eq!(other.len(), 1);
+    assert_ne!(other[0], 40_960..=41_471);
+    // Odd ones are those of nobody.
+    assert_eq!(join(13, Some(40_961..=41_471), *now).len(), 1);
+    // Who is new has what others are the least likely to have had.
+    assert_eq!(join(14, None, *now), [65_024..=65_535]);
+    assert_eq!(join(15, None, settled), [33_792 + 1024..=34_303 + 1024]);
+    // Where one comes back, others are given time to.
+    let late = settled - Duration::from_secs(1);
+    assert_eq!(join(16, Some(50_176..=50_687), late), [50_176..=50_687]);
+    assert_eq!(to(table, 8080, settled), Err(Reason::Nobody));
+    assert_eq!(to(table, 8080, late + GRACE), Ok(()));
+}
+
 #[test]
 fn who_is_away_is_not_spoken_for() {
     let mut world = World::new();
@@ -1245,6 +1289,7 @@ fn who_is_away_is_not_spoken_for() {
         label: "e".into(),
         user: 0,
         ticket: 5,
+        had: None,
         end: (),
     };
     let joined = world.table.join(HostId(1), candidate, world.now, GRACE);
@@ -1260,6 +1305,7 @@ fn who_is_away_is_not_spoken_for() {
         label: "e".into(),
         user: 0,
         ticket: 5,
+        had: None,
         end: (),
     };
     assert!(

@@ -90,7 +90,7 @@ impl<E> Table<E> {
     pub fn under_way(&self, host: &Host, now: Instant) -> UnderWay {
         let ticket = |targets| match targets {
             Targets::One(slot) => self.ticket(slot),
-            Targets::Host(_) | Targets::Nic(_) => None,
+            Targets::Host(_) | Targets::Nic(_) | Targets::Nobody => None,
         };
         let echo = |(v6, id, slot, since)| {
             let ticket = self.ticket(slot)?;

@@ -86,6 +86,7 @@ impl Control {
             label: hello.label.as_str().into(),
             user,
             ticket: if back { hello.ticket } else { fresh },
+            had: hello.ports.clone(),
             end: cable.clone(),
         };
         let ticket = candidate.ticket;

@@ -4,11 +4,14 @@
 //! up, and each has a few messages answered in turn.
 
 use super::admission::{errno, farewell, tell};
+use super::asks::{Asked, Asks};
 use super::{Cable, Shared, application, uplink};
 use crate::descriptor::pidfd;
 use crate::ledger::{Item, Ledger};
 use crate::link::Link;
-use crate::messages::{ApplicationStatus, FromWorker, NicStatus, Question, Status, ToWorker};
+use crate::messages::{
+    ApplicationStatus, FromWorker, NicStatus, Question, Reply, Request, Status, ToWorker,
+};
 use crate::table::{Claim, Refusal, Slot};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rump_hyper::linux::cable::{Door, Socket};
@@ -48,10 +51,17 @@ struct Connection {
     slot: Option<Slot>,
 }
 
+/// Who tells the worker what to do.
+pub(super) enum Superior {
+    /// Another process.
+    Supervisor(Link),
+    /// Whoever asks in this one.
+    Asks(Asks),
+}
+
 pub(super) struct Control {
     pub(super) shared: Arc<Shared>,
-    /// To the supervisor, if there is one.
-    link: Option<Link>,
+    superior: Superior,
     door: Box<dyn Door>,
     pub(super) ledger: Ledger,
     pub(super) random: File,
@@ -90,14 +100,14 @@ enum End {
 impl Control {
     pub(super) fn new(
         shared: Arc<Shared>,
-        link: Option<Link>,
+        superior: Superior,
         door: Box<dyn Door>,
         ledger: Ledger,
         random: File,
     ) -> Self {
         Self {
             shared,
-            link,
+            superior,
             door,
             ledger,
             random,
@@ -119,8 +129,10 @@ impl Control {
 
     /// Tells the supervisor.
     pub(super) fn tell(&self, message: &FromWorker) -> io::Result<()> {
-        let tell = |link: &Link| link.send(message, &[]);
-        self.link.as_ref().map_or(Ok(()), tell)
+        match &self.superior {
+            Superior::Supervisor(link) => link.send(message, &[]),
+            Superior::Asks(_) => Ok(()),
+        }
     }
 
     /// Writes something down. What cannot be is not there for the next worker.
@@ -199,8 +211,7 @@ impl Control {
         loop {
             let ready = self.wait();
             if ready[0]
-                && self.link.is_some()
-                && let Some(end) = self.supervisor()?
+                && let Some(end) = self.superior()?
             {
                 return match end {
                     End::Yield(to) => self.hand_over(&to),
@@ -240,14 +251,15 @@ impl Control {
         }
     }
 
-    /// Waits until somebody has something to say: the supervisor, who connects, and of each
+    /// Waits until somebody has something to say: the superior, who connects, and of each
     /// connection the socket and the process.
     fn wait(&self) -> Vec<bool> {
         let entry = |file| PollFd::new(file, PollFlags::POLLIN);
-        let door = self.door.file();
-        // Without a supervisor, the door stands in its place.
-        let link = self.link.as_ref().map_or(door, AsFd::as_fd);
-        let mut all = vec![entry(link), entry(door)];
+        let superior = match &self.superior {
+            Superior::Supervisor(link) => link.as_fd(),
+            Superior::Asks(asks) => asks.file(),
+        };
+        let mut all = vec![entry(superior), entry(self.door.file())];
         for connection in &self.connections {
             all.push(entry(connection.socket.as_fd()));
             let process = connection.process.as_ref();
@@ -261,9 +273,13 @@ impl Control {
         all.iter().map(|entry| entry.any() == Some(true)).collect()
     }
 
-    fn supervisor(&mut self) -> io::Result<Option<End>> {
-        let Some(link) = &self.link else {
-            return Ok(None);
+    fn superior(&mut self) -> io::Result<Option<End>> {
+        let link = match &self.superior {
+            Superior::Supervisor(link) => link,
+            Superior::Asks(asks) => {
+                let asked = asks.take();
+                return Ok(asked.and_then(|asked| self.asked(asked)));
+            }
         };
         let (message, files) = match link.receive() {
             Err(error) => {
@@ -286,6 +302,29 @@ impl Control {
             ToWorker::Setup { .. } => {}
         }
         Ok(None)
+    }
+
+    /// Does what somebody in this process wants.
+    fn asked(&self, asked: Asked) -> Option<End> {
+        let request = asked.request().clone();
+        let reply = match &request {
+            Request::List => Reply::Status(Status {
+                starts: 1,
+                ..self.status()
+            }),
+            Request::Switch {
+                application,
+                direct,
+            } => self
+                .order(application, *direct)
+                .map_or_else(Reply::Error, |()| Reply::Done("it was ordered to".into())),
+            Request::Upgrade { .. } => Reply::Error(
+                "no other worker can take over here: make another domain (docs/services.md)".into(),
+            ),
+            Request::Stop => Reply::Done("the server ends".into()),
+        };
+        asked.answer(reply);
+        (request == Request::Stop).then_some(End::Stop)
     }
 
     fn accept(&mut self) {

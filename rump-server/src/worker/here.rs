@@ -8,14 +8,18 @@
 //! Users are not those of a machine, either: who has the Ethernet address of a host is of that, and
 //! has all its ports ([`user`]). `users` and `[[host.ports]]` of the configuration say nothing here.
 
+use super::asks::Asks;
 use super::{control, shared};
 use crate::config::{Kind, Plan, RightPlan};
 use crate::ledger::Ledger;
+#[cfg(doc)]
+use crate::messages::Request;
 use crate::messages::Status;
 use rump_hyper::linux::cable::Door;
 use rump_hyper::vif::Backend;
 use std::fs::File;
 use std::io;
+use std::time::Instant;
 
 /// Users of hosts are numbered from here on, by the order of the hosts.
 const USERS: u32 = 1 << 16;
@@ -39,9 +43,11 @@ fn owned(mut plan: Plan) -> Plan {
     plan
 }
 
-/// Serves those who come by a door, over interfaces that `open` opens; does not return but with an
-/// error. `ledger` is an empty file for what they have. `changed` is told who is there, each time
-/// that it is somebody else, or has other ports.
+/// Serves those who come by a door, over interfaces that `open` opens, and who asks it. `ledger` is an empty file for what they have. `changed` is told who is there, each time
+/// that it is somebody else, or has other ports. Returns when it was asked to [end](Request::Stop).
+///
+/// Applications of a server that was here before are given time to come back and claim what they
+/// have, as much as `grace` says: until then nobody refuses what comes for a port of nobody's.
 ///
 /// # Errors
 /// A NIC is no [interface](Kind::Interface), or does not open; a thread, or the ledger, fails.
@@ -49,6 +55,7 @@ pub fn serve(
     plan: Plan,
     open: impl Fn(&str) -> io::Result<Box<dyn Backend>>,
     door: Box<dyn Door>,
+    asks: Asks,
     ledger: File,
     changed: impl Fn(&Status) + 'static,
 ) -> io::Result<()> {
@@ -69,11 +76,16 @@ pub fn serve(
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     let shared = shared(owned(plan), backends, cpus);
     let (ledger, found) = Ledger::open(ledger)?;
-    let mut control = control::Control::new(shared, None, door, ledger, random);
+    let settled = Instant::now() + shared.grace();
+    shared.write().settles_at(settled);
+    let superior = control::Superior::Asks(asks.clone());
+    let mut control = control::Control::new(shared, superior, door, ledger, random);
     control.recall(found);
     control.report(changed);
     control.start_uplinks()?;
-    control.run()
+    let result = control.run();
+    asks.end();
+    result
 }
 
 #[cfg(test)]
@@ -146,12 +158,14 @@ mod tests {
         let place = folder.join("sock");
         let door = Socket::listen(&place).unwrap();
         let ledger = crate::ledger::make().unwrap();
-        std::thread::spawn(move || {
+        let asks = Asks::new().unwrap();
+        let asking = asks.clone();
+        let serving = std::thread::spawn(move || {
             let open = |name: &str| -> io::Result<Box<dyn Backend>> {
                 assert_eq!(name, "vif0");
                 Ok(Box::new(Nothing))
             };
-            serve(plan(), open, Box::new(door), ledger, |_| {})
+            serve(plan(), open, Box::new(door), asking, ledger, |_| {})
         });
         let socket = Socket::connect(&place).unwrap();
         std::fs::remove_dir_all(&folder).unwrap();
@@ -161,6 +175,7 @@ mod tests {
             label: Default::default(),
             queues: 1,
             ticket: 0,
+            ports: None,
         };
         socket.send(&ToServer::Hello(hello).encode(), None).unwrap();
         let mut bytes = [0; MOST];
@@ -172,6 +187,19 @@ mod tests {
         };
         let is_refused = |message: &ToApplication| matches!(message, ToApplication::Farewell(last) if last.code == Code::NotAllowed);
         assert!(message.as_ref().is_ok_and(is_refused), "{message:?}");
+        for (words, answer) in [
+            ("list", "\"applications\":[]"),
+            ("switch web direct", "there is no application web"),
+            ("fly", "there is: list"),
+            ("upgrade", "make another domain"),
+            ("stop", "the server ends"),
+        ] {
+            let reply = asks.ask_in_words(words.split(' '));
+            assert!(reply.contains(answer), "{words}: {reply}");
+        }
+        serving.join().unwrap().unwrap();
+        let late = asks.ask_in_words(["list"]);
+        assert!(late.contains("has ended"), "{late}");
     }
 
     #[test]
@@ -184,7 +212,8 @@ mod tests {
         std::fs::remove_dir_all(&folder).unwrap();
         let ledger = crate::ledger::make().unwrap();
         let open = |_: &str| Err(io::ErrorKind::NotFound.into());
-        let error = serve(plan, open, Box::new(door), ledger, |_| {}).unwrap_err();
+        let asks = Asks::new().unwrap();
+        let error = serve(plan, open, Box::new(door), asks, ledger, |_| {}).unwrap_err();
         assert!(error.to_string().contains("NIC wan"), "{error}");
     }
 }

@@ -9,6 +9,7 @@
 //! | `admission` | who may come, and what it is told |
 //! | `handover` | a worker hands over to the next |
 //! | `sandbox` | what system calls it has left |
+//! | [`asks`] | who is in the same process asks it, as `rump ctl` does a supervisor |
 //! | [`here`] | the same without a supervisor, in a machine of its own |
 //!
 //! It starts with nothing but a [link](Link) to the supervisor, and gets all descriptors by
@@ -16,6 +17,7 @@
 
 mod admission;
 mod application;
+pub mod asks;
 mod control;
 mod handover;
 pub mod here;
@@ -149,7 +151,8 @@ pub fn run_with_cards(link: Link, cards: &OpenCards) -> io::Result<()> {
     }
     let shared = shared(*plan, backends.into_iter().flatten(), cpus);
     let (ledger, found) = Ledger::open(ledger)?;
-    let mut control = control::Control::new(shared, Some(link), door, ledger, random);
+    let superior = control::Superior::Supervisor(link);
+    let mut control = control::Control::new(shared, superior, door, ledger, random);
     let slots = control.recall(found);
     let mut running = FromWorker::Running {
         applications: 0,

@@ -212,6 +212,7 @@ impl Bare {
             label: Name::new(label).unwrap(),
             queues: 1,
             ticket,
+            ports: None,
         });
         send(socket.as_raw_fd(), &hello.encode(), MsgFlags::MSG_NOSIGNAL)?;
         let (message, file) = told(&socket)?;

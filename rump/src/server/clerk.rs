@@ -283,8 +283,10 @@ impl Shared {
                 return None;
             }
             *pause = (2 * *pause).clamp(FIRST_LOOK, LAST_LOOK);
+            let Welcome { ticket, ports, .. } = self.welcome();
             let hello = Hello {
-                ticket: lock(&self.welcome).ticket,
+                ticket,
+                ports: Some(ports),
                 queues: self.line.queues() as u16,
                 ..self.hello.clone()
             };

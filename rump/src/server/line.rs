@@ -1,17 +1,21 @@
 //! The frames' side of a connection: a cable that is replaced when the server is.
 //!
 //! While there is no server, frames that are to be sent wait for one, up to [`PATIENCE`] after
-//! it went; what it had not taken goes to its successor first. What it had sent is taken in.
+//! it went; later, the newest of each connection does ([`Room`]). What it had not taken goes to its
+//! successor first. What it had sent is taken in.
 
+use super::room::Room;
 use crate::iface::link::{Batch, Statistics, Transmit};
 use rump_sys::hyper::linux::cable::{Broken, Counters, End, LONGEST};
 use rump_sys::hyper::vif::flow;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// For so long frames wait for room, or for a server; and for so long there is a link without
-/// one.
+/// For so long frames wait for room, or for a server.
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
+/// For so long there is a link without a server: addresses of an interface without one are not
+/// used, and then looked for anew (NetBSD's duplicate detection), which takes seconds.
+pub(super) const LINK: Duration = Duration::from_secs(if cfg!(test) { 2 } else { 60 });
 /// How long a thread that serves a queue waits for a server at a time.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -36,7 +40,9 @@ struct State {
     lost: Option<Instant>,
     /// There will be none any more.
     failed: bool,
-    /// What ends that are gone have counted, and what found no server.
+    /// What found no server.
+    room: Room,
+    /// What ends that are gone have counted, and what went for nobody.
     counted: Counters,
     dropped: u64,
 }
@@ -55,6 +61,7 @@ impl Line {
                 old_queues: 0,
                 lost: None,
                 failed: false,
+                room: Room::default(),
                 counted: Counters::default(),
                 dropped: 0,
             }),
@@ -98,6 +105,7 @@ impl Line {
         state.end.close();
         // If it is broken already, that will be noticed.
         let _ = state.end.forward(&end);
+        state.dropped += state.room.empty(&end, Instant::now());
         let old = std::mem::replace(&mut state.end, Arc::new(end));
         let counters = old.counters();
         state.counted.received += counters.received;
@@ -122,7 +130,7 @@ impl Line {
 
     pub(super) fn has_link(&self) -> bool {
         let state = self.state();
-        !state.failed && state.lost.is_none_or(|lost| lost.elapsed() < PATIENCE)
+        !state.failed && state.lost.is_none_or(|lost| lost.elapsed() < LINK)
     }
 
     /// Sends frames, which wait for room or for a server; returns how many were sent. It is told
@@ -134,7 +142,8 @@ impl Line {
             if let Some(lost) = state.lost {
                 let left = PATIENCE.saturating_sub(lost.elapsed());
                 if left.is_zero() || state.failed {
-                    state.dropped += (frames.len() - sent) as u64;
+                    let gone = state.room.take_in(&frames[sent..], Instant::now());
+                    state.dropped += gone;
                     break;
                 }
                 let waited = self.changed.wait_timeout(state, left);

@@ -29,8 +29,9 @@
 //! Sockets and connections live in this program. A thread of the connection looks for the
 //! server's successor, at once and then less and less often, shows it the ticket that it had,
 //! claims all ports again, and has frames go on. Meanwhile frames that are to be sent wait, up to
-//! 2 s, and what the server had not taken is sent to its successor. An interface has no link
-//! after 2 s without a server, and gets it back. [`Cable::reconnections`] counts.
+//! 2 s, and after that the newest of each connection; they, and what the server had not taken, are
+//! sent to its successor. An interface has no link after a minute without a server, and gets it
+//! back. [`Cable::reconnections`] counts.
 //!
 //! A server that says that this program may not be there ends that: the interface fails with
 //! `ENXIO` then ([`Link::error`](crate::iface::Link::error)).
@@ -58,6 +59,7 @@ mod clerk;
 mod hail;
 mod line;
 mod ports;
+mod room;
 mod session;
 #[cfg(test)]
 mod tests;
@@ -81,7 +83,7 @@ use std::sync::{Arc, PoisonError, Weak};
 use std::thread::JoinHandle;
 
 pub use rump_ring::control::Name;
-pub use xen::{Domain, Door};
+pub use xen::{Ctl, Domain, Door, Order};
 
 /// Why there is no connection to a server, or no interface over it.
 #[derive(Debug, thiserror::Error)]
@@ -209,6 +211,7 @@ impl Builder {
             },
             queues: self.queues,
             ticket: 0,
+            ports: None,
         };
         let joined = hail::hail(&self.place, &hello, clerk::ANSWER)?;
         let lacking = |what| move |source| Error::Resource { what, source };

@@ -240,6 +240,7 @@ fn what_makes_no_sense_is_no_welcome() {
         label: Name::EMPTY,
         queues: 2,
         ticket: 0,
+        ports: None,
     };
     assert_eq!(hail::check(&welcome(), &hello), Ok(()));
     let spoil: [&dyn Fn(&mut Welcome); 11] = [
@@ -331,8 +332,30 @@ fn without_a_server_there_is_an_end_to_waiting() {
         assert_eq!(send(&cable, b"lost"), Ok(0));
     }
     assert!(start.elapsed() < Duration::from_secs(1));
-    assert_eq!(cable.statistics().send_drops, 1001);
+    // The last one waits.
+    assert_eq!(cable.statistics().send_drops, 1000);
     assert!(!cable.link());
+}
+
+/// The newest frame of a connection is sent when there is a server, however long that takes.
+#[test]
+fn the_newest_waits_for_the_next_server() {
+    let stand = Stand::new();
+    let (cable, first) = stand.connect();
+    drop(first);
+    until("the loss is noticed", || {
+        (!cable.is_connected()).then_some(())
+    });
+    for number in 0..5_u8 {
+        assert_eq!(send(&cable, &[number]), Ok(0));
+    }
+    // Those who have not waited for an answer have gone.
+    let (second, _) = until("it connects", || stand.try_welcome(&welcome()).ok());
+    let all = until("the newest comes", || {
+        Some(came(&second.end)).filter(|all| !all.is_empty())
+    });
+    assert_eq!(all, [[4]]);
+    assert_eq!(cable.statistics().send_drops, 4);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Cables to other domains of Xen's: `rump_sys::xen`.
+//! Cables to other domains of Xen's, and orders of dom0's: `rump_sys::xen`.
 //!
 //! None of this calls the kernel, and no thread needs an lwp for it.
 #![allow(unsafe_code)]
@@ -19,6 +19,27 @@ fn check(errno: c_int) -> io::Result<()> {
 pub(crate) fn offer() -> io::Result<()> {
     // SAFETY: no arguments.
     check(unsafe { raw::rump_xen_offer() })
+}
+
+/// Hears what dom0 orders.
+pub(crate) fn listen() -> io::Result<()> {
+    // SAFETY: no arguments.
+    check(unsafe { raw::rump_xen_listen() })
+}
+
+/// Waits for the next order; the first 4,096 bytes of it.
+pub(crate) fn order() -> io::Result<Vec<u8>> {
+    let (mut text, mut len) = (vec![0; 4096], 0);
+    // SAFETY: both are written during the call, the first up to its length.
+    check(unsafe { raw::rump_xen_order(text.as_mut_ptr(), text.len(), &mut len) })?;
+    text.truncate(len);
+    Ok(text)
+}
+
+/// Says something, in a node of this name.
+pub(crate) fn say(name: &str, text: &str) -> io::Result<()> {
+    // SAFETY: both are read during the call, so long each.
+    check(unsafe { raw::rump_xen_say(name.as_ptr(), name.len(), text.as_ptr(), text.len()) })
 }
 
 /// A cable. Dropping it lets go of its memory.

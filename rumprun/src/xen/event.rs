@@ -138,7 +138,10 @@ impl Channel {
         if let Some(word) = ONCE.get(port as usize / 64) {
             word.fetch_or(1 << (port % 64), Ordering::AcqRel);
         }
-        Self::adopt(port).inspect_err(|_| hypercall::close(port))
+        let channel = Self::adopt(port).inspect_err(|_| hypercall::close(port))?;
+        // What came while it was being bound found no line: who waits looks once first.
+        channel.line.fire();
+        Ok(channel)
     }
 
     /// Lets the next event come, also one that has come already.

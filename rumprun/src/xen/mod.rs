@@ -16,6 +16,7 @@
 //! | `blkfront` | a disk |
 //! | `foreign`, `back_ring` | pages and rings of other domains' |
 //! | `cable` | network interfaces that are cables of a network server's |
+//! | `ctl` | what dom0 orders of the program |
 //! | `back` | devices of other domains' that are served here |
 //! | `netback`, `blkback` | network interfaces and disks among them |
 //! | `firmware` | the command line of an HVM guest |
@@ -45,6 +46,7 @@ mod blkfront;
 mod cable;
 pub(crate) mod clock;
 pub(crate) mod console;
+mod ctl;
 mod device;
 pub(crate) mod event;
 pub(crate) mod firmware;
@@ -225,6 +227,12 @@ fn serve_desk(store: &mut Store, backs: &mut Backs<impl Kernel>, cables: &mut Fr
             Wish::Connect(number, answer) => answer.give(cables.connect(store, number)),
             Wish::Close { id, front: true } => cables.closed(store, id),
             Wish::Close { id, front: false } => backs.close(store, id),
+            Wish::Hear => {
+                if let Err(error) = ctl::watch(store) {
+                    say!("rumprun: orders of dom0's are not heard: {error}");
+                }
+            }
+            Wish::Say(name, text, answer) => answer.give(ctl::say(store, &name, &text)),
         }
     }
 }
@@ -257,6 +265,7 @@ fn watch(
                 terminate();
             }
         }
+        ctl::changed(store, &token);
         backs.changed(store, &token);
         cables.changed(store, &token);
         for front in fronts.iter().filter(|front| front.place().path == token) {

@@ -5,11 +5,13 @@
 //! lanes of a cable. A thread of each connection hears when the other side rings, and wakes who
 //! sleeps in a queue, or reads messages.
 
+mod ctl;
 mod door;
 #[cfg(test)]
 mod tests;
 mod wire;
 
+pub use ctl::{Ctl, Order};
 pub use door::{Domain, Door};
 
 use crate::sys::xen::Cable;

@@ -73,6 +73,7 @@ impl Fronts {
             return;
         };
         if self.0[at].0.state(store) >= state::CLOSING {
+            say!("rumprun: {token}: its back end has gone");
             self.close(store, at);
         }
     }

@@ -1,5 +1,6 @@
 //! What the program calls: `rump_sys::xen`, which explains each.
 
+use super::super::ctl;
 use super::{Cable, Errno, Ordering, accept, close, desk, find, forget, keep};
 use alloc::sync::Arc;
 use core::ffi::c_int;
@@ -90,6 +91,31 @@ unsafe extern "C" fn forget_one(id: u64) -> c_int {
     result(forget(id).map(drop).ok_or(Errno::NXIO))
 }
 
+unsafe extern "C" fn listen() -> c_int {
+    result(ctl::open())
+}
+
+unsafe extern "C" fn order(text: *mut u8, room: usize, len: *mut usize) -> c_int {
+    let order = ctl::hear();
+    let bytes = &order.as_bytes()[..order.len().min(room)];
+    // SAFETY: the program's, with so much room.
+    unsafe {
+        text.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
+        len.write(bytes.len());
+    }
+    0
+}
+
+unsafe extern "C" fn say(name: *const u8, len: usize, text: *const u8, text_len: usize) -> c_int {
+    // SAFETY: the program's, so long each.
+    let [name, text] = [(name, len), (text, text_len)]
+        .map(|(start, len)| unsafe { core::slice::from_raw_parts(start, len) });
+    let [Ok(name), Ok(text)] = [name, text].map(core::str::from_utf8) else {
+        return Errno::INVAL.0;
+    };
+    result(ctl::tell(name, text))
+}
+
 rump_sys::export_gates! {
     rump_xen_offer = offer;
     rump_xen_accept = accept_one;
@@ -100,4 +126,7 @@ rump_sys::export_gates! {
     rump_xen_map = map;
     rump_xen_close = close_one;
     rump_xen_forget = forget_one;
+    rump_xen_listen = listen;
+    rump_xen_order = order;
+    rump_xen_say = say;
 }
