@@ -19,6 +19,7 @@ use rumprun_build::image::root;
 use rumprun_build::image::service::Service;
 use rumprun_build::image::testbed::Machine;
 use rumprun_build::image::xen::Guest;
+use std::path::Path;
 use std::time::Duration;
 
 fn main() {
@@ -30,8 +31,24 @@ fn main() {
     } else {
         (true, "", "")
     };
-    let name = "netbsd::xen::applications_share_an_address";
-    image::run_trials(vec![image::trial_if(can, need, reason, name, share)]);
+    let trial = |name: &str, test: fn() -> Outcome| {
+        image::trial_if(can, need, reason, format!("netbsd::xen::{name}"), test)
+    };
+    let mut trials = vec![
+        trial("applications_share_an_address", share),
+        trial("applications_outlive_the_server", outlive),
+        trial("an_application_moves_to_an_interface_of_its_own", moves),
+    ];
+    if is_long() {
+        // Each takes some minutes.
+        for part in 2..=3 {
+            trials.push(trial(
+                &format!("applications_outlive_the_server_{part}"),
+                outlive,
+            ));
+        }
+    }
+    image::run_trials(trials);
 }
 
 /// How much longer than an image by itself a machine takes that boots Xen and Linux before.
@@ -42,6 +59,8 @@ const MEMORY: u32 = 64;
 
 /// What the server is to do.
 const CONFIG: &str = r#"
+grace = 30
+
 [[nic]]
 name = "wan"
 interface = "vif0"
@@ -61,26 +80,21 @@ ring = 262144
 
 /// What dom0 does in both tests, before it does what is of one.
 const DOM0: &str = r#"
-# Begins with the server, and waits until it takes applications.
-server() {
-    xl create /tmp/server.cfg >/tmp/xl-server 2>&1 || fail "no server"
-    path=/local/domain/$(number image)/data/feature-rump-ring
-    until xenstore-read $path >/dev/null 2>&1; do usleep 100000; done
-}
 mac() { case $1 in three | stranger) echo 02:00:00:00:00:0b ;; *) echo 02:00:00:00:00:0a ;; esac; }
-# An application: its name, its port, and whom it talks to.
+# An application: its name, its port, and whom it talks to; perhaps another program, and an interface
+# of its own.
 application() {
     cat >/tmp/$1.cfg <<EOF
 name = "$1"
 type = "pvh"
-kernel = "/testbed/served"
+kernel = "/testbed/${4-served}"
 cmdline = "-- $1 $2 $3"
 memory = 64
 vcpus = 1
 tsc_mode = "native"
 on_crash = "destroy"
 on_reboot = "destroy"
-vif = [ "type=vif,mac=$(mac $1),backend=image" ]
+vif = [ "type=vif,mac=$(mac $1),backend=image"$5 ]
 EOF
     ln -sf /dev/ttyS1 /var/log/xen/console/guest-$1.log
     xl create /tmp/$1.cfg >/tmp/xl-$1 2>&1 || fail "no application $1"
@@ -103,22 +117,51 @@ right() {
     grep wrong /tmp/sums && fail "other bytes came"
     say "$1 times the right bytes"
 }
-# The connection that counts has not lost anything, and goes on.
+# What has come of each connection that counts.
+lines() { wc -l </tmp/count$1; }
+# The connections that count have not lost anything, and go on.
 counts() {
-    before=$(wc -l </tmp/count)
-    for try in $(seq 120); do
-        sleep 1
-        [ $(wc -l </tmp/count) -gt $((before + 10)) ] && break
+    for port in $ports; do
+        before=$(lines $port)
+        left=600
+        until [ $(lines $port) -gt $((before + 10)) ]; do
+            usleep 200000
+            [ $((left -= 1)) -gt 0 ] || fail "$port: nothing is counted any more"
+        done
+        awk '$1 != NR - 1 { wrong = 1 } END { exit wrong }' /tmp/count$port || fail "$port: it counts wrong"
     done
-    [ $(wc -l </tmp/count) -gt $((before + 10)) ] || fail "nothing is counted any more"
-    awk '$1 != NR - 1 { wrong = 1 } END { exit wrong }' /tmp/count || fail "it counts wrong"
-    say "$1: the connection counts on"
+    say "$1: all count on"
 }
+# Hundredths of seconds since the machine was started.
+now() { read -r up idle </proc/uptime; echo ${up%.*}${up#*.}; }
+# How long it takes from then on until another server is there, and each connection goes on.
+gone_on() {
+    for port in $ports; do eval "had$port=$(lines $port)"; done
+    left=600
+    until next=$(number image) && [ $next != $number ]; do
+        usleep 200000
+        [ $((left -= 1)) -gt 0 ] || fail "kill $kill: there is no other server"
+    done
+    say "kill $kill: another server after $(($(now) - $1)) hundredths of seconds"
+    for port in $ports; do
+        left=600
+        until [ $(lines $port) -gt $((had$port + 10)) ]; do
+            usleep 100000
+            [ $((left -= 1)) -gt 0 ] || fail "kill $kill: $port counts no more"
+        done
+        say "kill $kill: $port counts after $(($(now) - $1)) hundredths of seconds"
+    done
+    counts "kill $kill"
+}
+# What dom0's stack has counted of resets.
+resets() { say "$1: $(grep ^Tcp: /proc/net/snmp | cut -d' ' -f 6-9,15 | tr '\n' ' ')"; }
 connected() {
     folder=/local/domain/$(number image)/backend/vif/$(number $1)/0
     [ "$(xenstore-read $folder/state)" = 4 ] || fail "$1 is not connected"
 }
 
+# QEMU's net answers for whomever a frame that the bridge knows no way for is, and resets connections.
+brctl delif xenbr0 eth0
 waited=0
 mkdir -p /www
 dd if=/dev/urandom of=/www/bytes bs=64k count=16 2>/dev/null
@@ -130,10 +173,14 @@ for port in 9001 9002 9003; do
         nc -l -p $port | sha256sum | cmp -s - /tmp/sum && echo right || echo wrong
     done >>/tmp/sums &
 done
-nc -l -p 9100 >/tmp/count &
+ports="9101 9102 9103"
+for port in $ports; do nc -l -p $port >/tmp/count$port & done
+nc -ll -p 9200 -e cat &
 # The kernel of the server has no address.
 sed '/^cmdline/d' /testbed/guest.cfg >/tmp/server.cfg
-server
+sh /testbed/rump-server.sh /tmp/server.cfg >/tmp/xl-keeper 2>&1 &
+keeper=$!
+until grep -q "takes applications" /tmp/xl-keeper; do usleep 100000; done
 "#;
 
 /// Two are of one host, and a third talks to one of them.
@@ -148,6 +195,7 @@ echoes 10.0.2.60 7002
 echoes 10.0.2.61 7003
 counts "all"
 
+kill $keeper
 xl destroy three >/tmp/xl-destroy 2>&1
 xenstore-read $folder/state >/dev/null 2>&1 && fail "the device of three is still there"
 application three 7003 10.0.2.60:7001
@@ -156,6 +204,127 @@ echoes 10.0.2.61 7003
 for name in one two three image; do xl destroy $name; done
 say "all is done"
 "#;
+
+/// The server is destroyed under load, again and again, and each time another takes its place.
+const OUTLIVE: &str = r#"
+application one 7001 -
+application two 7002 -
+application three 7003 10.0.2.60:7001
+right 3
+counts "before"
+resets before
+for kill in $(seq @KILLS@); do
+    number=$(number image)
+    killed=$(now)
+    xl destroy $number || fail "the server is not destroyed"
+    gone_on $killed
+    right $((3 + 3 * kill))
+    echoes 10.0.2.60 7001
+    echoes 10.0.2.60 7002
+    echoes 10.0.2.61 7003
+done
+counts "after"
+resets after
+cat /tmp/xl-keeper >&4
+kill $keeper
+for name in one two three image; do xl destroy $name; done
+say "all is done"
+"#;
+
+fn is_long() -> bool {
+    std::env::var_os("RUMP_TEST_LONG").is_some()
+}
+
+fn outlive() -> Outcome {
+    let kills = if is_long() { 7 } else { 3 };
+    let again =
+        ["one", "two", "three"].map(|name| format!("{name}: goes on after {kills} servers"));
+    let counted = format!("kill {kills}: all count on");
+    let mut expected: Vec<_> = again.iter().map(|words| (&**words, 1)).collect();
+    expected.push((&counted, 1));
+    expected.push(("after: all count on", 1));
+    serves(&OUTLIVE.replace("@KILLS@", &kills.to_string()), &expected)
+}
+
+/// An application has a network interface of its own, too: it moves by itself, as the server orders,
+/// and as it is ordered itself.
+const MOVES: &str = r#"
+kill $keeper
+ctl() { sh /testbed/rump-ctl.sh "$@" >/tmp/xl-ctl 2>&1; }
+# An order that is carried out, with these words in the answer.
+order() {
+    ctl $1 $2 $3 $4 || fail "$* is not done"
+    grep -q "$5" /tmp/xl-ctl || fail "$*: no \"$5\""
+}
+# Whether the server says that it is there.
+at() {
+    for try in $(seq 100); do
+        ctl image list || fail "the server tells nothing"
+        grep -q "\"label\":\"own\".*\"state\":\"$1\"" /tmp/xl-ctl && return
+        usleep 100000
+    done
+    fail "it is not $1"
+}
+ports=9101
+application own 7001 "vif0 @ROUNDS@" switched ", \"type=vif,bridge=xenbr0\""
+order image list "" "" '"status"'
+until grep -q "label" /tmp/xl-ctl; do usleep 200000; order image list "" "" '"status"'; done
+echoes 10.0.2.60 7001
+left=3000
+until order own list "" "" "own is" && grep -q "after @MOVED@ switches" /tmp/xl-ctl; do
+    usleep 200000
+    [ $((left -= 1)) -gt 0 ] || fail "it does not move so often"
+done
+counts "by itself"
+for path in direct shared direct shared; do
+    was=here
+    [ $path = shared ] || was=direct
+    order image switch own $path "it was ordered to"
+    at $was
+    counts "the server orders $path"
+    echoes 10.0.2.60 7001
+done
+for path in direct shared; do
+    order own switch own $path "it is $path"
+    counts "it is ordered $path"
+    echoes 10.0.2.60 7001
+done
+ctl own switch one direct && fail "one is not there"
+ctl own "switch own up" && fail "there is no up"
+ctl image switch nobody direct && fail "nobody is not there"
+ctl image upgrade && fail "there is no upgrade"
+order own stats "" "" "0 that failed"
+cat /tmp/xl-ctl >&4
+order image stats "" "" "\"nics\""
+cat /tmp/xl-ctl >&4
+resets after
+order image stop "" "" "the server ends"
+left=100
+while number image >/dev/null; do
+    usleep 200000
+    [ $((left -= 1)) -gt 0 ] || fail "the server does not end"
+done
+# It goes on without one.
+order own switch own direct "it is direct"
+counts "without a server"
+echoes 10.0.2.60 7001
+xl destroy own
+say "all is done"
+"#;
+
+fn moves() -> Outcome {
+    let rounds = if is_long() { 50 } else { 5 };
+    let script = MOVES.replace("@ROUNDS@", &rounds.to_string());
+    let script = script.replace("@MOVED@", &(2 * rounds).to_string());
+    let moved = format!("own: {} switches in", 2 * rounds);
+    let expected = [
+        (&*moved, 1),
+        ("own: direct after", 4),
+        ("own: shared after", 3),
+        ("without a server: all count on", 1),
+    ];
+    serves(&script, &expected)
+}
 
 fn share() -> Outcome {
     let expected = [
@@ -166,13 +335,16 @@ fn share() -> Outcome {
         ("\"source-mac\": 1", 1),
         ("with [\"tcp 0.0.0.0:7001\"]", 1),
         ("with [\"tcp 0.0.0.0:7002\"]", 1),
-        ("all: the connection counts on", 1),
+        ("all: all count on", 1),
     ];
     serves(SHARE, &expected)
 }
 
 /// Has dom0 do this, and looks whether what is said has these words in it, so often.
 fn serves(script: &str, expected: &[(&str, usize)]) -> Outcome {
+    let image = image::service(Service::Server, &[])?;
+    let programs = ["served", "switched"];
+    let programs = programs.map(|name| (name, image::example(name, &["server"])));
     let (folder, dom0) = testbed::made()?;
     let files = folder.join("server-root");
     std::fs::create_dir_all(files.join("etc/rump"))?;
@@ -187,12 +359,21 @@ fn serves(script: &str, expected: &[(&str, usize)]) -> Outcome {
     let mut machine = Machine::new(dom0, guest, &folder);
     machine.network = true;
     machine.instead = format!("{}{DOM0}{script}", testbed::DOM0);
-    machine.files = vec![("served".into(), image::example("served", &["server"])?)];
+    for (name, image) in programs {
+        machine.files.push((name.into(), image?));
+    }
+    for script in ["rump-server.sh", "rump-ctl.sh"] {
+        let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+        machine.files.push((script.into(), docs.join(script)));
+    }
     machine.spare = 3 * (MEMORY + 32);
-    let image = image::service(Service::Server, &[])?;
     testbed::run(&machine, &image, LONGER, |running| {
         running.wait_for("dom0: all is done")?;
-        testbed::said(&running.said(), expected)
+        let said = running.said();
+        let lines = said.lines().filter(|line| line.contains("dom0: "));
+        lines.for_each(|line| println!("{line}"));
+        testbed::said(&said, expected)?;
+        image::check(!said.contains(": lost "), "a connection was lost", &said)
     })
     .map(drop)
 }
