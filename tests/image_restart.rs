@@ -100,7 +100,8 @@ sha256sum </www/bytes >/www/sum
 httpd -h /www
 (cd /programs && cpio -id </testbed/programs.cpio 2>/dev/null)
 chroot /programs /usr/bin/iperf3 -s >/tmp/iperf 2>&1 &
-nc -l -p 9100 >/tmp/count &
+# What says nothing and goes on: without it nc says that nothing comes, and Linux's ends.
+tail -f /dev/null | nc -l -p 9100 >/tmp/count &
 pages() { grep -c 'linux: a page' $heard; }
 lines() { wc -l </tmp/count; }
 # All goes on: more is counted, and more pages came.
