@@ -110,7 +110,10 @@ goes_on() {
     came=$(($(pages) + 2))
     turns=0
     until [ $(lines) -ge $counted ] && [ $(pages) -ge $came ]; do
-        grep -q 'linux: failed' $heard && fail "$1: Linux has failed"
+        grep -q 'linux: failed' $heard && {
+            say "iperf3 here: $(tail -n 5 /tmp/iperf)"
+            fail "$1: Linux has failed"
+        }
         turns=$((turns + 1))
         [ $turns -lt 240 ] || fail "$1: it does not go on"
         usleep 500000
