@@ -17,7 +17,7 @@ service() {
     until xenstore-read $path >/dev/null 2>&1; do usleep 100000; done
 }
 linux() { xl create /tmp/linux.cfg >/tmp/xl-linux 2>&1 || fail "no Linux guest"; }
-# In QEMU, programs of dom0's die where guests run on the same CPU: each side has its own.
+# Each side has a CPU of its own.
 xl vcpu-pin Domain-0 all 0 || fail "dom0 has no CPU of its own"
 echo 'vm.cpumask="1"' >>/etc/xen/xl.conf
 # Frames for others reach QEMU's net where the bridge does not know whose they are, and it resets
