@@ -20,15 +20,15 @@ rival() {
     vif=vif$(number rival-network).0
     brctl delif xenbr0 $vif && brctl addif xenbr1 $vif
 }
-# Paravirtualised, as what a domain has mapped of others it can grant again only so, and the way
-# out of both is another domain's here.
+# What a domain has mapped of others it cannot grant again, and the way out of both is another
+# domain's here: `trusted=0` has Linux's front ends copy what they are given.
 for half in network storage; do
     cat >/tmp/rival-$half.cfg <<CFG
 name = "rival-$half"
-type = "pv"
+type = "pvh"
 kernel = "/testbed/linux"
 ramdisk = "/testbed/$half.cpio"
-cmdline = "console=hvc0 quiet panic=-1 $half"
+cmdline = "console=hvc0 quiet panic=-1 $half xen-netfront.trusted=0 xen-blkfront.trusted=0"
 memory = 128
 vcpus = 1
 tsc_mode = "native"
