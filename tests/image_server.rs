@@ -41,7 +41,7 @@ fn main() {
     ];
     if is_long() {
         // Each takes some minutes.
-        for part in 2..=3 {
+        for part in 2..=4 {
             trials.push(trial(
                 &format!("applications_outlive_the_server_{part}"),
                 outlive,
@@ -236,7 +236,7 @@ fn is_long() -> bool {
 }
 
 fn outlive() -> Outcome {
-    let kills = if is_long() { 7 } else { 3 };
+    let kills = if is_long() { 5 } else { 3 };
     let again =
         ["one", "two", "three"].map(|name| format!("{name}: goes on after {kills} servers"));
     let counted = format!("kill {kills}: all count on");
