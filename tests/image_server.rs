@@ -164,7 +164,7 @@ connected() {
 brctl delif xenbr0 eth0
 waited=0
 mkdir -p /www
-dd if=/dev/urandom of=/www/bytes bs=64k count=16 2>/dev/null
+dd if=/dev/urandom of=/www/bytes bs=64k count=4 2>/dev/null
 sha256sum </www/bytes >/tmp/sum
 httpd -h /www
 touch /tmp/sums
@@ -219,10 +219,10 @@ for kill in $(seq @KILLS@); do
     xl destroy $number || fail "the server is not destroyed"
     gone_on $killed
     right $((3 + 3 * kill))
-    echoes 10.0.2.60 7001
-    echoes 10.0.2.60 7002
-    echoes 10.0.2.61 7003
 done
+echoes 10.0.2.60 7001
+echoes 10.0.2.60 7002
+echoes 10.0.2.61 7003
 counts "after"
 resets after
 cat /tmp/xl-keeper >&4
