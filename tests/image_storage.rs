@@ -221,7 +221,6 @@ block() {
     sum=$(echo "$1 of $2" | sha256sum)
     for line in 1 2 3 4 5 6 7 8; do printf '%-63.63s\n' "$line turn $1 $sum"; done
 }
-# Asked more than once: what is lost stays so, but QEMU's Xen ends programs at times.
 is_there() {
     block $1 $2 >/tmp/right
     dd if=/dev/xvda bs=512 skip=$1 count=1 iflag=direct 2>/dev/null | cmp -s - /tmp/right
@@ -231,7 +230,7 @@ is_there() {
     life=$(dd if=/dev/xvda bs=512 count=1 iflag=direct 2>/dev/null | sed -n 's/^life \([0-9]*\).*/\1/p')
     turn=1
     while :; do
-        is_there $turn $life || is_there $turn $life || is_there $turn $life || break
+        is_there $turn $life || break
         turn=$((turn + 1))
     done
     say "life $life has $((turn - 1)) turns"
