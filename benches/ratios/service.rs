@@ -39,6 +39,10 @@ const STORE: [&str; 3] = [
     "usr/bin/xenstore-read",
     "usr/bin/xenstore-write",
 ];
+/// What was said in the last run.
+const LOG: &str = "service.log";
+/// Rounds after the first, which warms up.
+const ROUNDS: usize = 5;
 /// What a run of the guest writes and reads, in MiB.
 const BYTES: f64 = 32.0;
 /// Bits of a Mbit, and of a MiB.
@@ -83,17 +87,16 @@ pub fn service(harness: &mut Harness) -> Outcome {
     let given = f64::from(Service::Network.memory().max(Service::Storage.memory()));
     harness.write(&memory, &kernel, Some(1), &[given], None)?;
 
-    let against = |name, unit, better, note: &str, values: &dyn Fn(&str) -> Vec<f64>| {
+    let against = |name, unit, better, note: &str, values: &dyn Fn(&str) -> Vec<f64>| -> Outcome {
+        let (ours, rival) = (values("ours"), values("rival"));
+        if ours.len() < ROUNDS || rival.len() < ROUNDS {
+            let log = folder.join("testbed").join(LOG);
+            return Err(format!("{name}: not all was measured, see {}", log.display()).into());
+        }
         let mut subject = Subject::new(name, unit, better);
         subject.rival_is = Some("Linux driver domain, same testbed");
         subject.note = Some(note.into());
-        harness.write(
-            &subject,
-            &kernel,
-            Some(1),
-            &values("ours"),
-            Some(&values("rival")),
-        )
+        harness.write(&subject, &kernel, Some(1), &ours, Some(&rival))
     };
     against(
         "service/net-vs-linux",
@@ -113,9 +116,9 @@ pub fn service(harness: &mut Harness) -> Outcome {
         Better::More,
         "a Linux guest's direct writes, flushed, and reads of 1 MiB",
         &|side| {
-            let times = values(&said, &format!("blk {side}"), 2);
+            let times = values(&said, &format!("blk {side}"), 3);
             let times = times.iter().skip(1);
-            times.map(|time| BYTES / (time[0] + time[1])).collect()
+            times.map(|time| BYTES / (time[2] - time[0])).collect()
         },
     )?;
     let domain = |side: &str| match side {
@@ -190,6 +193,7 @@ fn run(folder: &Path, network: &Path, storage: &Path) -> Result<String> {
     );
     let mut command = machine.command(network)?;
     let output = command.stdin(Stdio::null()).output()?;
+    std::fs::write(folder.join(LOG), &output.stdout)?;
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     if !said.contains("dom0: all is done") {
         let log = std::fs::read(machine.log()).unwrap_or_default();

@@ -15,13 +15,14 @@ net() {
         echo "bench: net $1 $(grep receiver /tmp/iperf | sed 's/.* \([0-9.]*\) Mbits.*/\1/')"
     done
 }
-# Written and read past all caches, in seconds.
-took() { sed -n 's/.*copied, \([0-9.]*\) seconds.*/\1/p' /tmp/dd; }
+# Written and read past all caches: when it began, was written, and was read.
+now() { cut -d ' ' -f 1 /proc/uptime; }
 blk() {
-    dd if=/tmp/bytes of="/dev/$2" bs=1M oflag=direct conv=notrunc,fsync 2>/tmp/dd || fail "dd $2"
-    written=$(took)
-    dd if="/dev/$2" of=/dev/null bs=1M count=16 iflag=direct 2>/tmp/dd || fail "dd $2"
-    echo "bench: blk $1 $written $(took)"
+    began=$(now)
+    dd if=/tmp/bytes of="/dev/$2" bs=1M oflag=direct conv=notrunc,fsync 2>/dev/null || fail "dd $2"
+    written=$(now)
+    dd if="/dev/$2" of=/dev/null bs=1M count=16 iflag=direct 2>/dev/null || fail "dd $2"
+    echo "bench: blk $1 $began $written $(now)"
     dd if="/dev/$2" bs=1M count=16 iflag=direct 2>/dev/null | cmp -s - /tmp/bytes || fail "other bytes on $2"
 }
 interface 00:16:3e:00:00:01 10.0.2.50/24
