@@ -151,19 +151,7 @@ tail -f $heard >&4 &
 ln -s /dev/ttyS1 /var/log/xen/console/guest-hostile.log
 service
 for role in hostile peer; do
-    cat >/tmp/$role.cfg <<EOF
-name = "$role"
-type = "pvh"
-kernel = "/testbed/vmlinux"
-ramdisk = "/testbed/linux.cpio"
-cmdline = "console=hvc0 quiet panic=-1 $role"
-memory = 160
-vcpus = 1
-tsc_mode = "native"
-on_crash = "destroy"
-on_reboot = "destroy"
-LINE
-EOF
+    linux_guest $role 160 1 $role 'LINE'
     sed -i s/ROLE/$role/ /tmp/$role.cfg
     xl create /tmp/$role.cfg >/tmp/xl-$role 2>&1 || fail "no $role"
 done
@@ -265,7 +253,7 @@ fn tried(device: &Device) -> Outcome {
         .replace("LINE", device.line);
     machine.instead = format!("{}{script}", testbed::DOM0);
     machine.files = vec![
-        ("vmlinux".into(), linux.kernel),
+        ("linux".into(), linux.kernel),
         ("linux.cpio".into(), linux.archive),
     ];
     machine.spare = 2 * MEMORY + 192;

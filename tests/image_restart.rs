@@ -80,19 +80,7 @@ done
 /// What dom0 does: so many times a new service, over which all goes on.
 const DOM0: &str = r#"
 heard=/var/log/xen/console/guest-linux.log
-cat >/tmp/linux.cfg <<EOF
-name = "linux"
-type = "pvh"
-kernel = "/testbed/linux"
-ramdisk = "/testbed/linux.cpio"
-cmdline = "console=hvc0 quiet panic=-1"
-memory = MEMORY
-vcpus = 1
-tsc_mode = "native"
-on_crash = "destroy"
-on_reboot = "destroy"
-vif = [ "type=vif,mac=00:16:3e:11:22:33,backend=image" ]
-EOF
+linux_guest linux MEMORY 1 "" 'vif = [ "type=vif,mac=00:16:3e:11:22:33,backend=image" ]'
 mkdir -p /www /programs/tmp /programs/dev
 mount -t devtmpfs devtmpfs /programs/dev
 dd if=/dev/urandom of=/www/bytes bs=64k count=8 2>/dev/null

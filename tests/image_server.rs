@@ -84,18 +84,7 @@ mac() { case $1 in three | stranger) echo 02:00:00:00:00:0b ;; *) echo 02:00:00:
 # An application: its name, its port, and whom it talks to; perhaps another program, and an interface
 # of its own.
 application() {
-    cat >/tmp/$1.cfg <<EOF
-name = "$1"
-type = "pvh"
-kernel = "/testbed/${4-served}"
-cmdline = "-- $1 $2 $3"
-memory = 64
-vcpus = 1
-tsc_mode = "native"
-on_crash = "destroy"
-on_reboot = "destroy"
-vif = [ "type=vif,mac=$(mac $1),backend=image"$5 ]
-EOF
+    guest $1 ${4-served} 64 1 "-- $1 $2 $3" "vif = [ \"type=vif,mac=$(mac $1),backend=image\"$5 ]"
     ln -sf /dev/ttyS1 /var/log/xen/console/guest-$1.log
     xl create /tmp/$1.cfg >/tmp/xl-$1 2>&1 || fail "no application $1"
 }

@@ -112,20 +112,8 @@ done
 /// The Linux guest.
 const GUEST: &str = r#"
 ln -s /dev/ttyS1 /var/log/xen/console/guest-linux.log
-cat >/tmp/linux.cfg <<EOF
-name = "linux"
-type = "pvh"
-kernel = "/testbed/vmlinuz"
-ramdisk = "/testbed/linux.cpio"
 # It has a CPU, for which one queue would do.
-cmdline = "console=hvc0 quiet panic=-1 xen-netfront.max_queues=2"
-memory = 160
-vcpus = 1
-tsc_mode = "native"
-on_crash = "destroy"
-on_reboot = "destroy"
-vif = [ "type=vif,mac=00:16:3e:11:22:33,backend=image" ]
-EOF
+linux_guest linux 160 1 xen-netfront.max_queues=2 'vif = [ "type=vif,mac=00:16:3e:11:22:33,backend=image" ]'
 "#;
 
 /// What dom0 does where the service's way out leads to it.
@@ -168,7 +156,7 @@ fn machine(guest: Guest, linux: &str, dom0: String) -> Result<Machine, Failed> {
     let mut machine = Machine::new(made, guest, &folder);
     machine.instead = dom0;
     machine.files = vec![
-        ("vmlinuz".into(), linux.kernel),
+        ("linux".into(), linux.kernel),
         ("linux.cpio".into(), linux.archive),
     ];
     // Shadows of its page tables, and what Xen keeps for guests, are beside.

@@ -162,19 +162,7 @@ hears() {
 }
 : >$heard
 tail -f $heard >&4 &
-cat >/tmp/linux.cfg <<EOF
-name = "linux"
-type = "pvh"
-kernel = "/testbed/vmlinuz"
-ramdisk = "/testbed/linux.cpio"
-cmdline = "console=hvc0 quiet panic=-1 MORE"
-memory = 160
-vcpus = VCPUS
-tsc_mode = "native"
-on_crash = "destroy"
-on_reboot = "destroy"
-disk = [ "vdev=xvda,backend=image,target=data", "vdev=xvdb,access=ro,backend=image,target=text" THIRD ]
-EOF
+linux_guest linux 160 VCPUS "MORE" 'disk = [ "vdev=xvda,backend=image,target=data", "vdev=xvdb,access=ro,backend=image,target=text" THIRD ]'
 service
 linux
 "#;
@@ -327,7 +315,7 @@ fn machine(
     }
     machine.guest = guest;
     machine.files = vec![
-        ("vmlinuz".into(), linux.kernel),
+        ("linux".into(), linux.kernel),
         ("linux.cpio".into(), linux.archive),
     ];
     machine.spare = MEMORY + 32;

@@ -22,37 +22,16 @@ rival() {
 }
 # What a domain has mapped of others it cannot grant again, and the way out of both is another
 # domain's here: `trusted=0` has Linux's front ends copy what they are given.
-for half in network storage; do
-    cat >/tmp/rival-$half.cfg <<CFG
-name = "rival-$half"
-type = "pvh"
-kernel = "/testbed/linux"
-ramdisk = "/testbed/$half.cpio"
-cmdline = "console=hvc0 quiet panic=-1 $half xen-netfront.trusted=0 xen-blkfront.trusted=0"
-memory = 128
-vcpus = 1
-tsc_mode = "native"
-on_crash = "destroy"
-on_reboot = "destroy"
-driver_domain = 1
-CFG
-done
-echo 'vif = [ "type=vif,bridge=xenbr0" ]' >>/tmp/rival-network.cfg
-echo 'disk = [ "format=raw,vdev=xvda,access=rw,target=/dev/loop1" ]' >>/tmp/rival-storage.cfg
-cat >/tmp/linux.cfg <<CFG
-name = "linux"
-type = "pvh"
-kernel = "/testbed/linux"
-ramdisk = "/testbed/linux.cpio"
-cmdline = "console=hvc0 quiet panic=-1"
-memory = 224
-vcpus = 1
-tsc_mode = "native"
-on_crash = "destroy"
-on_reboot = "destroy"
-vif = [ "type=vif,mac=00:16:3e:00:00:01,backend=image", "type=vif,mac=00:16:3e:00:00:02,backend=rival-network" ]
-disk = [ "vdev=xvda,backend=storage,target=data", "vdev=xvdb,backend=rival-storage,target=/dev/xvda" ]
-CFG
+driver() {
+    parameters='xen-netfront.trusted=0 xen-blkfront.trusted=0'
+    guest rival-$1 linux 128 1 "console=hvc0 quiet panic=-1 $1 $parameters" \
+        "ramdisk = \"/testbed/$1.cpio\"" 'driver_domain = 1' "$2"
+}
+driver network 'vif = [ "type=vif,bridge=xenbr0" ]'
+driver storage 'disk = [ "format=raw,vdev=xvda,access=rw,target=/dev/loop1" ]'
+linux_guest linux 224 1 '' \
+    'vif = [ "type=vif,mac=00:16:3e:00:00:01,backend=image", "type=vif,mac=00:16:3e:00:00:02,backend=rival-network" ]' \
+    'disk = [ "vdev=xvda,backend=storage,target=data", "vdev=xvdb,backend=rival-storage,target=/dev/xvda" ]'
 brctl addbr xenbr1
 # Not that of its members, which those of the rival's bridge have, too.
 ip link set xenbr1 address 02:00:00:00:03:99
