@@ -53,7 +53,7 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 /// Runs them.
 pub fn service(harness: &mut Harness) -> Outcome {
     let folder = target().join("rumprun");
-    let image = |service: Service| -> Result<PathBuf> {
+    let image = |service: Service| -> Result<(PathBuf, f64)> {
         let made = Made {
             service,
             domain: service.domain(),
@@ -62,15 +62,13 @@ pub fn service(harness: &mut Harness) -> Outcome {
             profile: "release".into(),
             folder: folder.clone(),
         };
-        Ok(made.make()?)
-    };
-    let images = [Service::Network, Service::Storage, Service::Server].map(|service| {
-        let image = image(service)?;
+        let image = made.make()?;
         let size = std::fs::metadata(&image)?.len() as f64 / 1e6;
         Ok((image, size))
-    });
-    let [network, storage, server] = images.map(|image: Result<_>| image);
-    let (network, storage, server) = (network?, storage?, server?);
+    };
+    let network = image(Service::Network)?;
+    let storage = image(Service::Storage)?;
+    let server = image(Service::Server)?;
     let said = run(&folder.join("testbed"), &network.0, &storage.0)?;
     let kernel = line(&said, "NetBSD ").ok_or("the image has not said which kernel it has")?;
     let kernel = format!("NetBSD {kernel}");
