@@ -82,15 +82,15 @@ vif_capabilities(uint32_t offloads)
 }
 
 /*
- * Whether frames may leave the kernel again as they came, which they must be able to:
- * in segments that fit a link, and with all their checksums.
+ * Whether frames may leave the kernel again as they came, so that they must be able to:
+ * in segments that fit a link, and with all their checksums.  What goes through a bridge
+ * is finished where it leaves it (vif_bridge.c).
  */
 static bool
 vif_passes_on(struct rump_vif *vif)
 {
 
-	return ipforwarding || ip6_forwarding ||
-	    VIF_IFP(vif)->if_bridge != NULL || vif->vif_ec.ec_nvlans > 0;
+	return ipforwarding || ip6_forwarding || vif->vif_ec.ec_nvlans > 0;
 }
 
 /* What of the host's offers is in use. */
@@ -116,9 +116,10 @@ vif_offloads(struct rump_vif *vif)
 			offloads |= offered &
 			    (RUMP_VIF_RX_LRO4 | RUMP_VIF_RX_LRO6);
 	}
-	/* What comes here is for another. */
+	/* What comes here is for another, and not marked for its bridge. */
 	if ((other = vif_above(vif)) != NULL)
-		offloads &= vif_offloads(other) | ~VIF_OFFLOADS_RX;
+		offloads &= (VIF_IFP(other)->if_bridge == NULL ?
+		    vif_offloads(other) : 0) | ~VIF_OFFLOADS_RX;
 	return offloads;
 }
 

@@ -134,7 +134,7 @@ out:
 }
 
 /* Does all that is to be done to a frame; returns what comes of it, or NULL. */
-struct mbuf *
+static struct mbuf *
 vif_finish(struct mbuf *m)
 {
 	u_int link, start;
@@ -146,4 +146,45 @@ vif_finish(struct mbuf *m)
 	vif_complete(m, start, start + (m->m_pkthdr.csum_data & 0xffff));
 	m->m_pkthdr.csum_flags &= ~VIF_TX_FLAGS;
 	return m;
+}
+
+/* What a frame asks for that an interface does not do. */
+static int
+vif_left(const struct ifnet *ifp, struct mbuf *m)
+{
+	int asked = m->m_pkthdr.csum_flags & VIF_TX_FLAGS;
+
+	/* Drivers look for IP behind a header without a tag. */
+	if (vif_link_header(m) != ETHER_HDR_LEN && vif_of(ifp) == NULL)
+		return asked;
+	return asked & ~(ifp->if_csum_flags_tx |
+	    (ifp->if_capenable & IFCAP_TSOv4 ? M_CSUM_TSOv4 : 0) |
+	    (ifp->if_capenable & IFCAP_TSOv6 ? M_CSUM_TSOv6 : 0));
+}
+
+/*
+ * Sends a frame over an interface of the kernel, which does what it can of what is asked
+ * for; the rest is done here.  Counts frames of which there was a rest.
+ */
+int
+vif_output(struct ifnet *ifp, struct mbuf *m, u_int *finished)
+{
+	struct mbuf *next;
+	int error = 0;
+
+	if (__predict_false(vif_left(ifp, m) != 0)) {
+		if (finished != NULL)
+			*finished += 1;
+		if ((m = vif_finish(m)) == NULL)
+			return ENOBUFS;
+	}
+	for (; m != NULL; m = next) {
+		next = m->m_nextpkt;
+		m->m_nextpkt = NULL;
+		if (error == 0)
+			error = if_transmit_lock(ifp, m);
+		else
+			m_freem(m);
+	}
+	return error;
 }

@@ -113,10 +113,11 @@ vif_mbuf(struct rump_vif *vif, const struct rump_vif_rx *rx)
 	m_set_rcvif(m, ifp);
 	if (rx->offload.flags == 0)
 		return m;
-	if (vif->vif_told & RUMP_VIF_RX_CSUM)
-		/* Whichever of these it is, it is good. */
+	if (vif->vif_told & RUMP_VIF_RX_CSUM) {
+		/* Whichever of these it is, it is good for the kernel itself. */
 		m->m_pkthdr.csum_flags = VIF_CSUM_FLAGS;
-	else if (rx->offload.flags & RUMP_VIF_NEEDS_CSUM)
+		vif_mark(m, &rx->offload);
+	} else if (rx->offload.flags & RUMP_VIF_NEEDS_CSUM)
 		/* It was under way when the host was told. */
 		vif_complete(m, rx->offload.csum_start,
 		    rx->offload.csum_start + rx->offload.csum_offset);
@@ -127,7 +128,7 @@ vif_mbuf(struct rump_vif *vif, const struct rump_vif_rx *rx)
  * A TCP segment longer than the MTU, for this host.  The tree's way in for Ethernet does
  * not let it pass, so it goes to IP directly.
  */
-static void
+void
 vif_input_large(struct rump_vif *vif, struct ifnet *ifp, struct mbuf *m)
 {
 	struct ether_header *eh;
@@ -173,9 +174,12 @@ vif_input(struct rump_vif *vif, struct mbuf *m)
 	vif->vif_stats.rx_bytes += m->m_pkthdr.len;
 	VIF_COUNT(ifp, if_ipackets, 1);
 	VIF_TAP_IN(ifp, m);
-	if (m->m_pkthdr.segsz != 0 &&
-	    m->m_pkthdr.len > ETHER_HDR_LEN + ifp->if_mtu &&
-	    ifp->_if_input != vif_splice_input)
+	if ((m->m_flags & VIF_BESIDE) != 0 && ifp->if_bridge != NULL) {
+		vif_bridge_input(vif, m);
+		return;
+	}
+	m->m_flags &= ~VIF_BESIDE;
+	if (vif_is_large(ifp, m) && ifp->_if_input != vif_splice_input)
 		vif_input_large(vif, ifp, m);
 	else
 		(*ifp->_if_input)(ifp, m);

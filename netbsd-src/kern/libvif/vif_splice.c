@@ -73,7 +73,7 @@ vif_splice_over(const struct ifnet *lower)
 }
 
 /* The interface of ours that one is, if it is. */
-static struct rump_vif *
+struct rump_vif *
 vif_of(const struct ifnet *ifp)
 {
 
@@ -149,9 +149,9 @@ vif_splice_input(struct ifnet *lower, struct mbuf *m)
 		if ((ifp->if_flags & IFF_RUNNING) == 0)
 			goto drop;
 		if (vif_verified(m))
-			m->m_flags |= M_LINK0;
+			m->m_flags |= VIF_VERIFIED;
 		else
-			m->m_flags &= ~M_LINK0;
+			m->m_flags &= ~VIF_VERIFIED;
 		/* These would ask for something to be done. */
 		m->m_pkthdr.csum_flags = 0;
 		m->m_pkthdr.segsz = 0;
@@ -218,31 +218,18 @@ int
 vif_splice_output(struct rump_vif *vif, struct vif_splice *s, struct mbuf *m)
 {
 	struct ifnet *lower = s->s_lower;
-	struct mbuf *next;
-	int left, error = 0;
+	u_int finished = 0;
+	int error;
 
 	if ((lower->if_flags & (IFF_UP | IFF_RUNNING)) != (IFF_UP | IFF_RUNNING)) {
 		m_freem(m);
 		return ENETDOWN;
 	}
-	left = m->m_pkthdr.csum_flags & VIF_TX_FLAGS & ~(lower->if_csum_flags_tx |
-	    (lower->if_capenable & IFCAP_TSOv4 ? M_CSUM_TSOv4 : 0) |
-	    (lower->if_capenable & IFCAP_TSOv6 ? M_CSUM_TSOv6 : 0));
-	if (__predict_false(left != 0)) {
-		m = vif_finish(m);
+	error = vif_output(lower, m, &finished);
+	if (__predict_false(finished != 0)) {
 		mutex_enter(&vif->tx_lock);
-		vif->vif_stats.tx_finished++;
+		vif->vif_stats.tx_finished += finished;
 		mutex_exit(&vif->tx_lock);
-		if (m == NULL)
-			return ENOBUFS;
-	}
-	for (; m != NULL; m = next) {
-		next = m->m_nextpkt;
-		m->m_nextpkt = NULL;
-		if (error == 0)
-			error = if_transmit_lock(lower, m);
-		else
-			m_freem(m);
 	}
 	return error;
 }

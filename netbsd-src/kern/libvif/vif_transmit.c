@@ -195,8 +195,7 @@ vif_describe(struct mbuf **mp, struct rump_vif_tx *tx,
 		offload->flags = RUMP_VIF_NEEDS_CSUM;
 		offload->csum_start = link + (m->m_pkthdr.csum_data >> 16);
 		offload->csum_offset = m->m_pkthdr.csum_data & 0xffff;
-	} else if (m->m_flags & M_LINK0) {
-		/* From an interface below: vif_splice_input. */
+	} else if (m->m_flags & VIF_VERIFIED) {
 		offload->flags = RUMP_VIF_DATA_VALID;
 	}
 	if (flags & (M_CSUM_TSOv4 | M_CSUM_TSOv6)) {

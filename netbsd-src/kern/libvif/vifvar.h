@@ -60,6 +60,11 @@ struct rump_vif {
 	struct rump_vif_part tx_parts[VIF_PARTS];
 };
 
+/* On its way to the host: its checksum was verified. */
+#define	VIF_VERIFIED	M_LINK0
+/* On its way through a bridge: vif_bridge.c. */
+#define	VIF_BESIDE	M_LINK2
+
 /* What of a frame's flags asks for something to be done when it is sent. */
 #define	VIF_TX_FLAGS	(VIF_CSUM_FLAGS | M_CSUM_TSOv4 | M_CSUM_TSOv6)
 
@@ -125,7 +130,17 @@ uint32_t vif_offloads(struct rump_vif *);
 void	vif_tell_state(struct rump_vif *);
 void	vif_renegotiate(struct rump_vif *);
 
+/* Whether a frame is a TCP segment that is longer than an interface takes as a frame. */
+static inline bool
+vif_is_large(const struct ifnet *ifp, const struct mbuf *m)
+{
+
+	return m->m_pkthdr.segsz != 0 &&
+	    m->m_pkthdr.len > ETHER_HDR_LEN + (int)ifp->if_mtu;
+}
+
 void	vif_input(struct rump_vif *, struct mbuf *);
+void	vif_input_large(struct rump_vif *, struct ifnet *, struct mbuf *);
 struct mbuf *vif_copied(const struct rump_vif_part *, u_int, size_t);
 
 void	vif_transmit_attach(struct rump_vif *);
@@ -134,11 +149,17 @@ int	vif_transmit(struct ifnet *, struct mbuf *);
 void	vif_start(struct ifnet *);
 
 void	vif_complete(struct mbuf *, u_int, u_int);
-struct mbuf *vif_finish(struct mbuf *);
+int	vif_output(struct ifnet *, struct mbuf *, u_int *);
+
+bool	vif_ask(struct mbuf *, u_int, u_int, u_int);
+
+void	vif_mark(struct mbuf *, const struct rump_vif_offload *);
+void	vif_bridge_input(struct rump_vif *, struct mbuf *);
 
 void	vif_splice_init(void);
 void	vif_splice_detach(struct rump_vif *);
 uint64_t vif_splice_capabilities(struct vif_splice *);
+struct rump_vif *vif_of(const struct ifnet *);
 struct rump_vif *vif_above(struct rump_vif *);
 struct rump_vif *vif_below(struct rump_vif *);
 struct vif_splice *vif_splice_enter(struct rump_vif *);

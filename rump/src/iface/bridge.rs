@@ -10,7 +10,8 @@ use std::io;
 /// one alone behind which an address was seen.
 ///
 /// It has no addresses itself: one of its members has them, by which the kernel is reached over
-/// all of them. A member that is removed from the kernel leaves the bridge. The feature
+/// all of them. A frame that comes with work left to be done ([`Offload`](super::link::Offload)) has
+/// it done where it leaves the bridge, by the member's back end if that offers it. A member that is removed from the kernel leaves the bridge. The feature
 /// `bridge` brings it; rump-lite has none.
 ///
 /// ```no_run

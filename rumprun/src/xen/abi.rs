@@ -162,6 +162,8 @@ pub(super) mod net {
     pub(in super::super) const PIECES: usize = 18;
     /// Flags of a request to send: its checksum is to be completed.
     pub(in super::super) const SEND_BLANK: u16 = 1;
+    /// Its checksum need not be checked.
+    pub(in super::super) const SEND_VALID: u16 = 1 << 1;
     /// Flags of a response with a frame: its checksum is to be completed, and need not be
     /// checked.
     pub(in super::super) const RECEIVED_VALID: u16 = 1;

@@ -12,7 +12,7 @@
 //! | `grant` | pages that another domain may use |
 //! | `store` | xenstore, by which domains find each other |
 //! | `device` | coming to terms with a back end |
-//! | `netfront` | a network interface |
+//! | `netfront`, `headers` | a network interface, and where the headers of its frames are |
 //! | `blkfront` | a disk |
 //! | `foreign`, `back_ring` | pages and rings of other domains' |
 //! | `cable` | network interfaces that are cables of a network server's |
@@ -36,7 +36,6 @@
 //! - Events go to the first 32 CPUs.
 //! - A back end that has gone and comes back (a restarted driver domain) is not connected
 //!   anew; neither is a guest that was saved and restored, or moved.
-//! - Network interfaces have no offloads: a frame is copied, and its checksum made, here.
 
 mod abi;
 mod back;
@@ -52,6 +51,7 @@ pub(crate) mod event;
 pub(crate) mod firmware;
 mod foreign;
 mod grant;
+mod headers;
 pub(crate) mod hypercall;
 mod netback;
 mod netfront;

@@ -46,6 +46,15 @@ impl Ring {
         ENTRIES + self.size * (index & (self.slots - 1)) as usize
     }
 
+    /// Where the next request goes, and where the next response is taken from, by number.
+    pub(super) fn next_request(&self) -> usize {
+        (self.requested & (self.slots - 1)) as usize
+    }
+
+    pub(super) fn next_response(&self) -> usize {
+        (self.answered & (self.slots - 1)) as usize
+    }
+
     /// How many requests there is room for.
     pub(super) fn room(&self) -> u32 {
         self.slots - self.requested.wrapping_sub(self.answered)

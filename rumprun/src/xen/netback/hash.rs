@@ -5,7 +5,7 @@
 //! over addresses and ports, and a table from hashes to queues, so that each of its CPUs has its
 //! connections. Windows' does; Linux' has never heard of it.
 
-use super::headers::Transport;
+use super::super::headers::{self, Network, Transport};
 use rump_hyper::vif::{Transmit, flow};
 
 /// Kinds of hashes, as bits: over what. `XEN_NETIF_CTRL_HASH_TYPE_*`.
@@ -80,10 +80,10 @@ impl Hashing {
 
     /// The hash of a frame that begins so.
     fn hash(&self, headers: &[u8]) -> Option<Hash> {
-        let (ip, kind) = super::headers::network(headers)?;
+        let (ip, kind) = headers::network(headers)?;
         let (addresses, plain, tcp) = match kind {
-            super::headers::Network::V4 => (headers.get(ip + 12..ip + 20)?, IPV4, IPV4_TCP),
-            super::headers::Network::V6 => (headers.get(ip + 8..ip + 40)?, IPV6, IPV6_TCP),
+            Network::V4 => (headers.get(ip + 12..ip + 20)?, IPV4, IPV4_TCP),
+            Network::V6 => (headers.get(ip + 8..ip + 40)?, IPV6, IPV6_TCP),
         };
         let ports = Transport::find(headers)
             .filter(|transport| transport.is_tcp && self.kinds & tcp != 0)

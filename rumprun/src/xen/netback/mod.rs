@@ -25,7 +25,6 @@ mod control;
 mod from;
 mod groups;
 mod hash;
-mod headers;
 mod packet;
 mod said;
 mod to;
@@ -49,6 +48,8 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use groups::Groups;
 use hash::{Hash, Hashing};
 use packet::Nonsense;
+#[cfg(test)]
+pub(super) use packet::Packet;
 use rump_hyper::errno::Errno;
 use rump_hyper::vif::{Backend, Batch, Offloads, Statistics, Transmit};
 use said::{Ends, Said};

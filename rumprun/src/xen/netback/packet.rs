@@ -11,16 +11,17 @@
 
 use super::super::abi::net;
 use super::super::foreign::Granted;
+use super::super::headers::{self, Gso};
 use super::groups::Group;
 use crate::memory::PAGE;
-use rump_hyper::vif::abi::{GSO_TCPV4, GSO_TCPV6, NEEDS_CSUM, Offload};
+use rump_hyper::vif::abi::Offload;
 
 /// Something that the front end says makes no sense.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Nonsense;
+pub(in super::super) struct Nonsense;
 
 /// A request to send.
-pub(super) type Request = [u8; net::SEND];
+pub(in super::super) type Request = [u8; net::SEND];
 
 /// What is said beside of one frame, at most.
 const EXTRAS: usize = 4;
@@ -29,25 +30,16 @@ const ENTRIES: usize = net::PIECES + EXTRAS;
 
 /// A part of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Piece {
+pub(in super::super) struct Piece {
     /// Where it is.
     pub at: Granted,
     /// Its length, with which it is inside the page.
     pub len: usize,
 }
 
-/// How a segment is to be cut up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Gso {
-    /// It is IPv6.
-    pub v6: bool,
-    /// Data of each piece.
-    pub size: u16,
-}
-
 /// A frame.
 #[derive(Clone, Debug)]
-pub(super) struct Packet {
+pub(in super::super) struct Packet {
     pieces: [Piece; net::PIECES],
     count: usize,
     /// What each request is answered with: its number, or that it was none.
@@ -80,7 +72,7 @@ fn fields(request: &Request) -> (Granted, u16, u16, usize) {
 
 impl Packet {
     /// Reads the next frame: `next` takes a request out of the ring. `None` if there is none.
-    pub(super) fn read<E>(
+    pub(in super::super) fn read<E>(
         mut next: impl FnMut() -> Result<Option<Request>, E>,
     ) -> Result<Option<Self>, Nonsense> {
         let mut next = || next().map_err(|_| Nonsense);
@@ -165,7 +157,7 @@ impl Packet {
     }
 
     /// Its pieces, in order; together they are as long as it is.
-    pub(super) fn pieces(&self) -> &[Piece] {
+    pub(in super::super) fn pieces(&self) -> &[Piece] {
         &self.pieces[..self.count]
     }
 
@@ -175,8 +167,8 @@ impl Packet {
     }
 
     /// Whether it can be a frame, before anything of it is copied.
-    pub(super) fn is_usable(&self) -> bool {
-        self.groups().next().is_none() && self.len >= super::headers::ETHERNET && self.gso.is_ok()
+    pub(in super::super) fn is_usable(&self) -> bool {
+        self.groups().next().is_none() && self.len >= headers::ETHERNET && self.gso.is_ok()
     }
 
     /// What is to be done to it, as [`rump_hyper::vif::offload::check`] takes it, by its own
@@ -187,24 +179,11 @@ impl Packet {
             // That somebody has checked its checksum is not believed.
             return Some(Offload::default());
         }
-        let transport = super::headers::Transport::find(frame)?;
-        let mut offload = Offload {
-            flags: NEEDS_CSUM,
-            csum_start: u16::try_from(transport.start).ok()?,
-            csum_offset: transport.checksum,
-            ..Offload::default()
-        };
-        if let Some(Gso { v6, size }) = gso {
-            offload.gso_type = if v6 { GSO_TCPV6 } else { GSO_TCPV4 };
-            offload.gso_size = size;
-            let header = usize::from(*frame.get(transport.start + 12)? >> 4) * 4;
-            offload.hdr_len = u16::try_from(transport.start + header).ok()?;
-        }
-        Some(offload)
+        headers::unfinished(frame, gso)
     }
 
     /// The responses to its requests, in their order.
-    pub(super) fn responses(&self, done: bool) -> impl Iterator<Item = [u8; net::SENT]> {
+    pub(in super::super) fn responses(&self, done: bool) -> impl Iterator<Item = [u8; net::SENT]> {
         let result = if done { net::OKAY } else { net::ERROR };
         self.answers[..self.answered].iter().map(move |number| {
             let result = number.map_or(net::NOTHING, |_| result);

@@ -8,7 +8,9 @@ use super::packet::Nonsense;
 use crate::memory::PAGE;
 use alloc::vec::Vec;
 use rump_hyper::vif::Transmit;
-use rump_hyper::vif::abi::{FRAME_MAX, GSO_ECN, GSO_NONE, GSO_TCPV6, NEEDS_CSUM, Offload};
+use rump_hyper::vif::abi::{
+    DATA_VALID, FRAME_MAX, GSO_ECN, GSO_NONE, GSO_TCPV6, NEEDS_CSUM, Offload,
+};
 
 /// Memory that frames are copied from: for two of the longest.
 const ROOM: usize = 2 * (FRAME_MAX + PAGE);
@@ -41,10 +43,11 @@ enum Entry {
 
 /// Flags of a frame's first response.
 fn flags_of(offload: Offload) -> u16 {
-    if offload.flags & NEEDS_CSUM == 0 {
-        return 0;
+    match offload.flags {
+        flags if flags & NEEDS_CSUM != 0 => net::RECEIVED_BLANK | net::RECEIVED_VALID,
+        flags if flags & DATA_VALID != 0 => net::RECEIVED_VALID,
+        _ => 0,
     }
-    net::RECEIVED_BLANK | net::RECEIVED_VALID
 }
 
 /// What is said of it beside, at most.

@@ -1,5 +1,7 @@
-//! Where the headers of a frame are: a front end says that a checksum is to be completed, but not
-//! where; or it wants hashes of what is in them.
+//! Where the headers of a frame are: the other end of an interface says that a checksum is to be
+//! completed, but not where; or it wants hashes of what is in them.
+
+use rump_hyper::vif::abi::{GSO_TCPV4, GSO_TCPV6, NEEDS_CSUM, Offload};
 
 /// Ethernet: two addresses and a type (IEEE 802.3, 3.1.1).
 pub(super) const ETHERNET: usize = 14;
@@ -67,6 +69,35 @@ impl Transport {
             checksum,
         })
     }
+}
+
+/// How a segment is to be cut up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Gso {
+    /// It is IPv6.
+    pub v6: bool,
+    /// Data of each piece.
+    pub size: u16,
+}
+
+/// What is to be done to a frame whose checksum is to be completed, and which may be a segment
+/// that is to be cut up, as [`rump_hyper::vif::offload::check`] takes it. `None` if its headers
+/// are not such that it can be done.
+pub(super) fn unfinished(frame: &[u8], gso: Option<Gso>) -> Option<Offload> {
+    let transport = Transport::find(frame)?;
+    let mut offload = Offload {
+        flags: NEEDS_CSUM,
+        csum_start: u16::try_from(transport.start).ok()?,
+        csum_offset: transport.checksum,
+        ..Offload::default()
+    };
+    if let Some(Gso { v6, size }) = gso {
+        offload.gso_type = if v6 { GSO_TCPV6 } else { GSO_TCPV4 };
+        offload.gso_size = size;
+        let header = usize::from(*frame.get(transport.start + 12)? >> 4) * 4;
+        offload.hdr_len = u16::try_from(transport.start + header).ok()?;
+    }
+    Some(offload)
 }
 
 /// RFC 791, 3.1.
