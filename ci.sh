@@ -96,6 +96,8 @@ testbed() {
 step_xen() {
     local folder
     folder=$(testbed)
+    # The command `rump`, which dom0 runs.
+    cargo build -p rump-cli
     RUMP_TEST_XEN=$folder RUMP_TEST_REQUIRE=${RUMP_TEST_REQUIRE:-xen} \
         cargo test --features async,bridge,fs --test image_xen --test image_service --test image_restart --test image_storage --test image_server --test image_fuzz 2>&1 | tee -a "$log"
 }

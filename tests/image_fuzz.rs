@@ -59,8 +59,9 @@ const MEMORY: u32 = 160;
 /// Bytes of each disk, in MiB.
 const DISK: u64 = 8;
 
-/// How much less memory may be free at last than before, in KiB: what is kept for the next.
-const KEPT: u64 = 1024;
+/// How much less memory may be free at last than before, in KiB: what is kept for the next, among
+/// it mbufs for as many bytes as wait to be sent at most.
+const KEPT: u64 = 3 * 1024;
 
 /// A device that is tried.
 struct Device {

@@ -14,12 +14,14 @@
 mod image;
 
 use image::{Outcome, testbed};
+use libtest_mimic::Failed;
 use rump_sys::kernel::{KIND, Kind};
 use rumprun_build::image::root;
 use rumprun_build::image::service::Service;
 use rumprun_build::image::testbed::Machine;
-use rumprun_build::image::xen::Guest;
-use std::path::Path;
+use rumprun_build::image::xen::{self, Guest};
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 fn main() {
@@ -39,6 +41,18 @@ fn main() {
         trial("applications_outlive_the_server", outlive),
         trial("an_application_moves_to_an_interface_of_its_own", moves),
     ];
+    // What the environment names goes before what the program asks for.
+    let drivers = std::env::var("RUMP_DRIVERS").unwrap_or("wm".into());
+    let (can, need, reason) = match drivers.contains("wm") {
+        true => (can, need, reason),
+        false => (
+            false,
+            "drivers",
+            "RUMP_DRIVERS has no wm, the driver of the card",
+        ),
+    };
+    let name = "netbsd::xen::an_application_moves_to_a_card_of_its_own";
+    trials.push(image::trial_if(can, need, reason, name, card));
     if is_long() {
         // Each takes some minutes.
         for part in 2..=4 {
@@ -253,7 +267,7 @@ at() {
     fail "it is not $1"
 }
 ports=9101
-application own 7001 "vif0 @ROUNDS@" switched ", \"type=vif,bridge=xenbr0\""
+@OWN@
 order image list "" "" '"status"'
 until grep -q "label" /tmp/xl-ctl; do usleep 200000; order image list "" "" '"status"'; done
 echoes 10.0.2.60 7001
@@ -276,6 +290,19 @@ for path in direct shared; do
     counts "it is ordered $path"
     echoes 10.0.2.60 7001
 done
+# The same by the command.
+rump() { LD_LIBRARY_PATH=/testbed /testbed/rump ctl --control "$@" >/tmp/xl-ctl 2>&1; }
+rump xen:image switch own direct || fail "rump ctl does not have the server order it"
+at direct
+counts "rump ctl orders direct"
+rump xen:own switch own shared || fail "rump ctl does not order it"
+counts "rump ctl orders shared"
+rump xen:image list && grep -q own /tmp/xl-ctl || fail "rump ctl does not list it"
+cat /tmp/xl-ctl >&4
+rump xen:image stats && grep -q nics /tmp/xl-ctl || fail "rump ctl has no counters"
+rump xen:own switch nobody shared && fail "rump ctl says that nobody is moved"
+rump xen:nowhere list && fail "rump ctl lists what is nowhere"
+
 ctl own switch one direct && fail "one is not there"
 ctl own "switch own up" && fail "there is no up"
 ctl image switch nobody direct && fail "nobody is not there"
@@ -299,15 +326,66 @@ xl destroy own
 say "all is done"
 "#;
 
+/// An application with another interface of Xen's.
+const OWN_VIF: &str =
+    r#"application own 7001 "vif0 @ROUNDS@" switched ", \"type=vif,bridge=xenbr0\"""#;
+
+/// An application with a card of the machine's, which NetBSD's driver drives: it is on a cable with
+/// one of dom0's, behind its bridge.
+const OWN_CARD: &str = r#"
+ip link set eth1 up && brctl addif xenbr0 eth1 || fail "dom0 has no second card"
+xl pci-assignable-add 00:06.0 || fail "the card cannot be given away"
+echo "vif = [ \"type=vif,mac=$(mac own),backend=image\" ]" >>/testbed/own.cfg
+ln -sf /dev/ttyS1 /var/log/xen/console/guest-own.log
+xl create /testbed/own.cfg >/tmp/xl-own 2>&1 || fail "no application own"
+"#;
+
 fn moves() -> Outcome {
-    let rounds = if is_long() { 50 } else { 5 };
-    let script = MOVES.replace("@ROUNDS@", &rounds.to_string());
+    moves_to(OWN_VIF, serves)
+}
+
+fn card() -> Outcome {
+    let own = image::example_with("switched", &["server"], &["wm"])?;
+    let mut guest = Guest {
+        kind: xen::Kind::Hvm,
+        memory: MEMORY,
+        devices: vec!["00:06.0".into()],
+        ..Guest::default()
+    };
+    let words = ["own", "7001", "wm0", &rounds().to_string()];
+    guest.line.arguments = words.map(String::from).into();
+    let config = testbed::made()?.0.join("own.cfg");
+    std::fs::write(&config, guest.config("own", Path::new("/testbed/own"))?)?;
+    moves_to(OWN_CARD, |script, expected| {
+        serves_with(script, expected, |machine| {
+            machine.files.push(("own".into(), own));
+            machine.files.push(("own.cfg".into(), config));
+            for (cable, card) in [
+                ("hubport,id=given,hubid=0", "e1000e,netdev=given,addr=6"),
+                ("hubport,id=kept,hubid=0", "e1000,netdev=kept,addr=7"),
+            ] {
+                let words = ["-netdev", cable, "-device", card];
+                machine.more.extend(words.map(String::from));
+            }
+        })
+    })
+}
+
+/// How often it moves there and back by itself.
+fn rounds() -> usize {
+    if is_long() { 50 } else { 5 }
+}
+
+fn moves_to(own: &str, serves: impl FnOnce(&str, &[(&str, usize)]) -> Outcome) -> Outcome {
+    let rounds = rounds();
+    let script = MOVES.replace("@OWN@", own);
+    let script = script.replace("@ROUNDS@", &rounds.to_string());
     let script = script.replace("@MOVED@", &(2 * rounds).to_string());
     let moved = format!("own: {} switches in", 2 * rounds);
     let expected = [
         (&*moved, 1),
-        ("own: direct after", 4),
-        ("own: shared after", 3),
+        ("own: direct after", 5),
+        ("own: shared after", 4),
         ("without a server: all count on", 1),
     ];
     serves(&script, &expected)
@@ -329,6 +407,40 @@ fn share() -> Outcome {
 
 /// Has dom0 do this, and looks whether what is said has these words in it, so often.
 fn serves(script: &str, expected: &[(&str, usize)]) -> Outcome {
+    serves_with(script, expected, |_| {})
+}
+
+/// The command `rump`, which `cargo build` makes beside the tests, and the library that dom0 has
+/// not.
+fn command(folder: &Path) -> Result<[(String, PathBuf); 2], Failed> {
+    let test = std::env::current_exe()?;
+    let command = test.ancestors().nth(2).unwrap_or(&test).join("rump");
+    image::check(command.is_file(), "no `rump`: cargo build -p rump-cli", "")?;
+    // With all that a debugger wants it would be half of dom0's files.
+    let stripped = folder.join("rump");
+    let status = Command::new("strip")
+        .arg("-o")
+        .arg(&stripped)
+        .arg(&command)
+        .status()?;
+    image::check(status.success(), "strip has failed", "")?;
+    let linked = Command::new("ldd").arg(&command).output()?.stdout;
+    let linked = String::from_utf8_lossy(&linked).into_owned();
+    let mut words = linked.split_whitespace();
+    let library = words.find(|word| word.ends_with("/libgcc_s.so.1"));
+    let library = library.ok_or("rump is not linked to libgcc_s.so.1")?;
+    Ok([
+        ("rump".into(), stripped),
+        ("libgcc_s.so.1".into(), library.into()),
+    ])
+}
+
+/// The same in a machine with more in it.
+fn serves_with(
+    script: &str,
+    expected: &[(&str, usize)],
+    more: impl FnOnce(&mut Machine),
+) -> Outcome {
     let image = image::service(Service::Server, &[])?;
     let programs = ["served", "switched"];
     let programs = programs.map(|name| (name, image::example(name, &["server"])));
@@ -353,11 +465,16 @@ fn serves(script: &str, expected: &[(&str, usize)]) -> Outcome {
         let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
         machine.files.push((script.into(), docs.join(script)));
     }
+    for (name, file) in command(&folder)? {
+        machine.files.push((name, file));
+    }
     machine.spare = 3 * (MEMORY + 32);
+    more(&mut machine);
     testbed::run(&machine, &image, LONGER, |running| {
         running.wait_for("dom0: all is done")?;
         let said = running.said();
-        let lines = said.lines().filter(|line| line.contains("dom0: "));
+        let is_told = |line: &&str| line.contains("dom0: ") || line.contains(" switches in ");
+        let lines = said.lines().filter(is_told);
         lines.for_each(|line| println!("{line}"));
         testbed::said(&said, expected)?;
         image::check(!said.contains(": lost "), "a connection was lost", &said)

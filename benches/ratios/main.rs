@@ -18,6 +18,7 @@ mod loopback;
 mod recovery;
 mod redis;
 mod remote;
+mod resets;
 mod ring;
 mod sampler;
 mod served;
@@ -78,6 +79,7 @@ const BENCHMARKS: &[Measurement] = &[
     (guest::disk::NAMES, guest::disk::disk),
     (image::NAMES, image::image),
     (service::NAMES, service::service),
+    (resets::NAMES, resets::resets),
 ];
 
 fn main() -> ExitCode {

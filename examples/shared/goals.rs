@@ -300,6 +300,16 @@ pub const BENCHMARKS: &[Benchmark] = &[
         Goal::AtMost(32.0),
     ),
     row(
+        "service/switch-resets",
+        "connections that were reset while an application moves between the server's domain and its own interface",
+        Goal::AtMost(0.0),
+    ),
+    row(
+        "service/kill-resets",
+        "connections that were reset while the network server's domain is destroyed again and again",
+        Goal::AtMost(0.0),
+    ),
+    row(
         "service/boot-vs-linux",
         "until a network service is ready, beside a driver domain of Debian's kernel and busybox",
         Goal::Ratio(10.0),

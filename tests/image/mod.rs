@@ -15,6 +15,7 @@ pub mod testbed;
 pub use libtest_mimic::Failed;
 use libtest_mimic::{Arguments, Trial};
 use rump_sys::kernel::{KIND, Kind};
+use rumprun_build::image::Recipe;
 use rumprun_build::image::object::Source;
 use rumprun_build::image::qemu::{self, Machine, Net};
 use rumprun_build::image::service::{Made, Service};
@@ -109,12 +110,15 @@ pub fn image_with(name: &str, components: &[&str], base: Option<u64>) -> Result<
     let mut recipe = recipe::of(name, fixtures().join("image/Cargo.toml"), &[], &folder());
     recipe.components = components.iter().map(|name| name.to_string()).collect();
     recipe.program.base = base;
-    // Others have the name that it is made under.
     let apart = components.join("-");
     let apart = base.map_or(apart.clone(), |base| format!("{apart}-{base:x}"));
-    let apart = format!("{name}-with-{apart}");
-    once(&apart, || {
-        let place = folder().join(&apart);
+    made_apart(&format!("{name}-with-{apart}"), recipe)
+}
+
+/// Makes one under a name of its own: others have that which it is made under.
+fn made_apart(apart: &str, recipe: Recipe) -> Result<PathBuf, Failed> {
+    once(apart, || {
+        let place = folder().join(apart);
         let image = recipe.make()?;
         std::fs::copy(&image, &place).map_err(|source| rumprun_build::Error::Io {
             action: "copying",
@@ -150,6 +154,18 @@ fn fixtures() -> PathBuf {
 /// The image of one of this project's examples, with the versions of this workspace: `features`
 /// are those of the package in `tests/fixtures/image-examples`.
 pub fn example(name: &str, features: &[&str]) -> Result<PathBuf, Failed> {
+    made_with(name, examples()?, features)
+}
+
+/// The same with these drivers in its kernel.
+pub fn example_with(name: &str, features: &[&str], drivers: &[&str]) -> Result<PathBuf, Failed> {
+    let mut recipe = recipe::of(name, examples()?, features, &folder());
+    recipe.drivers = drivers.iter().map(|name| name.to_string()).collect();
+    made_apart(&format!("{name}-with-{}", drivers.join("-")), recipe)
+}
+
+/// The manifest of the package of examples.
+fn examples() -> Result<PathBuf, Failed> {
     let checkout = Path::new(env!("CARGO_MANIFEST_DIR"));
     let project = folder().join("project/examples");
     std::fs::create_dir_all(&project)?;
@@ -163,7 +179,7 @@ pub fn example(name: &str, features: &[&str]) -> Result<PathBuf, Failed> {
     if !lock.exists() {
         std::fs::copy(checkout.join("Cargo.lock"), lock)?;
     }
-    made_with(name, to, features)
+    Ok(to)
 }
 
 /// The image of a service, as `cargo rumprun service` makes it, with these drivers of NetBSD's.

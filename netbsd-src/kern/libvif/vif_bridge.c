@@ -111,19 +111,40 @@ vif_bridge_input(struct rump_vif *vif, struct mbuf *m)
 	(*ifp->_if_input)(ifp, m);
 }
 
+/*
+ * Whether no more segments should wait to be sent over an interface: a guest sends them of
+ * 64 KiB, and faster than another takes them.
+ */
+static bool
+vif_bridge_is_full(struct rump_vif *vif)
+{
+	bool full;
+
+	mutex_enter(&vif->tx_lock);
+	if ((full = vif->tx_bytes >= VIF_QUEUE_BYTES))
+		vif->vif_stats.tx_dropped++;
+	mutex_exit(&vif->tx_lock);
+	return full;
+}
+
 /* Sends a marked frame over an interface. */
 static int
 vif_bridge_output(struct ifnet *ifp, struct mbuf *m)
 {
+	struct rump_vif *vif = vif_of(ifp);
 	u_int start = vif_link_header(m) + (m->m_pkthdr.csum_data >> 16);
 	u_int at = start + (m->m_pkthdr.csum_data & 0xffff);
 
 	m->m_flags &= ~VIF_BESIDE;
 	m->m_pkthdr.csum_flags = 0;
 	if (m->m_pkthdr.csum_data == 0) {
-		if (vif_of(ifp) != NULL)
+		if (vif != NULL)
 			m->m_flags |= VIF_VERIFIED;
 		return if_transmit_lock_tree(ifp, m);
+	}
+	if (m->m_pkthdr.segsz != 0 && vif != NULL && vif_bridge_is_full(vif)) {
+		m_freem(m);
+		return ENOBUFS;
 	}
 	/* Its headers are written into, and one that goes to several is shared. */
 	if (m_makewritable(&m, 0, MIN((u_int)m->m_pkthdr.len,

@@ -120,6 +120,7 @@ vif_transmit(struct ifnet *ifp, struct mbuf *m)
 	*vif->tx_tail = m;
 	vif->tx_tail = &m->m_nextpkt;
 	vif->tx_length++;
+	vif->tx_bytes += length;
 	mutex_exit(&vif->tx_lock);
 
 	vif_count(ifp, length, mcast);
@@ -234,6 +235,7 @@ vif_dequeue(struct rump_vif *vif)
 			vif->tx_tail = &vif->tx_head;
 		m->m_nextpkt = NULL;
 		vif->tx_length--;
+		vif->tx_bytes -= m->m_pkthdr.len;
 	}
 	return m;
 }
@@ -246,6 +248,7 @@ vif_requeue(struct rump_vif *vif, struct mbuf *m)
 		vif->tx_tail = &m->m_nextpkt;
 	vif->tx_head = m;
 	vif->tx_length++;
+	vif->tx_bytes += m->m_pkthdr.len;
 }
 
 /*

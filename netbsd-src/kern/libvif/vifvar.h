@@ -23,6 +23,8 @@
 
 /* As many frames wait to be sent; more are dropped. */
 #define	VIF_QUEUE	4096
+/* And as many bytes, before one of a bridge's is dropped that is a whole segment. */
+#define	VIF_QUEUE_BYTES	(2 * 1024 * 1024)
 /* As many parts all frames of a batch have together. */
 #define	VIF_PARTS	1024
 
@@ -46,6 +48,7 @@ struct rump_vif {
 	struct mbuf	*tx_head;	/* tx_lock, linked by m_nextpkt */
 	struct mbuf	**tx_tail;
 	u_int		tx_length;
+	u_int		tx_bytes;
 	bool		tx_busy;	/* a thread is sending */
 	bool		tx_to_host;	/* and just now to the host */
 	bool		tx_closed;
