@@ -35,6 +35,7 @@ CTASSERT(offsetof(struct rump_blkio, done) == 40);
 struct rump_blkio_device {
 	dev_t	dev;
 	int	mode;		/* FREAD, FWRITE */
+	int	most;		/* bytes of a piece, before the driver is asked */
 	void	(*minphys)(struct buf *);
 };
 
@@ -67,6 +68,7 @@ static void
 static int
 find(int fd, struct rump_blkio_device *device)
 {
+	const char *driver;
 	struct file *fp;
 	struct vnode *vp;
 	int error;
@@ -84,6 +86,10 @@ find(int fd, struct rump_blkio_device *device)
 	if (device->dev == NODEV || bdevsw_lookup(device->dev) == NULL)
 		return ENOTBLK;
 	device->minphys = minphys_of(device->dev);
+	/* The host's disks take any number; drivers may trust that it is not more than this. */
+	driver = devsw_blk2name(major(device->dev));
+	device->most = driver != NULL && strcmp(driver, "vbd") == 0 ?
+	    INT_MAX & ~(DEV_BSIZE - 1) : MAXPHYS;
 	return 0;
 }
 
@@ -164,7 +170,7 @@ prepare(struct rump_blkio_device *device, struct rump_blkio *io, struct pieces *
 		bp->b_iodone = piece_done;
 		bp->b_blkno = btodb(io->offset + at);
 		bp->b_data = io->data + at;
-		bp->b_bcount = MIN(MAXPHYS, io->len - at);
+		bp->b_bcount = MIN(device->most, io->len - at);
 		device->minphys(bp);
 		todo = bp->b_bufsize = bp->b_bcount;
 		BIO_SETPRIO(bp, BPRIO_TIMECRITICAL);

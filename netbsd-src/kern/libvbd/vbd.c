@@ -126,11 +126,10 @@ vbd_close(dev_t dev, int flag, int fmt, struct lwp *l)
 	return error;
 }
 
+/* The host cuts transfers itself; physio(9) has its own limit. */
 void
 vbd_minphys(struct buf *bp)
 {
-
-	minphys(bp);
 }
 
 static int

@@ -1,9 +1,13 @@
 //! A disk of Xen's (io/blkif.h): the front end, behind a disk of the kernel's.
 //!
-//! One ring, one event channel, and slots: each has pages that are granted once and copied
-//! from and to, so that the other domain never reaches memory of the kernel's or the
-//! program's, and what it does to a page afterwards does not matter. A slot has one request
-//! under way; pieces of transfers that find none free wait in a queue.
+//! One ring, one event channel, slots, and pages that are granted once and copied from and to, so
+//! that the other domain never reaches memory of the kernel's or the program's, and what it does
+//! to a page afterwards does not matter. It may keep them mapped (`feature-persistent`): to map
+//! and unmap them for each request costs a back end more than what else it does.
+//!
+//! A slot has one request under way, with as many pages as that needs; a request of more than 11
+//! has a page with the list of them (`feature-max-indirect-segments`). Pieces of transfers that
+//! find no slot, or too few pages, wait in a queue.
 //!
 //! Responses are checked: a number that no slot has, or whose slot has nothing under way, ends
 //! the disk ([`Desk`]): all that is under way, and all that comes, fails with `EIO`.
@@ -30,9 +34,11 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
 use rump_hyper::errno::Errno;
 
-/// Requests under way at most, and the pages of each.
+/// Requests under way at most.
 const SLOTS: u16 = 16;
-const PAGES: usize = 8;
+/// Pages of a request at most, and of all that are under way: with a list of them, and without.
+const LISTED: [usize; 2] = [64, 256];
+const UNLISTED: [usize; 2] = [disk::SEGMENTS, 128];
 /// The largest sector: one that a page has room for.
 const LARGEST: u32 = PAGE as u32;
 
@@ -72,29 +78,56 @@ enum Work {
     Order(u8, u64, u64, Arc<Answer>),
 }
 
-/// The pages of a slot, with the numbers of their grants.
-type Pages = [(Page, u32); PAGES];
+/// A page, with the number of its grant.
+type Granted = (Page, u32);
+
+/// Where a request is: a slot, and its pages.
+#[derive(Debug)]
+struct Room {
+    slot: u16,
+    pages: Vec<Granted>,
+}
 
 impl Work {
-    /// The request for it, with a slot's number.
-    fn request(&self, slot: u16, pages: &Pages) -> [u8; disk::REQUEST] {
+    /// How many pages it needs.
+    fn pages(&self) -> usize {
+        match self {
+            Self::Piece(piece) => piece.len().div_ceil(PAGE),
+            Self::Order(..) => 0,
+        }
+    }
+
+    /// The request for it. `lists` has a page for each slot, if the back end reads such.
+    fn request(&self, room: &Room, lists: &[Granted]) -> [u8; disk::REQUEST] {
         let mut request = [0; disk::REQUEST];
-        request[8..10].copy_from_slice(&slot.to_le_bytes());
+        request[8..10].copy_from_slice(&room.slot.to_le_bytes());
         let first = match self {
             Self::Piece(piece) => {
-                let used = piece.len().div_ceil(PAGE);
-                request[0] = if piece.is_write() {
+                let operation = if piece.is_write() {
                     disk::WRITE
                 } else {
                     disk::READ
                 };
-                request[1] = used as u8;
-                for (at, (_, grant)) in pages[..used].iter().enumerate() {
+                let used = room.pages.len();
+                let segments = room.pages.iter().enumerate().map(|(at, (_, grant))| {
                     let bytes = (piece.len() - at * PAGE).min(PAGE);
-                    let segment = &mut request[24 + 8 * at..][..8];
+                    let mut segment = [0; disk::SEGMENT];
                     segment[..4].copy_from_slice(&grant.to_le_bytes());
                     // The first unit of the page, and the last.
                     segment[5] = (bytes / disk::UNIT - 1) as u8;
+                    (disk::SEGMENT * at, segment)
+                });
+                if used <= disk::SEGMENTS {
+                    (request[0], request[1]) = (operation, used as u8);
+                    for (at, segment) in segments {
+                        request[24 + at..][..disk::SEGMENT].copy_from_slice(&segment);
+                    }
+                } else {
+                    let (list, grant) = lists[usize::from(room.slot)];
+                    segments.for_each(|(at, segment)| list.write(at, &segment));
+                    (request[0], request[1]) = (disk::INDIRECT, operation);
+                    request[2..4].copy_from_slice(&(used as u16).to_le_bytes());
+                    request[28..32].copy_from_slice(&grant.to_le_bytes());
                 }
                 piece.offset() / disk::UNIT as u64
             }
@@ -111,7 +144,7 @@ impl Work {
     }
 
     /// Puts what is to be written into the pages.
-    fn fill(&self, pages: &Pages) {
+    fn fill(&self, pages: &[Granted]) {
         if let Self::Piece(piece) = self
             && piece.is_write()
         {
@@ -122,7 +155,7 @@ impl Work {
     }
 
     /// It is done: takes what was read from the pages.
-    fn end(mut self, status: i16, pages: &Pages) {
+    fn end(mut self, status: i16, pages: &[Granted]) {
         if status == disk::OKAY
             && let Self::Piece(piece) = &mut self
             && !piece.is_write()
@@ -152,51 +185,64 @@ impl Work {
 struct Desk {
     ring: Ring,
     free: Vec<u16>,
-    given: Vec<Option<Work>>,
+    pages: Vec<Granted>,
+    given: Vec<Option<(Room, Work)>>,
     waiting: VecDeque<Work>,
     /// There is no other end any more, or none that is believed.
     over: bool,
 }
 
 impl Desk {
-    fn new(ring: Ring) -> Self {
+    /// One whose requests have these pages.
+    fn new(ring: Ring, pages: Vec<Granted>) -> Self {
         Self {
             ring,
             free: (0..SLOTS).rev().collect(),
+            pages,
             given: (0..SLOTS).map(|_| None).collect(),
             waiting: VecDeque::new(),
             over: false,
         }
     }
 
-    /// A slot for it, or it waits; `Err` if nothing is done any more.
-    fn place(&mut self, work: Work) -> Result<Option<(u16, Work)>, Work> {
+    /// Takes something to do; `Err` if nothing is done any more. What [`next`](Self::next) has
+    /// is to be handed over.
+    fn place(&mut self, work: Work) -> Result<(), Work> {
         if self.over {
             return Err(work);
         }
-        match self.free.pop() {
-            Some(slot) => Ok(Some((slot, work))),
-            None => {
-                self.waiting.push_back(work);
-                Ok(None)
-            }
-        }
+        self.waiting.push_back(work);
+        Ok(())
+    }
+
+    /// What is to be handed over next, in the order in which it came, and the room for it;
+    /// `None` if there is nothing, or no room.
+    fn next(&mut self) -> Option<(Room, Work)> {
+        let left = self
+            .pages
+            .len()
+            .checked_sub(self.waiting.front()?.pages())?;
+        let slot = self.free.pop()?;
+        let pages = self.pages.split_off(left);
+        let work = self.waiting.pop_front()?;
+        Some((Room { slot, pages }, work))
     }
 
     /// Hands a request over; whether the other side wants to be told. `Err` if nothing is done
     /// any more.
-    fn give(&mut self, slot: u16, work: Work, request: &[u8]) -> Result<bool, Work> {
+    fn give(&mut self, room: Room, work: Work, request: &[u8]) -> Result<bool, Work> {
         if self.over {
             return Err(work);
         }
-        self.given[usize::from(slot)] = Some(work);
+        let slot = usize::from(room.slot);
+        self.given[slot] = Some((room, work));
         // Each slot has one request under way, and there are fewer than entries.
         self.ring.push(request);
         Ok(self.ring.publish())
     }
 
     /// Takes what is done.
-    fn take(&mut self) -> Result<Option<(u16, Work, i16)>, Nonsense> {
+    fn take(&mut self) -> Result<Option<(Room, Work, i16)>, Nonsense> {
         if self.over {
             return Ok(None);
         }
@@ -207,23 +253,21 @@ impl Desk {
         let number = u64::from_le_bytes(*response.first_chunk().ok_or(Nonsense)?);
         let slot = u16::try_from(number).map_err(|_| Nonsense)?;
         let given = self.given.get_mut(usize::from(slot)).ok_or(Nonsense)?;
-        let work = given.take().ok_or(Nonsense)?;
+        let (room, work) = given.take().ok_or(Nonsense)?;
         let status = i16::from_le_bytes([response[10], response[11]]);
-        Ok(Some((slot, work, status)))
+        Ok(Some((room, work, status)))
     }
 
-    /// What has a free slot next; the slot is free if there is nothing.
-    fn next(&mut self, slot: u16) -> Option<Work> {
-        let next = self.waiting.pop_front();
-        if next.is_none() {
-            self.free.push(slot);
-        }
-        next
+    /// Takes room back.
+    fn put(&mut self, room: Room) {
+        self.free.push(room.slot);
+        self.pages.extend(room.pages);
     }
 
     /// All that is under way or waits.
     fn drain(&mut self) -> Vec<Work> {
         let given = self.given.iter_mut().filter_map(Option::take);
+        let given = given.map(|(_, work)| work);
         given.chain(self.waiting.drain(..)).collect()
     }
 }
@@ -234,7 +278,10 @@ pub(crate) struct Blkfront {
     place: Place,
     channel: Channel,
     desk: Lock<Desk>,
-    slots: Vec<Pages>,
+    /// A page for the list of each slot, or none.
+    lists: Vec<Granted>,
+    /// Bytes of a request at most.
+    most: usize,
     shape: Shape,
     flushes: bool,
     discards: bool,
@@ -258,20 +305,12 @@ impl Blkfront {
     pub(super) fn new(store: &mut Store, place: Place) -> Result<Self, Problem> {
         let page = Page::allocate().ok_or(Problem::Memory)?;
         let ring = grant::share(place.domain, page.address(), true)?;
-        let mut slots = Vec::new();
-        for _ in 0..SLOTS {
-            let mut pages = [(page, 0); PAGES];
-            for slot in &mut pages {
-                let page = Page::allocate().ok_or(Problem::Memory)?;
-                *slot = (page, grant::share(place.domain, page.address(), true)?);
-            }
-            slots.push(pages);
-        }
         let channel = Channel::new(place.domain)?;
         let port = channel.port();
         place.connect(store, state::INITIALISED, |store| {
             place.tell(store, "ring-ref", &format!("{ring}"))?;
             place.tell(store, "event-channel", &format!("{port}"))?;
+            place.tell(store, "feature-persistent", "1")?;
             place.tell(store, "protocol", disk::PROTOCOL)
         })?;
         let back = |name: &str| format!("{}/{name}", place.backend);
@@ -285,12 +324,27 @@ impl Blkfront {
             let said = format!("{units}, and sector-size {sector_size}");
             Problem::Value("sectors", said)
         })?;
+        let listed = store.number(&back("feature-max-indirect-segments"));
+        let listed = listed.map_or(0, |most: u32| most as usize);
+        let [most, all] = if listed > disk::SEGMENTS {
+            [listed.min(LISTED[0]), LISTED[1]]
+        } else {
+            UNLISTED
+        };
+        let grant = || -> Result<Granted, Problem> {
+            let page = Page::allocate().ok_or(Problem::Memory)?;
+            Ok((page, grant::share(place.domain, page.address(), true)?))
+        };
+        let pages = (0..all).map(|_| grant()).collect::<Result<_, _>>()?;
+        let lists = if most > disk::SEGMENTS { SLOTS } else { 0 };
+        let lists = (0..lists).map(|_| grant()).collect::<Result<_, _>>()?;
         place.enter(store, state::CONNECTED)?;
         Ok(Self {
             place,
             channel,
-            desk: Lock::new(Desk::new(Ring::new(page, disk::REQUEST))),
-            slots,
+            desk: Lock::new(Desk::new(Ring::new(page, disk::REQUEST), pages)),
+            lists,
+            most: most * PAGE,
             shape,
             flushes,
             discards,
@@ -300,22 +354,23 @@ impl Blkfront {
     fn ask(&self, work: Work) {
         let placed = self.desk.lock().place(work);
         match placed {
-            Ok(Some((slot, work))) => self.give(slot, work),
-            Ok(None) => {}
+            Ok(()) => self.give(),
             Err(work) => work.over(Err(Errno::IO)),
         }
     }
 
-    /// Hands a request over. Bytes are copied without the lock.
-    fn give(&self, slot: u16, work: Work) {
-        let pages = &self.slots[usize::from(slot)];
-        work.fill(pages);
-        let request = work.request(slot, pages);
-        let given = self.desk.lock().give(slot, work, &request);
-        match given {
-            Ok(true) => self.channel.notify(),
-            Ok(false) => {}
-            Err(work) => work.over(Err(Errno::IO)),
+    /// Hands over what there is room for. Bytes are copied without the lock.
+    fn give(&self) {
+        let next = || self.desk.lock().next();
+        while let Some((room, work)) = next() {
+            work.fill(&room.pages);
+            let request = work.request(&room, &self.lists);
+            let given = self.desk.lock().give(room, work, &request);
+            match given {
+                Ok(true) => self.channel.notify(),
+                Ok(false) => {}
+                Err(work) => work.over(Err(Errno::IO)),
+            }
         }
     }
 
@@ -330,12 +385,10 @@ impl Blkfront {
         loop {
             let taken = self.desk.lock().take();
             match taken {
-                Ok(Some((slot, work, status))) => {
-                    work.end(status, &self.slots[usize::from(slot)]);
-                    let next = self.desk.lock().next(slot);
-                    if let Some(next) = next {
-                        self.give(slot, next);
-                    }
+                Ok(Some((room, work, status))) => {
+                    work.end(status, &room.pages);
+                    self.desk.lock().put(room);
+                    self.give();
                 }
                 Ok(None) => break,
                 Err(Nonsense) => {
@@ -374,7 +427,7 @@ impl Backend for Blkfront {
     }
 
     fn start(&self, transfer: Transfer) {
-        for piece in transfer.pieces(PAGES * PAGE) {
+        for piece in transfer.pieces(self.most) {
             self.ask(Work::Piece(piece));
         }
     }
@@ -404,8 +457,10 @@ impl Backend for Blkfront {
     }
 }
 
-// A slot's pages are those of a request, and each slot has an entry of the ring.
-const _: () = assert!(PAGES <= disk::SEGMENTS && SLOTS <= 32);
+// A list is in a page, a request finds its pages when all are free, and each slot has an entry of
+// the ring.
+const _: () = assert!(LISTED[0] * disk::SEGMENT <= PAGE && LISTED[0] <= LISTED[1]);
+const _: () = assert!(UNLISTED[0] <= UNLISTED[1] && SLOTS <= 32);
 
 #[cfg(test)]
 mod tests {
@@ -415,23 +470,32 @@ mod tests {
     use proptest::prelude::*;
     use std::vec;
 
-    fn pages() -> Pages {
-        core::array::from_fn(|at| (Page::for_test(), 100 + at as u32))
+    fn granted(first: u32, count: u32) -> Vec<Granted> {
+        let page = |number| (Page::for_test(), number);
+        (first..first + count).map(page).collect()
     }
 
+    fn desk(page: Page, pages: &[Granted]) -> Desk {
+        Desk::new(Ring::new(page, disk::REQUEST), pages.to_vec())
+    }
+
+    /// As many slots as there are, each with so many pages.
+    const EACH: usize = 8;
+
     fn pieces(write: bool, data: &mut [u8], offset: u64, number: usize) -> Vec<Work> {
-        let pieces = transfer(write, data, offset, number).pieces(PAGES * PAGE);
+        let pieces = transfer(write, data, offset, number).pieces(EACH * PAGE);
         pieces.map(Work::Piece).collect()
     }
 
     #[test]
     fn requests_are_as_the_header_says() {
         let mut data = vec![7; 9216];
-        let pages = pages();
+        let pages = granted(100, 3);
         let works = pieces(true, &mut data, 1 << 20, 1);
         assert_eq!(works.len(), 1);
         works[0].fill(&pages);
-        let request = works[0].request(5, &pages);
+        let room = Room { slot: 5, pages };
+        let request = works[0].request(&room, &[]);
         // Write, three segments, number 5, unit 2048.
         assert_eq!(
             request[..16],
@@ -442,14 +506,48 @@ mod tests {
         assert_eq!(request[40..48], [102, 0, 0, 0, 0, 1, 0, 0]);
         assert_eq!(request[48..], [0; 64]);
         let mut byte = [0; 2];
-        pages[2].0.read(1023, &mut byte);
+        room.pages[2].0.read(1023, &mut byte);
         assert_eq!(byte, [7, 0]);
         let order = Work::Order(disk::DISCARD, 8, 16, Arc::default());
-        let request = order.request(1, &pages);
+        let none = Room {
+            slot: 1,
+            pages: Vec::new(),
+        };
+        let request = order.request(&none, &[]);
         assert_eq!(
             (request[0], request[1], request[16], request[24]),
             (5, 0, 8, 16)
         );
+    }
+
+    #[test]
+    fn a_long_request_has_a_page_with_the_list_of_its_pages() {
+        let mut data = vec![7; 64 * PAGE - 512];
+        let work = transfer(true, &mut data, 1 << 20, 1).pieces(LISTED[0] * PAGE);
+        let works: Vec<_> = work.map(Work::Piece).collect();
+        assert_eq!((works.len(), works[0].pages()), (1, 64));
+        let (pages, lists) = (granted(100, 64), granted(7, 2));
+        let request = works[0].request(&Room { slot: 1, pages }, &lists);
+        // A list, write, 64 segments, number 1, unit 2048; the grant of the list.
+        assert_eq!(
+            request[..16],
+            [6, 1, 64, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0]
+        );
+        assert_eq!(request[16..24], 2048_u64.to_le_bytes());
+        assert_eq!(request[24..32], [0, 0, 0, 0, 8, 0, 0, 0]);
+        assert_eq!(request[32..], [0; 80]);
+        let mut list = [0; PAGE];
+        lists[1].0.read(0, &mut list);
+        assert_eq!(
+            list[..16],
+            [100, 0, 0, 0, 0, 7, 0, 0, 101, 0, 0, 0, 0, 7, 0, 0]
+        );
+        assert_eq!(
+            list[63 * 8..][..16],
+            [163, 0, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+        );
+        works.into_iter().for_each(|work| work.over(Ok(())));
+        TOLD.take();
     }
 
     #[test]
@@ -472,45 +570,78 @@ mod tests {
     #[test]
     fn what_is_read_arrives_and_what_finds_no_slot_waits() {
         let page = Page::for_test();
-        let mut desk = Desk::new(Ring::new(page, disk::REQUEST));
-        let pages = pages();
-        let mut data = vec![0; 20 * PAGES * PAGE];
-        let mut given = 0;
+        let pages = granted(100, 16 * EACH as u32);
+        let mut desk = desk(page, &pages);
+        let mut data = vec![0; 20 * EACH * PAGE];
         for work in pieces(false, &mut data, 0, 9) {
-            if let Some((slot, work)) = desk.place(work).unwrap() {
-                let request = work.request(slot, &pages);
-                assert!(desk.give(slot, work, &request).is_ok());
-                given += 1;
-            }
+            desk.place(work).unwrap();
         }
-        assert_eq!((given, desk.waiting.len()), (16, 4));
+        let mut given = 0;
         let mut answered = 0;
         while TOLD.with_borrow(Vec::is_empty) {
+            while let Some((room, work)) = desk.next() {
+                let request = work.request(&room, &[]);
+                assert!(desk.give(room, work, &request).is_ok());
+                given += 1;
+            }
+            assert_eq!((given, desk.waiting.len()), {
+                let given = (16 + answered as usize).min(20);
+                (given, 20 - given)
+            });
             // The other side answers the request that it sees there.
             let entry = ENTRIES + disk::REQUEST * (answered as usize % 32);
-            pages[3].0.write(8, &[answered as u8 + 1]);
+            let mut request = [0; disk::REQUEST];
+            page.read(entry, &mut request);
+            let grant = u32::from_le_bytes(*request[24 + 3 * 8..].first_chunk().unwrap());
+            pages[grant as usize - 100]
+                .0
+                .write(8, &[answered as u8 + 1]);
             page.write(entry, &{
-                let mut request = [0; 16];
-                page.read(entry, &mut request);
                 let mut response = [0; 12];
-                response[..8].copy_from_slice(&request[8..]);
+                response[..8].copy_from_slice(&request[8..16]);
                 response
             });
             answered += 1;
             page.u32(RESPONSE_PRODUCER)
                 .store(answered, Ordering::Relaxed);
-            let (slot, work, status) = desk.take().unwrap().unwrap();
-            work.end(status, &pages);
-            if let Some(next) = desk.next(slot) {
-                let request = next.request(slot, &pages);
-                assert!(desk.give(slot, next, &request).is_ok());
-            }
+            let (room, work, status) = desk.take().unwrap().unwrap();
+            work.end(status, &room.pages);
+            desk.put(room);
         }
         assert_eq!((answered, TOLD.take()), (20, vec![(9, 0)]));
-        assert_eq!(desk.free.len(), 16);
+        assert_eq!((desk.free.len(), desk.pages.len()), (16, pages.len()));
         for turn in 0..20 {
-            assert_eq!(data[turn * PAGES * PAGE + 3 * PAGE + 8], turn as u8 + 1);
+            assert_eq!(data[turn * EACH * PAGE + 3 * PAGE + 8], turn as u8 + 1);
         }
+    }
+
+    #[test]
+    fn what_finds_too_few_pages_waits_and_nothing_goes_past_it() {
+        let mut desk = desk(Page::for_test(), &granted(100, 10));
+        let mut data = vec![0; 20 * PAGE];
+        let (first, rest) = data.split_at_mut(8 * PAGE);
+        let (second, third) = rest.split_at_mut(3 * PAGE);
+        for (number, data) in [first, second, third].into_iter().enumerate() {
+            let all = pieces(false, data, 0, number);
+            all.into_iter().for_each(|work| desk.place(work).unwrap());
+        }
+        // A flush needs a slot alone, but has its turn.
+        let order = Work::Order(disk::FLUSH, 0, 0, Arc::default());
+        desk.place(order).unwrap();
+        let (room, work) = desk.next().unwrap();
+        assert_eq!((room.pages.len(), desk.pages.len()), (8, 2));
+        assert!(desk.next().is_none());
+        work.end(disk::OKAY, &room.pages);
+        desk.put(room);
+        assert_eq!(TOLD.take(), [(0, 0)]);
+        let (second, _) = desk.next().unwrap();
+        assert!(desk.next().is_none());
+        desk.put(second);
+        let counts: Vec<_> = core::iter::from_fn(|| desk.next())
+            .map(|(room, _)| room.pages.len())
+            .collect();
+        assert_eq!(counts, [8, 1, 0]);
+        TOLD.take();
     }
 
     proptest! {
@@ -524,13 +655,14 @@ mod tests {
         ) {
             TOLD.take();
             let page = Page::for_test();
-            let mut desk = Desk::new(Ring::new(page, disk::REQUEST));
-            let (pages, mut data) = (pages(), vec![0; 16 * 512]);
+            let mut desk = desk(page, &granted(100, 16));
+            let mut data = vec![0; 16 * 512];
             for (number, data) in data.chunks_mut(512).enumerate() {
                 for work in pieces(false, data, 0, number) {
-                    let (slot, work) = desk.place(work).unwrap().unwrap();
-                    let request = work.request(slot, &pages);
-                    prop_assert!(desk.give(slot, work, &request).is_ok());
+                    prop_assert!(desk.place(work).is_ok());
+                    let (room, work) = desk.next().unwrap();
+                    let request = work.request(&room, &[]);
+                    prop_assert!(desk.give(room, work, &request).is_ok());
                 }
             }
             for (at, (number, rest)) in responses.iter().enumerate() {
@@ -539,11 +671,13 @@ mod tests {
             }
             page.u32(RESPONSE_PRODUCER).store(claimed, Ordering::Relaxed);
             let mut taken = 0;
-            while let Ok(Some((slot, work, status))) = desk.take() {
-                work.end(status, &pages);
-                prop_assert!(desk.next(slot).is_none());
+            while let Ok(Some((room, work, status))) = desk.take() {
+                work.end(status, &room.pages);
+                desk.put(room);
+                prop_assert!(desk.next().is_none());
                 taken += 1;
             }
+            prop_assert_eq!((desk.free.len(), desk.pages.len()), (taken, taken));
             prop_assert!(taken <= claimed as usize);
             prop_assert_eq!(TOLD.with_borrow(Vec::len), taken);
             desk.over = true;
