@@ -92,6 +92,11 @@ impl Piece {
         self.len
     }
 
+    /// Where its memory is.
+    pub(crate) fn address(&self) -> usize {
+        self.of.data.addr() + self.at
+    }
+
     /// The bytes that are to be written.
     pub(crate) fn bytes(&self) -> &[u8] {
         // SAFETY: within the memory, which nobody writes to until the end.

@@ -2,7 +2,9 @@
 //!
 //! One ring, one event channel, slots, and pages that are granted once and copied from and to, so
 //! that the other domain never reaches memory of the kernel's or the program's, and what it does
-//! to a page afterwards does not matter. It may keep them mapped (`feature-persistent`): to map
+//! to a page afterwards does not matter. What a back end of ours reads and writes for another domain
+//! is in pages that are for that alone ([`memory`](super::blkback::memory)): they are granted as they
+//! are, once, too. The other domain may keep all of them mapped (`feature-persistent`): to map
 //! and unmap them for each request costs a back end more than what else it does.
 //!
 //! A slot has one request under way, with as many pages as that needs; a request of more than 11
@@ -16,6 +18,7 @@
 //! nothing to do there.
 
 use super::abi::{disk, state};
+use super::blkback::memory;
 use super::device::{Front, Place, Problem};
 use super::event::Channel;
 use super::grant;
@@ -27,7 +30,7 @@ use crate::block::{Backend, Shape};
 use crate::memory::PAGE;
 use crate::sched;
 use crate::sync::Lock;
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -72,8 +75,8 @@ impl Answer {
 /// What the disk is asked to do.
 #[derive(Debug)]
 enum Work {
-    /// To read or write.
-    Piece(Piece),
+    /// To read or write; if it is in pages that are granted as they are, their grants.
+    Piece(Piece, Option<Vec<u32>>),
     /// Another operation, on so many units from one on.
     Order(u8, u64, u64, Arc<Answer>),
 }
@@ -92,8 +95,8 @@ impl Work {
     /// How many pages it needs.
     fn pages(&self) -> usize {
         match self {
-            Self::Piece(piece) => piece.len().div_ceil(PAGE),
-            Self::Order(..) => 0,
+            Self::Piece(piece, None) => piece.len().div_ceil(PAGE),
+            Self::Piece(_, Some(_)) | Self::Order(..) => 0,
         }
     }
 
@@ -102,14 +105,16 @@ impl Work {
         let mut request = [0; disk::REQUEST];
         request[8..10].copy_from_slice(&room.slot.to_le_bytes());
         let first = match self {
-            Self::Piece(piece) => {
+            Self::Piece(piece, lent) => {
                 let operation = if piece.is_write() {
                     disk::WRITE
                 } else {
                     disk::READ
                 };
-                let used = room.pages.len();
-                let segments = room.pages.iter().enumerate().map(|(at, (_, grant))| {
+                let granted = || room.pages.iter().map(|(_, grant)| *grant).collect();
+                let grants = lent.clone().unwrap_or_else(granted);
+                let used = grants.len();
+                let segments = grants.into_iter().enumerate().map(|(at, grant)| {
                     let bytes = (piece.len() - at * PAGE).min(PAGE);
                     let mut segment = [0; disk::SEGMENT];
                     segment[..4].copy_from_slice(&grant.to_le_bytes());
@@ -145,7 +150,7 @@ impl Work {
 
     /// Puts what is to be written into the pages.
     fn fill(&self, pages: &[Granted]) {
-        if let Self::Piece(piece) = self
+        if let Self::Piece(piece, None) = self
             && piece.is_write()
         {
             for (bytes, (page, _)) in piece.bytes().chunks(PAGE).zip(pages) {
@@ -157,7 +162,7 @@ impl Work {
     /// It is done: takes what was read from the pages.
     fn end(mut self, status: i16, pages: &[Granted]) {
         if status == disk::OKAY
-            && let Self::Piece(piece) = &mut self
+            && let Self::Piece(piece, None) = &mut self
             && !piece.is_write()
         {
             for (bytes, (page, _)) in piece.room().chunks_mut(PAGE).zip(pages) {
@@ -174,8 +179,8 @@ impl Work {
     fn over(self, result: Result<(), Errno>) {
         match (self, result) {
             (Self::Order(.., answer), result) => answer.give(result),
-            (Self::Piece(piece), Err(errno)) => piece.fail(errno),
-            (Self::Piece(_), Ok(())) => {}
+            (Self::Piece(piece, _), Err(errno)) => piece.fail(errno),
+            (Self::Piece(..), Ok(())) => {}
         }
     }
 }
@@ -278,6 +283,8 @@ pub(crate) struct Blkfront {
     place: Place,
     channel: Channel,
     desk: Lock<Desk>,
+    /// Grants of what is granted as it is, by its address.
+    lent: Lock<BTreeMap<usize, u32>>,
     /// A page for the list of each slot, or none.
     lists: Vec<Granted>,
     /// Bytes of a request at most.
@@ -343,6 +350,7 @@ impl Blkfront {
             place,
             channel,
             desk: Lock::new(Desk::new(Ring::new(page, disk::REQUEST), pages)),
+            lent: Lock::new(BTreeMap::new()),
             lists,
             most: most * PAGE,
             shape,
@@ -357,6 +365,25 @@ impl Blkfront {
             Ok(()) => self.give(),
             Err(work) => work.over(Err(Errno::IO)),
         }
+    }
+
+    /// The pages of a piece, if they may be granted as they are.
+    fn lend(&self, piece: &Piece) -> Option<Vec<u32>> {
+        let (start, len) = (piece.address(), piece.len());
+        if !start.is_multiple_of(PAGE) || !memory::lasts(start, len) {
+            return None;
+        }
+        let pages = (start..start + len).step_by(PAGE);
+        pages.map(|address| self.lend_page(address)).collect()
+    }
+
+    fn lend_page(&self, address: usize) -> Option<u32> {
+        let lent = self.lent.lock().get(&address).copied();
+        lent.or_else(|| {
+            let grant = grant::share(self.place.domain, address as u64, true).ok()?;
+            self.lent.lock().insert(address, grant);
+            Some(grant)
+        })
     }
 
     /// Hands over what there is room for. Bytes are copied without the lock.
@@ -428,7 +455,8 @@ impl Backend for Blkfront {
 
     fn start(&self, transfer: Transfer) {
         for piece in transfer.pieces(self.most) {
-            self.ask(Work::Piece(piece));
+            let lent = self.lend(&piece);
+            self.ask(Work::Piece(piece, lent));
         }
     }
 
@@ -484,7 +512,7 @@ mod tests {
 
     fn pieces(write: bool, data: &mut [u8], offset: u64, number: usize) -> Vec<Work> {
         let pieces = transfer(write, data, offset, number).pieces(EACH * PAGE);
-        pieces.map(Work::Piece).collect()
+        pieces.map(|piece| Work::Piece(piece, None)).collect()
     }
 
     #[test]
@@ -524,7 +552,7 @@ mod tests {
     fn a_long_request_has_a_page_with_the_list_of_its_pages() {
         let mut data = vec![7; 64 * PAGE - 512];
         let work = transfer(true, &mut data, 1 << 20, 1).pieces(LISTED[0] * PAGE);
-        let works: Vec<_> = work.map(Work::Piece).collect();
+        let works: Vec<_> = work.map(|piece| Work::Piece(piece, None)).collect();
         assert_eq!((works.len(), works[0].pages()), (1, 64));
         let (pages, lists) = (granted(100, 64), granted(7, 2));
         let request = works[0].request(&Room { slot: 1, pages }, &lists);

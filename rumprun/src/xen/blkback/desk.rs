@@ -3,7 +3,7 @@
 //!
 //! What is to be written is copied from the front end before the disk is told of it, and what
 //! was read is copied to it afterwards ([`pages`](super::pages)). The disk reads and writes that
-//! memory itself: a byte is copied once.
+//! memory itself, also where it is one of Xen's ([`memory`](super::memory)): a byte is copied once.
 //!
 //! A request that finds no memory is held until another is done; those behind it stay in the
 //! ring.
@@ -92,7 +92,7 @@ impl<P: Pages> Desk<P> {
     pub(super) fn new(
         ring: BackRing,
         pages: P,
-        medium: Arc<dyn Medium>,
+        (medium, pool): (Arc<dyn Medium>, Pool),
         done: Arc<Done>,
         errands: Arc<Errands>,
     ) -> Self {
@@ -101,7 +101,7 @@ impl<P: Pages> Desk<P> {
             pages,
             shape: medium.shape(),
             medium,
-            pool: Pool::default(),
+            pool,
             held: None,
             under_way: 0,
             done,

@@ -10,6 +10,7 @@ use super::super::ring::Ring;
 use super::desk::Desk;
 use super::done::Done;
 use super::errands::Errands;
+use super::memory::Pool;
 use super::pages::Pages;
 use super::request::tests::{request, segment};
 use crate::block::Shape;
@@ -165,7 +166,8 @@ impl Bench {
         let (done, errands) = (Arc::new(Done::new(None)), Arc::new(Errands::new()));
         let memory = Granting::new();
         let ring = BackRing::over(pages.to_vec(), disk::REQUEST);
-        let desk = Desk::new(ring, memory.clone(), disk.clone(), done, errands.clone());
+        let below = (disk.clone() as _, Pool::new("/dev/slow").unwrap());
+        let desk = Desk::new(ring, memory.clone(), below, done, errands.clone());
         Self {
             desk,
             disk,

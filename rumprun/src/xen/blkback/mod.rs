@@ -31,7 +31,7 @@ mod done;
 mod errands;
 #[cfg(test)]
 mod fuzz;
-mod memory;
+pub(super) mod memory;
 mod pages;
 mod request;
 
@@ -53,6 +53,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use desk::Desk;
 use done::Done;
 use errands::Errands;
+use memory::Pool;
 use pages::{Domain, Pages};
 
 /// A ring has two to the power of this pages at most.
@@ -263,7 +264,8 @@ impl Blkback {
         let keeps = store.read(&format!("{front}/feature-persistent"));
         let keeps = keeps.is_ok_and(|value| value == "1");
         for queue in all {
-            back.add(Domain::new(domain, keeps), path, &queue)?;
+            let pool = Pool::new(lease.path()).ok_or(Problem::Memory)?;
+            back.add(Domain::new(domain, keeps), pool, path, &queue)?;
         }
         Ok(back)
     }
@@ -290,7 +292,7 @@ impl Blkback {
     }
 
     /// Begins with a queue.
-    fn add(&mut self, pages: Domain, path: &str, said: &Said) -> Result<(), Problem> {
+    fn add(&mut self, pages: Domain, pool: Pool, path: &str, said: &Said) -> Result<(), Problem> {
         let domain = pages.number();
         let channel = Channel::of_other(domain, said.port)?;
         let mut ring = Vec::new();
@@ -306,8 +308,8 @@ impl Blkback {
         }
         let done = Arc::new(Done::new(Some(channel)));
         let (teller, errands) = (done.clone(), self.errands.clone());
-        let medium = self.medium.clone();
-        let desk = Desk::new(ring, pages, medium, teller.clone(), errands);
+        let below = (self.medium.clone(), pool);
+        let desk = Desk::new(ring, pages, below, teller.clone(), errands);
         let path = String::from(path);
         let ended = self.run("vbd", move |_| serve(desk, &teller, &path))?;
         if let Some(channel) = done.channel() {
