@@ -9,6 +9,9 @@
 //!
 //! or, in a service that is given the machine's NVMe disks, over NetBSD's driver of these.
 //!
+//! Debian's fio writes and verifies, too, and the service is destroyed in the midst of that: once, or
+//! with `RUMP_TEST_LONG=1` three times in ten minutes of it, each in a machine of its own.
+//!
 //! `./ci.sh xen` makes the testbed and names its folder in `RUMP_TEST_XEN`. Without that, or
 //! without NetBSD and the feature `fs`, this is skipped.
 
@@ -25,6 +28,8 @@ use std::time::Duration;
 
 /// Linux's tools for its file system, which its kernel is to be content with.
 const TOOLS: [&str; 2] = ["usr/sbin/mkfs.ext4", "usr/sbin/e2fsck"];
+/// What writes a disk and knows what it was told.
+const FIO: &str = "usr/bin/fio";
 
 fn main() {
     let there = |tool: &&str| Path::new("/").join(tool).is_file();
@@ -45,8 +50,12 @@ fn main() {
         ),
         _ => (can, need, reason),
     };
-    let name = |name| format!("netbsd::xen::{name}");
-    image::run_trials(vec![
+    let fio = match (can, there(&FIO)) {
+        (true, false) => (false, "fio", "fio is not installed (apt install fio)"),
+        _ => (can, need, reason),
+    };
+    let name = |name: &str| format!("netbsd::xen::{name}");
+    let mut trials = vec![
         image::trial_if(
             can,
             need,
@@ -62,21 +71,32 @@ fn main() {
             killed,
         ),
         image::trial_if(passed, word, why, name("serves_linux_from_nvme"), nvme),
-    ]);
+    ];
+    let (parts, seconds) = match std::env::var_os("RUMP_TEST_LONG") {
+        Some(_) => (3, 200),
+        None => (1, 0),
+    };
+    trials.extend((1..=parts).map(|part| {
+        let name = name(&format!("finds_what_fio_was_told_{part}"));
+        image::trial_if(fio.0, fio.1, fio.2, name, move || verified(seconds))
+    }));
+    image::run_trials(trials);
 }
 
 /// How much longer than an image by itself a machine takes that boots Xen and Linux before.
 const LONGER: Duration = Duration::from_secs(300);
 
-/// Memory of the Linux guest, in MiB.
+/// Memory of the Linux guest, in MiB, and of one that has fio with its sixty libraries: as an
+/// archive, and unpacked.
 const MEMORY: u32 = 160;
+const MEMORY_WITH_FIO: u32 = 448;
 /// Bytes of the disks `data` and `file`, in MiB.
 const DATA: u64 = 24;
 const FILE: u64 = 2;
 
 /// What Linux's shell knows in all tests.
 const TOGETHER: &str = r#"
-export PATH=/bin:/sbin:/usr/sbin
+export PATH=/bin:/sbin:/usr/bin:/usr/sbin
 say() { echo "linux: $*"; }
 fail() { say "failed: $*"; dmesg | tail -n 20; sleep 1000; }
 appears() { until [ -b /dev/$1 ] && [ "$(blockdev --getsize64 /dev/$1)" -gt 0 ]; do usleep 100000; done 2>/dev/null; }
@@ -162,7 +182,7 @@ hears() {
 }
 : >$heard
 tail -f $heard >&4 &
-linux_guest linux 160 VCPUS "MORE" 'disk = [ "vdev=xvda,backend=image,target=data", "vdev=xvdb,access=ro,backend=image,target=text" THIRD ]'
+linux_guest linux MEMORY VCPUS "MORE" 'disk = [ "vdev=xvda,backend=image,target=data", "vdev=xvdb,access=ro,backend=image,target=text" THIRD ]'
 service
 linux
 "#;
@@ -233,6 +253,86 @@ while :; do
 done
 "#;
 
+/// fio writes all of the disk and verifies it, pass after pass. When another disk appears, what fio
+/// knows of the pass under way is kept there; a guest that has it from the beginning verifies what
+/// was answered of that pass, and that the same finds what is damaged.
+const WITH_FIO: &str = r#"
+# Each block once in a pass, in an order and with bytes of its own.
+data() {
+    seed=$1
+    shift
+    fio --name=data --filename=/dev/xvda --direct=1 --ioengine=libaio --iodepth=8 --rw=randwrite --bs=8k \
+        --fsync=16 --verify=crc32c --verify_fatal=1 --randseed=$seed --output=/tmp/fio "$@" 2>/tmp/errors
+}
+# How many blocks it has read.
+verified() { sed -n 's/.*issued rwts: total=\([0-9]*\),.*/\1/p' /tmp/fio; }
+# How many blocks were written to the disk.
+written() { awk '{ print int($7 / 16) }' /sys/block/xvda/stat; }
+appears xvda
+mkdir -p /state
+cd /state
+echo 0 >pass
+if grep -q kept=1 /proc/cmdline; then
+    appears xvdd
+    tar xf /dev/xvdd || fail "nothing was kept"
+    pass=$(cat pass)
+    again() { data $pass --verify_only --verify_state_load=1 --verify_state_save=0; }
+    again || fail "pass $pass: $(cat /tmp/errors)"
+    say "pass $pass: $(verified) blocks are as they were written"
+    dd if=/dev/zero of=/dev/xvda bs=1M oflag=direct 2>/dev/null
+    again && fail "fio does not verify"
+    say "what is damaged is found"
+    until [ ! -b /dev/xvdd ]; do usleep 100000; done
+fi
+(
+    while :; do
+        pass=$(($(cat pass) + 1))
+        rm -f *.state
+        echo $pass >pass
+        some=$(($(written) + 500))
+        data $pass --trigger-file=/tmp/trigger &
+        until [ $(written) -gt $some ] || ! kill -0 $!; do usleep 50000; done
+        say "pass $pass is under way"
+        wait $! || fail "pass $pass: $(cat /tmp/errors)"
+        [ $(verified) = $(($(blockdev --getsize64 /dev/xvda) / 8192)) ] || fail "pass $pass is not verified"
+        say "pass $pass is whole"
+    done
+) &
+appears xvdd
+touch /tmp/trigger
+until [ -s local-data-0-verify.state ]; do usleep 100000; done
+tar c pass *.state | dd of=/dev/xvdd bs=64k iflag=fullblock conv=fsync 2>/dev/null || fail "nothing is kept"
+say "pass $(cat pass) is kept"
+sleep 1000
+"#;
+
+/// The service is destroyed in the midst of that, and the guest has to be.
+const KILL_WITH_FIO: &str = r#"
+hears 1 'linux: pass .* is whole'
+sleep SECONDS
+hears $(($(grep -c 'is under way' $heard) + 1)) 'linux: pass .* is under way'
+xl destroy image || fail "the service is not destroyed"
+dd if=/dev/zero of=/kept bs=64k count=16 2>/dev/null
+losetup /dev/loop7 /kept
+kept=format=raw,vdev=xvdd,access=rw,target=/dev/loop7
+xl block-attach linux $kept >/tmp/xl-attach 2>&1 || fail "no disk for what is kept"
+hears 1 'linux: pass .* is kept'
+xl destroy linux >/tmp/xl-destroy 2>&1
+whole=$(grep -c 'is whole' $heard)
+sed -i "s|^disk = \[ |&\"$kept\", |; s|file=1|& kept=1|" /tmp/linux.cfg
+service
+linux
+hears 1 'linux: what is damaged is found'
+blocks=$(sed -n 's/^linux: pass .*: \([0-9]*\) blocks are as they were written.*/\1/p' $heard)
+[ $blocks -ge 500 ] || fail "it was not in the midst of a pass"
+say "after $whole passes, $blocks blocks of another are as they were written"
+xl block-detach linux xvdd >/tmp/xl-detach 2>&1 || fail "the disk is not detached"
+hears $((whole + 1)) 'linux: pass .* is whole'
+xl destroy linux >/tmp/xl-destroy 2>&1
+xl destroy image
+say "all is done"
+"#;
+
 /// The guest alone: a device that was given away is not given a second time here.
 const ONCE: &str = r#"
 hears 1 'linux: has a file system'
@@ -276,7 +376,13 @@ fn machine(
 ) -> Result<(Machine, PathBuf), image::Failed> {
     let (folder, dom0) = testbed::made()?;
     let more = ["mbcache", "crc16", "crc32c_generic", "jbd2", "ext4"];
-    let linux = Linux::make_with(&folder, linux, &more, &TOOLS)?;
+    let mut tools = TOOLS.to_vec();
+    let mut memory = MEMORY;
+    if linux.contains(WITH_FIO) {
+        tools.push(FIO);
+        memory = MEMORY_WITH_FIO;
+    }
+    let linux = Linux::make_with(&folder, linux, &more, &tools)?;
     let text = folder.join("text");
     image::ext2::with_lines(&text)?;
     let data = folder.join("data");
@@ -288,7 +394,9 @@ fn machine(
         ..Guest::default()
     };
     let mut machine = Machine::new(dom0, Guest::default(), &folder);
-    let script = format!("{}{DOM0}{script}", testbed::DOM0).replace("VCPUS", &cpus.to_string());
+    let script = format!("{}{DOM0}{script}", testbed::DOM0)
+        .replace("VCPUS", &cpus.to_string())
+        .replace("MEMORY", &memory.to_string());
     if kind == xen::Kind::Pvh {
         let files = folder.join("storage");
         let _ = std::fs::remove_dir_all(&files);
@@ -318,7 +426,7 @@ fn machine(
         ("linux".into(), linux.kernel),
         ("linux.cpio".into(), linux.archive),
     ];
-    machine.spare = MEMORY + 32;
+    machine.spare = memory + 32;
     Ok((machine, image::service(Service::Storage, &[])?))
 }
 
@@ -363,6 +471,16 @@ fn killed() -> Outcome {
     let (machine, image) = machine(xen::Kind::Pvh, KILL, &linux, 1)?;
     let lives = ["dom0: life 1: ", "dom0: life 2: ", "dom0: life 3: "];
     run(&machine, &image, &lives).map(drop)
+}
+
+fn verified(seconds: u32) -> Outcome {
+    let script = KILL_WITH_FIO.replace("SECONDS", &seconds.to_string());
+    let linux = format!("{TOGETHER}\n{WITH_FIO}");
+    let (machine, image) = machine(xen::Kind::Pvh, &script, &linux, 1)?;
+    let said = run(&machine, &image, &["blocks of another"])?;
+    let line = said.lines().find(|line| line.contains("blocks of another"));
+    println!("{}", line.unwrap_or_default());
+    Ok(())
 }
 
 fn nvme() -> Outcome {
