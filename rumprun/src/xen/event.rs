@@ -88,6 +88,24 @@ fn take(page: Page, cpu: usize, mut came: impl FnMut(usize)) {
     }
 }
 
+/// Unmasks a port; whether Xen has to do it, because an event has come meanwhile.
+fn unmask(page: Page, port: usize) -> bool {
+    let (word, bit) = (8 * (port / 64), 1 << (port % 64));
+    let masked = page.u64(shared::MASKED + word);
+    // Mostly it slept for something else, and no event has come.
+    if masked.load(Ordering::SeqCst) & bit == 0 {
+        return false;
+    }
+    // Xen sets the one bit before it looks at the other, as is done here the other way round.
+    masked.fetch_and(!bit, Ordering::SeqCst);
+    let came = page.u64(shared::PENDING + word).load(Ordering::SeqCst) & bit != 0;
+    if came {
+        // It unmasks what is masked, and only then tells.
+        masked.fetch_or(bit, Ordering::SeqCst);
+    }
+    came
+}
+
 /// Events have come to the CPU that calls. On the stack of interrupts.
 pub(crate) fn came() {
     let number = CPUS[cpu::current().index].load(Ordering::Acquire);
@@ -146,8 +164,14 @@ impl Channel {
 
     /// Lets the next event come, also one that has come already.
     pub(super) fn rearm(&self) {
-        // A port that is no more has no events.
-        let _ = hypercall::unmask(self.port);
+        let asks = match shared_page() {
+            Some(page) if (self.port as usize) < PORTS => unmask(page, self.port as usize),
+            _ => true,
+        };
+        if asks {
+            // A port that is no more has no events.
+            let _ = hypercall::unmask(self.port);
+        }
     }
 
     /// Its number.
@@ -226,5 +250,22 @@ mod tests {
             assert_eq!((pending, masked), (left, 1 << 5));
         }
         ONCE[2].fetch_and(!(1 << 5), Ordering::Relaxed);
+    }
+
+    #[test]
+    fn xen_is_asked_only_where_an_event_has_come() {
+        let page = Page::for_test();
+        let masked = page.u64(shared::MASKED + 8);
+        let pending = page.u64(shared::PENDING + 8);
+        for (before, came, asks, after) in [
+            (0b100, 0b100, true, 0b100),
+            (0b110, 0b010, false, 0b010),
+            (0b010, 0b100, false, 0b010),
+        ] {
+            masked.store(before, Ordering::Relaxed);
+            pending.store(came, Ordering::Relaxed);
+            assert_eq!(unmask(page, 66), asks);
+            assert_eq!(masked.load(Ordering::Relaxed), after);
+        }
     }
 }
