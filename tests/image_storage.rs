@@ -261,13 +261,13 @@ const WITH_FIO: &str = r#"
 data() {
     seed=$1
     shift
-    fio --name=data --filename=/dev/xvda --direct=1 --ioengine=libaio --iodepth=8 --rw=randwrite --bs=8k \
-        --fsync=16 --verify=crc32c --verify_fatal=1 --randseed=$seed --output=/tmp/fio "$@" 2>/tmp/errors
+    fio --name=data --filename=/dev/xvda --direct=1 --ioengine=libaio --iodepth=8 --rw=randwrite --bs=64k \
+        --fsync=16 --verify=crc32c --verify_fatal=1 --randseed=$seed --eta=never --output=/tmp/fio "$@" 2>/tmp/errors
 }
 # How many blocks it has read.
 verified() { sed -n 's/.*issued rwts: total=\([0-9]*\),.*/\1/p' /tmp/fio; }
 # How many blocks were written to the disk.
-written() { awk '{ print int($7 / 16) }' /sys/block/xvda/stat; }
+written() { awk '{ print int($7 / 128) }' /sys/block/xvda/stat; }
 appears xvda
 mkdir -p /state
 cd /state
@@ -289,12 +289,12 @@ fi
         pass=$(($(cat pass) + 1))
         rm -f *.state
         echo $pass >pass
-        some=$(($(written) + 500))
+        some=$(($(written) + 100))
         data $pass --trigger-file=/tmp/trigger &
         until [ $(written) -gt $some ] || ! kill -0 $!; do usleep 50000; done
         say "pass $pass is under way"
         wait $! || fail "pass $pass: $(cat /tmp/errors)"
-        [ $(verified) = $(($(blockdev --getsize64 /dev/xvda) / 8192)) ] || fail "pass $pass is not verified"
+        [ $(verified) = $(($(blockdev --getsize64 /dev/xvda) / 65536)) ] || fail "pass $pass is not verified"
         say "pass $pass is whole"
     done
 ) &
@@ -324,7 +324,7 @@ service
 linux
 hears 1 'linux: what is damaged is found'
 blocks=$(sed -n 's/^linux: pass .*: \([0-9]*\) blocks are as they were written.*/\1/p' $heard)
-[ $blocks -ge 500 ] || fail "it was not in the midst of a pass"
+[ $blocks -ge 100 ] || fail "it was not in the midst of a pass"
 say "after $whole passes, $blocks blocks of another are as they were written"
 xl block-detach linux xvdd >/tmp/xl-detach 2>&1 || fail "the disk is not detached"
 hears $((whole + 1)) 'linux: pass .* is whole'
