@@ -1,7 +1,8 @@
 //! Where the headers of a frame are: the other end of an interface says that a checksum is to be
 //! completed, but not where; or it wants hashes of what is in them.
 
-use rump_hyper::vif::abi::{GSO_TCPV4, GSO_TCPV6, NEEDS_CSUM, Offload};
+use super::abi::net;
+use rump_hyper::vif::abi::{GSO_ECN, GSO_NONE, GSO_TCPV4, GSO_TCPV6, NEEDS_CSUM, Offload};
 
 /// Ethernet: two addresses and a type (IEEE 802.3, 3.1.1).
 pub(super) const ETHERNET: usize = 14;
@@ -78,6 +79,27 @@ pub(super) struct Gso {
     pub v6: bool,
     /// Data of each piece.
     pub size: u16,
+}
+
+impl Gso {
+    /// As it is said beside of a frame; `None` if there is no such kind.
+    pub(super) fn of(kind: u8, size: u16) -> Option<Self> {
+        let v6 = match kind {
+            net::TCP4 => false,
+            net::TCP6 => true,
+            _ => return None,
+        };
+        Some(Self { v6, size })
+    }
+}
+
+/// The kind that is said beside of a frame which is to be cut up.
+pub(super) fn kind(offload: Offload) -> Option<u8> {
+    match offload.gso_type & !GSO_ECN {
+        GSO_NONE => None,
+        GSO_TCPV6 => Some(net::TCP6),
+        _ => Some(net::TCP4),
+    }
 }
 
 /// What is to be done to a frame whose checksum is to be completed, and which may be a segment

@@ -127,8 +127,9 @@ impl Packet {
             }
             self.answer(None);
             match (kind, extra[4], half(&extra, 2)) {
-                (net::EXTRA_GSO, net::TCP4, size) => self.gso = Ok(Some(Gso { v6: false, size })),
-                (net::EXTRA_GSO, net::TCP6, size) => self.gso = Ok(Some(Gso { v6: true, size })),
+                (net::EXTRA_GSO, of, size) => {
+                    self.gso = Gso::of(of, size).map(Some).ok_or(Nonsense);
+                }
                 (net::EXTRA_JOIN | net::EXTRA_LEAVE, ..) => {
                     self.groups[number] = Some(Group {
                         joins: kind == net::EXTRA_JOIN,

@@ -3,14 +3,13 @@
 use super::super::abi::net;
 use super::super::back_ring::BackRing;
 use super::super::foreign::{Copies, Granted};
+use super::super::headers;
 use super::hash::Hash;
 use super::packet::Nonsense;
 use crate::memory::PAGE;
 use alloc::vec::Vec;
 use rump_hyper::vif::Transmit;
-use rump_hyper::vif::abi::{
-    DATA_VALID, FRAME_MAX, GSO_ECN, GSO_NONE, GSO_TCPV6, NEEDS_CSUM, Offload,
-};
+use rump_hyper::vif::abi::{DATA_VALID, FRAME_MAX, NEEDS_CSUM, Offload};
 
 /// Memory that frames are copied from: for two of the longest.
 const ROOM: usize = 2 * (FRAME_MAX + PAGE);
@@ -55,12 +54,7 @@ const EXTRAS: usize = 2;
 
 /// What is said of it beside: how a segment is cut up, and its hash.
 fn extras_of(offload: Offload, hash: Option<Hash>) -> [Option<Entry>; EXTRAS] {
-    let gso = match offload.gso_type & !GSO_ECN {
-        GSO_NONE => None,
-        GSO_TCPV6 => Some(net::TCP6),
-        _ => Some(net::TCP4),
-    };
-    let gso = gso.map(|kind| {
+    let gso = headers::kind(offload).map(|kind| {
         let [low, high] = offload.gso_size.to_le_bytes();
         Entry::Extra {
             kind: net::EXTRA_GSO,
@@ -219,6 +213,7 @@ mod tests {
     use super::super::super::ring::Ring;
     use super::*;
     use proptest::prelude::*;
+    use rump_hyper::vif::abi::{GSO_ECN, GSO_NONE, GSO_TCPV6};
     use rump_hyper::vif::backend::Piece;
     use std::vec;
 

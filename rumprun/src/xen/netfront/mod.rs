@@ -16,12 +16,15 @@ mod transmit;
 use super::abi::state;
 use super::device::{Front, Place, Problem};
 use super::event::Channel;
+use super::grant;
+use super::page::Page;
 use super::store::Store;
 use crate::net::counters::Counters;
 use crate::process::lock::Mutex;
 use crate::sched;
 use crate::time;
 use alloc::format;
+use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
 use receive::Receive;
 use rump_hyper::errno::Errno;
@@ -36,6 +39,17 @@ const LOOK_NS: u64 = 500_000;
 /// Something that the other domain says makes no sense.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Nonsense;
+
+/// A page that a domain may read, or also write, and the number by which it does.
+fn share(domain: u16, writable: bool) -> Result<(Page, u32), Problem> {
+    let page = Page::allocate().ok_or(Problem::Memory)?;
+    Ok((page, grant::share(domain, page.address(), writable)?))
+}
+
+/// So many of them.
+fn share_pages(domain: u16, count: u32, writable: bool) -> Result<Vec<(Page, u32)>, Problem> {
+    (0..count).map(|_| share(domain, writable)).collect()
+}
 
 /// The interface.
 #[derive(Debug)]

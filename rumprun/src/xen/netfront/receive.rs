@@ -6,7 +6,6 @@
 
 use super::super::abi::net;
 use super::super::device::Problem;
-use super::super::grant;
 use super::super::headers::{self, Gso};
 use super::super::page::Page;
 use super::super::ring::Ring;
@@ -38,14 +37,9 @@ struct Part {
 impl Receive {
     /// With pages that a domain may write; and the number by which it reaches the ring.
     pub(super) fn new(domain: u16) -> Result<(Self, u32), Problem> {
-        let page = Page::allocate().ok_or(Problem::Memory)?;
-        let number = grant::share(domain, page.address(), true)?;
-        let ring = Ring::new(page, net::RECEIVE);
-        let pages = (0..ring.room()).map(|_| {
-            let page = Page::allocate().ok_or(Problem::Memory)?;
-            Ok::<_, Problem>((page, grant::share(domain, page.address(), true)?))
-        });
-        let pages = pages.collect::<Result<_, _>>()?;
+        let (ring, number) = super::share(domain, true)?;
+        let ring = Ring::new(ring, net::RECEIVE);
+        let pages = super::share_pages(domain, ring.room(), true)?;
         Ok((Self { ring, pages }, number))
     }
 
@@ -143,11 +137,7 @@ impl Receive {
         if kind == 0 || kind >= net::EXTRA_KINDS {
             return Err(Nonsense);
         }
-        let gso = match (kind, of) {
-            (net::EXTRA_GSO, net::TCP4) => Some(Gso { v6: false, size }),
-            (net::EXTRA_GSO, net::TCP6) => Some(Gso { v6: true, size }),
-            _ => None,
-        };
+        let gso = Gso::of(of, size).filter(|_| kind == net::EXTRA_GSO);
         Ok((gso, flags & net::EXTRA_MORE != 0))
     }
 }

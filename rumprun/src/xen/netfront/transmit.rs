@@ -5,14 +5,14 @@
 
 use super::super::abi::net;
 use super::super::device::Problem;
-use super::super::grant;
+use super::super::headers;
 use super::super::page::Page;
 use super::super::ring::Ring;
 use super::Nonsense;
 use crate::memory::PAGE;
 use alloc::vec::Vec;
 use rump_hyper::vif::Transmit as Frame;
-use rump_hyper::vif::abi::{DATA_VALID, GSO_ECN, GSO_NONE, GSO_TCPV6, NEEDS_CSUM, Offload};
+use rump_hyper::vif::abi::{DATA_VALID, NEEDS_CSUM, Offload};
 
 /// The longest frame: its length has 16 bits.
 pub(super) const LONGEST: usize = u16::MAX as usize;
@@ -39,11 +39,7 @@ fn flags_of(offload: Offload) -> u16 {
 
 /// What is said beside of a segment that is to be cut up.
 fn extra_of(offload: Offload) -> Option<[u8; net::SEND]> {
-    let kind = match offload.gso_type & !GSO_ECN {
-        GSO_NONE => return None,
-        GSO_TCPV6 => net::TCP6,
-        _ => net::TCP4,
-    };
+    let kind = headers::kind(offload)?;
     let [low, high] = offload.gso_size.to_le_bytes();
     let mut extra = [0; net::SEND];
     extra[..5].copy_from_slice(&[net::EXTRA_GSO, 0, low, high, kind]);
@@ -68,14 +64,9 @@ fn copy(frame: &Frame<'_>, pages: &[Page]) {
 impl Transmit {
     /// With pages that a domain may read; and the number by which it reaches the ring.
     pub(super) fn new(domain: u16) -> Result<(Self, u32), Problem> {
-        let page = Page::allocate().ok_or(Problem::Memory)?;
-        let number = grant::share(domain, page.address(), true)?;
-        let ring = Ring::new(page, net::SEND);
-        let pages = (0..ring.room()).map(|_| {
-            let page = Page::allocate().ok_or(Problem::Memory)?;
-            Ok::<_, Problem>((page, grant::share(domain, page.address(), false)?))
-        });
-        let pages = pages.collect::<Result<_, _>>()?;
+        let (ring, number) = super::share(domain, true)?;
+        let ring = Ring::new(ring, net::SEND);
+        let pages = super::share_pages(domain, ring.room(), false)?;
         Ok((Self::with(ring, pages), number))
     }
 
@@ -169,7 +160,7 @@ mod tests {
     use super::*;
     use core::sync::atomic::Ordering;
     use proptest::prelude::*;
-    use rump_hyper::vif::abi::GSO_TCPV4;
+    use rump_hyper::vif::abi::{GSO_TCPV4, GSO_TCPV6};
     use rump_hyper::vif::backend::Piece;
     use std::vec;
 
