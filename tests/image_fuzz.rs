@@ -9,7 +9,13 @@
 //!
 //! hostile: front-end ── vbd0 ─ xvda :the service ── a file of dom0's
 //! peer:    xvda ─────── vbd1 ─ xvdb      "          another
+//!
+//! hostile: front-end ┐
+//! one:     10.0.2.60 ┼ cables ─ the network server ─ vif0 ── xenbr0 :dom0
+//! three:   10.0.2.61 ┘
 //! ```
+//!
+//! Of the network server's applications one is of the host that the hostile one is of, too.
 //!
 //! It is 30 seconds long, or 6 minutes with `RUMP_TEST_LONG=1`, of which `./ci.sh fuzz-back` has
 //! five for each back end; and tells how much was tried. `RUMP_TEST_SECONDS` is another time, and
@@ -17,7 +23,7 @@
 
 mod image;
 
-use image::{Failed, Outcome, check, testbed};
+use image::{Failed, Outcome, cables, check, testbed};
 use rump_sys::kernel::{KIND, Kind};
 use rumprun_build::image::service::Service;
 use rumprun_build::image::testbed::{Linux, Machine};
@@ -39,7 +45,11 @@ fn main() {
         let name = format!("netbsd::xen::hostile::{name}");
         image::trial_if(can, need, reason, name, test)
     };
-    image::run_trials(vec![trial("vif", vif), trial("vbd", vbd)]);
+    image::run_trials(vec![
+        trial("vif", || tried(&VIF)),
+        trial("vbd", || tried(&VBD)),
+        trial("cable", || tried(&CABLE)),
+    ]);
 }
 
 /// How long it is tried.
@@ -59,14 +69,18 @@ const MEMORY: u32 = 160;
 /// Bytes of each disk, in MiB.
 const DISK: u64 = 8;
 
-/// How much less memory may be free at last than before, in KiB: what is kept for the next, among
-/// it mbufs for as many bytes as wait to be sent at most.
+/// What is kept for the next, among it mbufs for as many bytes as wait to be sent at most, in KiB.
 const KEPT: u64 = 3 * 1024;
+
+/// It got somewhere: otherwise nothing was tried.
+const FAR: &[(&str, u64)] = &[("connections", 2), ("requests", 200), ("states", 10)];
 
 /// A device that is tried.
 struct Device {
     /// What the front end calls it.
     kind: &'static str,
+    /// What Linux and xenstore call its kind.
+    driver: &'static str,
     /// The line of a guest's configuration; `ROLE` is the guest.
     line: &'static str,
     /// What Linux calls it, whose own front end the hostile guest is without.
@@ -75,10 +89,17 @@ struct Device {
     /// and is 2 if none came.
     begins: &'static str,
     compares: &'static str,
+    /// What dom0 knows beside.
+    dom0: &'static str,
+    /// How much less memory may be free at last than before, in KiB.
+    kept: u64,
+    /// How often it has to have been done what makes it get far.
+    least: &'static [(&'static str, u64)],
 }
 
 const VIF: Device = Device {
     kind: "vif",
+    driver: "vif",
     line: "vif = [ \"type=vif,backend=image\" ]",
     device: "vif-0",
     begins: "
@@ -91,10 +112,14 @@ done 2>/dev/null
     timeout 20 wget -q -O /tmp/bytes http://10.0.2.99/bytes || return 2
     sha256sum </tmp/bytes | cmp -s - /tmp/sum
 ",
+    dom0: PEER,
+    kept: KEPT,
+    least: FAR,
 };
 
 const VBD: Device = Device {
     kind: "vbd",
+    driver: "vbd",
     line: "disk = [ \"vdev=xvda,backend=image,target=ROLE\" ]",
     device: "vbd-51712",
     // The first megabyte is written once, the second again and again.
@@ -109,6 +134,28 @@ dd if=/tmp/first of=/dev/xvda bs=64k oflag=direct conv=notrunc 2>/dev/null || ec
         dd if=/dev/xvda bs=64k count=16 iflag=direct 2>/dev/null | cmp -s - /tmp/first &&
         dd if=/dev/xvda bs=64k skip=16 count=16 iflag=direct 2>/dev/null | cmp -s - /tmp/second
 ",
+    dom0: PEER,
+    kept: KEPT,
+    least: FAR,
+};
+
+const CABLE: Device = Device {
+    kind: "cable",
+    driver: "vif",
+    line: "vif = [ \"type=vif,mac=02:00:00:00:00:0a,backend=image\" ]",
+    device: "vif-0",
+    begins: "",
+    compares: "",
+    dom0: APPLICATIONS,
+    // And the memory of cables that the front end keeps: four, of 516 KiB each.
+    kept: KEPT + 4 * 520,
+    least: &[
+        ("connections", 2),
+        ("states", 10),
+        ("welcomes", 2),
+        ("messages", 20),
+        ("frames", 200),
+    ],
 };
 
 /// What Linux does, in the role that its command line has.
@@ -140,8 +187,9 @@ while usleep 300000; do
 done
 "#;
 
-/// What dom0 does.
-const DOM0: &str = r#"
+/// Another guest is a Linux that compares: dom0 knows how to begin with it, and whether it has
+/// compared again since it was looked at last.
+const PEER: &str = r#"
 mkdir -p /www
 dd if=/dev/urandom of=/www/bytes bs=64k count=4 2>/dev/null
 sha256sum </www/bytes >/www/sum
@@ -149,29 +197,64 @@ httpd -h /www
 heard=/var/log/xen/console/guest-peer.log
 : >$heard
 tail -f $heard >&4 &
-ln -s /dev/ttyS1 /var/log/xen/console/guest-hostile.log
-service
-for role in hostile peer; do
-    linux_guest $role 160 1 $role 'LINE'
-    sed -i s/ROLE/$role/ /tmp/$role.cfg
-    xl create /tmp/$role.cfg >/tmp/xl-$role 2>&1 || fail "no $role"
-done
+others="peer"
+begins() {
+    service
+    another peer
+}
+is_right() { grep WRONG $heard && fail "wrong bytes"; }
 # It has compared so often.
-compared() {
+compared() { grep -c 'the right bytes' $heard; }
+compares() {
+    wanted=$(($(compared) + 2))
     turns=0
-    until [ "$(grep -c 'the right bytes' $heard)" -ge $1 ]; do
-        grep WRONG $heard && fail "wrong bytes"
+    until [ $(compared) -ge $wanted ]; do
+        is_right
         [ $((turns += 1)) -lt 150 ] || fail "the other guest is not served"
         sleep 1
     done
 }
-compared 2
+"#;
+
+/// Others are two applications; what compares their bytes is dom0, and they themselves.
+const APPLICATIONS: &str = r#"
+others="one three"
+ports="9101 9103"
+compared=0
+begins() {
+    application one 7001 -
+    application three 7003 10.0.2.60:7001
+    right 2
+    kill $keeper
+}
+is_right() { compares; }
+compared() { echo $compared; }
+compares() {
+    echoes 10.0.2.60 7001
+    echoes 10.0.2.61 7003
+    counts "all"
+    say "$((compared += 1)) times the right bytes"
+}
+"#;
+
+/// What dom0 does.
+const DOM0: &str = r#"
+ln -sf /dev/ttyS1 /var/log/xen/console/guest-hostile.log
+# Another guest that the service serves.
+another() {
+    linux_guest $1 160 1 $1 'LINE'
+    sed -i s/ROLE/$1/ /tmp/$1.cfg
+    xl create /tmp/$1.cfg >/tmp/xl-$1 2>&1 || fail "no $1"
+}
+begins
+another hostile
+compares
 hostile=$(number hostile)
-folder=/local/domain/$(number image)/backend/KIND/$hostile
+folder=/local/domain/$(number image)/backend/DRIVER/$hostile
 xenstore-write /local/domain/$hostile/data/begin yes
 while number hostile >/dev/null || number hostile >/dev/null; do
     number image >/dev/null || number image >/dev/null || fail "the service has ended"
-    grep WRONG $heard && fail "wrong bytes"
+    is_right
     sleep 2
 done
 for try in $(seq 20); do
@@ -180,10 +263,9 @@ for try in $(seq 20); do
 done
 xenstore-list $folder >/tmp/left 2>/dev/null && fail "the device of the dead is still there"
 number image >/dev/null || fail "the service has ended"
-say "the other guest has compared $(grep -c 'the right bytes' $heard) times"
-compared $(($(grep -c 'the right bytes' $heard) + 2))
-xl destroy peer >/tmp/xl-destroy 2>&1
-xl destroy image
+say "the other guest has compared $(compared) times"
+compares
+for name in $others image; do xl destroy $name >/tmp/xl-destroy 2>&1; done
 say "all is done"
 "#;
 
@@ -197,11 +279,15 @@ fn front_end() -> Result<PathBuf, Failed> {
         let entry = entry?;
         std::fs::copy(entry.path(), package.join("src").join(entry.file_name()))?;
     }
-    std::fs::copy(from.join("Cargo.toml"), package.join("Cargo.toml"))?;
+    // Crates of this workspace are where they are.
+    let manifest = std::fs::read_to_string(from.join("Cargo.toml"))?;
+    let manifest = manifest.replace(
+        "../../..",
+        checkout.to_str().ok_or("a path that is no text")?,
+    );
+    std::fs::write(package.join("Cargo.toml"), manifest)?;
     // The versions of this workspace; cargo takes what it needs.
-    if !package.join("Cargo.lock").exists() {
-        std::fs::copy(checkout.join("Cargo.lock"), package.join("Cargo.lock"))?;
-    }
+    std::fs::copy(checkout.join("Cargo.lock"), package.join("Cargo.lock"))?;
     let target = package.join("target");
     let name = "x86_64-unknown-linux-gnu";
     let output = Command::new(env!("CARGO"))
@@ -216,14 +302,6 @@ fn front_end() -> Result<PathBuf, Failed> {
     Ok(target.join(name).join("release/front-end"))
 }
 
-fn vif() -> Outcome {
-    tried(&VIF)
-}
-
-fn vbd() -> Outcome {
-    tried(&VBD)
-}
-
 fn tried(device: &Device) -> Outcome {
     let (folder, dom0) = testbed::made()?;
     let program = front_end()?;
@@ -235,32 +313,41 @@ fn tried(device: &Device) -> Outcome {
         .replace("FRONT_END", program)
         .replace("RUNS", &runs)
         .replace("DEVICE", device.device)
-        .replace("KIND", device.kind)
+        .replace("KIND", device.driver)
         .replace("BEGINS", device.begins)
         .replace("COMPARES", device.compares);
-    let modules = ["xen-evtchn", "xen-gntalloc"];
+    let modules = ["xen-evtchn", "xen-gntalloc", "xen-gntdev"];
     let linux = Linux::make_with(&folder, &linux, &modules, &[program])?;
     let service = match device.kind {
         "vif" => Service::Network,
-        _ => Service::Storage,
+        "vbd" => Service::Storage,
+        _ => Service::Server,
     };
-    let guest = Guest {
-        memory: service.memory(),
-        ..Guest::default()
+    let mut machine = match service {
+        Service::Server => cables::machine(&folder, dom0, &["served"])?,
+        _ => {
+            let guest = Guest {
+                memory: service.memory(),
+                ..Guest::default()
+            };
+            Machine::new(dom0, guest, &folder)
+        }
     };
-    let mut machine = Machine::new(dom0, guest, &folder);
+    let before = match service {
+        Service::Server => cables::DOM0,
+        _ => "",
+    };
     let script = DOM0
-        .replace("KIND", device.kind)
+        .replace("DRIVER", device.driver)
         .replace("LINE", device.line);
-    machine.instead = format!("{}{script}", testbed::DOM0);
-    machine.files = vec![
+    machine.instead = format!("{}{before}{}{script}", testbed::DOM0, device.dom0);
+    machine.files.extend([
         ("linux".into(), linux.kernel),
         ("linux.cpio".into(), linux.archive),
-    ];
+    ]);
     machine.spare = 2 * MEMORY + 192;
-    if device.kind == "vif" {
-        machine.network = true;
-    } else {
+    machine.network = device.driver == "vif";
+    if service == Service::Storage {
         for name in ["hostile", "peer"] {
             let disk = folder.join(name);
             std::fs::File::create(&disk)?.set_len(DISK << 20)?;
@@ -305,10 +392,10 @@ fn judged(device: &Device, text: &str) -> Outcome {
         counts.trim()
     );
     check(!text.contains("WRONG"), "wrong bytes", text)?;
+    check(!text.contains(": lost "), "a connection was lost", text)?;
     check(right > 0, "nothing came meanwhile", text)?;
     let ended = text.contains("hostile: ended, status 0");
     check(ended, "the front end has failed", text)?;
-    // It got somewhere: otherwise nothing was tried.
     let words: Vec<&str> = counts.split_whitespace().collect();
     let count = |what: &str| {
         let at = words
@@ -316,9 +403,13 @@ fn judged(device: &Device, text: &str) -> Outcome {
             .position(|word| word.trim_end_matches(',') == what)?;
         words[at.checked_sub(1)?].parse::<u64>().ok()
     };
-    for (what, least) in [("connections", 2), ("requests", 200), ("states", 10)] {
+    for (what, least) in device.least {
         let found = count(what).unwrap_or(0);
-        check(found >= least, &format!("{found} {what} of {least}"), text)?;
+        check(found >= *least, &format!("{found} {what} of {least}"), text)?;
     }
-    check(first <= last + KEPT, "the service's memory grows", text)
+    check(
+        first <= last + device.kept,
+        "the service's memory grows",
+        text,
+    )
 }

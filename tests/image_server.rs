@@ -13,10 +13,9 @@
 
 mod image;
 
-use image::{Outcome, testbed};
+use image::{Outcome, cables, testbed};
 use libtest_mimic::Failed;
 use rump_sys::kernel::{KIND, Kind};
-use rumprun_build::image::root;
 use rumprun_build::image::service::Service;
 use rumprun_build::image::testbed::Machine;
 use rumprun_build::image::xen::{self, Guest};
@@ -67,122 +66,6 @@ fn main() {
 
 /// How much longer than an image by itself a machine takes that boots Xen and Linux before.
 const LONGER: Duration = Duration::from_secs(400);
-
-/// Memory of an application, in MiB.
-const MEMORY: u32 = 64;
-
-/// What the server is to do.
-const CONFIG: &str = r#"
-grace = 30
-
-[[nic]]
-name = "wan"
-interface = "vif0"
-
-[[host]]
-name = "web"
-mac = "02:00:00:00:00:0a"
-addresses = ["10.0.2.60/24"]
-ring = 262144
-
-[[host]]
-name = "other"
-mac = "02:00:00:00:00:0b"
-addresses = ["10.0.2.61/24"]
-ring = 262144
-"#;
-
-/// What dom0 does in both tests, before it does what is of one.
-const DOM0: &str = r#"
-mac() { case $1 in three | stranger) echo 02:00:00:00:00:0b ;; *) echo 02:00:00:00:00:0a ;; esac; }
-# An application: its name, its port, and whom it talks to; perhaps another program, and an interface
-# of its own.
-application() {
-    guest $1 ${4-served} 64 1 "-- $1 $2 $3" "vif = [ \"type=vif,mac=$(mac $1),backend=image\"$5 ]"
-    ln -sf /dev/ttyS1 /var/log/xen/console/guest-$1.log
-    xl create /tmp/$1.cfg >/tmp/xl-$1 2>&1 || fail "no application $1"
-}
-# What is sent to a port comes back as it was.
-echoes() {
-    dd if=/dev/urandom of=/tmp/sent bs=64k count=6 2>/dev/null
-    for try in $(seq 60); do
-        nc -w 30 $1 $2 </tmp/sent >/tmp/back 2>/dev/null && cmp -s /tmp/sent /tmp/back && return
-        sleep 1
-    done
-    fail "$1:$2 does not send back what it gets: $(wc -c </tmp/back) bytes"
-}
-# So many applications have taken the right bytes and sent them back.
-right() {
-    until [ "$(grep -c right /tmp/sums)" -ge $1 ]; do
-        sleep 1
-        [ $((waited += 1)) -lt 400 ] || fail "not $1 applications have sent the right bytes"
-    done
-    grep wrong /tmp/sums && fail "other bytes came"
-    say "$1 times the right bytes"
-}
-# What has come of each connection that counts.
-lines() { wc -l </tmp/count$1; }
-# The connections that count have not lost anything, and go on.
-counts() {
-    for port in $ports; do
-        before=$(lines $port)
-        left=600
-        until [ $(lines $port) -gt $((before + 10)) ]; do
-            usleep 200000
-            [ $((left -= 1)) -gt 0 ] || fail "$port: nothing is counted any more"
-        done
-        awk '$1 != NR - 1 { wrong = 1 } END { exit wrong }' /tmp/count$port || fail "$port: it counts wrong"
-    done
-    say "$1: all count on"
-}
-# Hundredths of seconds since the machine was started.
-now() { read -r up idle </proc/uptime; echo ${up%.*}${up#*.}; }
-# How long it takes from then on until another server is there, and each connection goes on.
-gone_on() {
-    for port in $ports; do eval "had$port=$(lines $port)"; done
-    left=600
-    until next=$(number image) && [ $next != $number ]; do
-        usleep 200000
-        [ $((left -= 1)) -gt 0 ] || fail "kill $kill: there is no other server"
-    done
-    say "kill $kill: another server after $(($(now) - $1)) hundredths of seconds"
-    for port in $ports; do
-        left=600
-        until [ $(lines $port) -gt $((had$port + 10)) ]; do
-            usleep 100000
-            [ $((left -= 1)) -gt 0 ] || fail "kill $kill: $port counts no more"
-        done
-        say "kill $kill: $port counts after $(($(now) - $1)) hundredths of seconds"
-    done
-    counts "kill $kill"
-}
-# What dom0's stack has counted of resets.
-resets() { say "$1: $(grep ^Tcp: /proc/net/snmp | cut -d' ' -f 6-9,15 | tr '\n' ' ')"; }
-connected() {
-    folder=/local/domain/$(number image)/backend/vif/$(number $1)/0
-    [ "$(xenstore-read $folder/state)" = 4 ] || fail "$1 is not connected"
-}
-
-waited=0
-mkdir -p /www
-dd if=/dev/urandom of=/www/bytes bs=64k count=4 2>/dev/null
-sha256sum </www/bytes >/tmp/sum
-httpd -h /www
-touch /tmp/sums
-for port in 9001 9002 9003; do
-    while :; do
-        nc -l -p $port | sha256sum | cmp -s - /tmp/sum && echo right || echo wrong
-    done >>/tmp/sums &
-done
-ports="9101 9102 9103"
-for port in $ports; do nc -l -p $port >/tmp/count$port & done
-nc -ll -p 9200 -e cat &
-# The kernel of the server has no address.
-sed '/^cmdline/d' /testbed/guest.cfg >/tmp/server.cfg
-sh /testbed/rump-server.sh /tmp/server.cfg >/tmp/xl-keeper 2>&1 &
-keeper=$!
-until grep -q "takes applications" /tmp/xl-keeper; do usleep 100000; done
-"#;
 
 /// Two are of one host, and a third talks to one of them.
 const SHARE: &str = r#"
@@ -348,7 +231,7 @@ fn card() -> Outcome {
     let own = image::example_with("switched", &["server"], &["wm"])?;
     let mut guest = Guest {
         kind: xen::Kind::Hvm,
-        memory: MEMORY,
+        memory: cables::MEMORY,
         devices: vec!["00:06.0".into()],
         ..Guest::default()
     };
@@ -442,33 +325,15 @@ fn serves_with(
     more: impl FnOnce(&mut Machine),
 ) -> Outcome {
     let image = image::service(Service::Server, &[])?;
-    let programs = ["served", "switched"];
-    let programs = programs.map(|name| (name, image::example(name, &["server"])));
     let (folder, dom0) = testbed::made()?;
-    let files = folder.join("server-root");
-    std::fs::create_dir_all(files.join("etc/rump"))?;
-    std::fs::write(files.join("etc/rump/server.toml"), CONFIG)?;
-    let archive = folder.join("server-root.cpio");
-    root::archive(&files, &archive)?;
-    let guest = Guest {
-        memory: Service::Server.memory(),
-        root: Some(archive),
-        ..Guest::default()
-    };
-    let mut machine = Machine::new(dom0, guest, &folder);
-    machine.network = true;
-    machine.instead = format!("{}{DOM0}{script}", testbed::DOM0);
-    for (name, image) in programs {
-        machine.files.push((name.into(), image?));
-    }
-    for script in ["rump-server.sh", "rump-ctl.sh"] {
-        let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
-        machine.files.push((script.into(), docs.join(script)));
-    }
+    let mut machine = cables::machine(&folder, dom0, &["served", "switched"])?;
+    machine.instead = format!("{}{}{script}", testbed::DOM0, cables::DOM0);
+    let rump_ctl = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/rump-ctl.sh");
+    machine.files.push(("rump-ctl.sh".into(), rump_ctl));
     for (name, file) in command(&folder)? {
         machine.files.push((name, file));
     }
-    machine.spare = 3 * (MEMORY + 32);
+    machine.spare = 3 * (cables::MEMORY + 32);
     more(&mut machine);
     testbed::run(&machine, &image, LONGER, |running| {
         running.wait_for("dom0: all is done")?;

@@ -6,6 +6,7 @@
 
 #![allow(dead_code)]
 
+pub mod cables;
 pub mod echo;
 pub mod ext2;
 pub mod iso;
