@@ -26,8 +26,6 @@ const PATIENCE: Duration = Duration::from_millis(2);
 /// How long a NIC that takes no more is waited for, and how often it is asked.
 const PATIENCE_OF_WIRE: Duration = Duration::from_millis(10);
 const ASK_AGAIN: Duration = Duration::from_micros(100);
-/// So many batches are taken of one that has gone: all that it can have left.
-const LEFT: usize = 1 << 12;
 /// How long nothing is waited for at a time.
 const LONG: Duration = Duration::from_secs(1);
 
@@ -46,7 +44,7 @@ pub(super) fn serve(
 ) -> Result<(), Broken> {
     let mut heads = vec![[0; HEAD]; BATCH];
     let mut scratch = shape::Scratch::default();
-    let mut left = LEFT;
+    let mut last = None;
     let mut share = Share::new(&shared.uplinks[cable.nic].turns);
     let lane = Lane {
         shared,
@@ -59,10 +57,12 @@ pub(super) fn serve(
         share.wait();
         let pause = lane.batch(&mut share, &mut heads, &mut scratch)?;
         match pause {
-            // What it had said before it went is still sent.
+            // What it had said before it went is still sent, and no more than that can be: who has
+            // the memory may fill it for ever.
             _ if closed => {
-                left -= 1;
-                if pause.is_none() || left == 0 {
+                let taken = cable.end.taken(queue);
+                let last = *last.get_or_insert(taken.wrapping_add(cable.end.shape().data().into()));
+                if pause.is_none() || taken.wrapping_sub(last).cast_signed() >= 0 {
                     break;
                 }
             }

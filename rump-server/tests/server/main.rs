@@ -47,7 +47,7 @@ fn test() {
         true => netns::enter(),
         false => Err("not root".into()),
     };
-    let tests: [Test; 15] = [
+    let tests: [Test; 16] = [
         (
             "root::ports_of_one_address_are_shared",
             traffic::shared_address,
@@ -64,6 +64,10 @@ fn test() {
         (
             "root::an_application_that_is_killed_leaves_nothing",
             process::application_killed,
+        ),
+        (
+            "root::who_has_gone_is_not_heard_for_ever",
+            process::sends_on,
         ),
         (
             "root::a_worker_that_is_killed_is_replaced",

@@ -4,12 +4,17 @@ use crate::Outcome;
 use crate::bare::{Bare, LINUX, PATIENCE, Server, hail, linux, port, told};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use rump_hyper::vif::Transmit;
+use rump_hyper::vif::backend::Piece;
 use rump_ring::control::{Code, Protocol::Udp, ToApplication};
 use rump_server::messages::{Reply, Request};
 use std::collections::HashSet;
 use std::net::UdpSocket;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+
+/// How long room is waited for in a ring that nobody reads any more.
+const PATIENCE_AFTER: Duration = Duration::from_millis(500);
 
 pub fn application_killed() -> Outcome {
     let server = Server::start("");
@@ -32,6 +37,30 @@ pub fn application_killed() -> Outcome {
     socket.send_to(b"to b", ("10.9.0.2", 9))?;
     assert_eq!(b.next().data, b"to b");
     assert_eq!(server.status().applications.len(), 1);
+    Ok(())
+}
+
+/// Who has gone, and fills its ring for ever: no more is taken than can have been in it before, so
+/// that its ports are free.
+pub fn sends_on() -> Outcome {
+    let server = Server::start("");
+    let (a, b) = (server.bare("one", "a"), server.bare("one", "b"));
+    assert_eq!(a.claim(Udp, "0.0.0.0", 9), 0);
+    let datagram = a.datagram(("10.9.0.2", 9), (LINUX, 9), &[0; 1000]);
+    let (frame, offload) = datagram.frame();
+    let pieces = [Piece::new(&frame)];
+    let frames = [Transmit::new(&pieces, offload); 32];
+    let Bare { end, socket, .. } = a;
+    let before = end.state()[0].put;
+    drop(socket);
+    while end.send_all(0, &frames, PATIENCE_AFTER) == Ok(frames.len()) {}
+    let more = end.state()[0].put - before;
+    let ring = u64::from(end.shape().data());
+    assert!(
+        more <= 3 * ring,
+        "{more} bytes were taken, of a ring of {ring}"
+    );
+    assert_eq!(b.claim(Udp, "0.0.0.0", 9), 0);
     Ok(())
 }
 

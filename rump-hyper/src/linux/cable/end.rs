@@ -264,6 +264,14 @@ impl End {
         }
     }
 
+    /// How many bytes of what the other side has put into a queue were taken out and released, ever.
+    ///
+    /// # Panics
+    /// If there is no such queue.
+    pub fn taken(&self, queue: usize) -> u64 {
+        self.queues[queue].receiver().position()
+    }
+
     /// Whether all that the other side has sent was taken, and nobody has any of it in hand.
     pub fn is_done(&self) -> bool {
         let is_done = |queue: &Queue| match queue.receiver.try_lock() {
