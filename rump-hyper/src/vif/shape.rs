@@ -11,9 +11,22 @@ use crate::errno::Errno;
 use alloc::vec::Vec;
 use core::ops::Range;
 
+/// What a segment is cut up to is brought so many frames at a time.
+const PART: usize = 16;
+
 /// Checks the frames of a batch, and does to them what `taken` says that the kernel does
 /// not. Returns how many were dropped because what they claim is wrong.
 pub fn received(batch: &mut Batch, taken: Offloads) -> u64 {
+    received_in_parts(batch, taken, |_| {})
+}
+
+/// The same where there are not as many buffers as frames that segments are cut up to: whenever
+/// there are some, `bring` takes them out. The last ones are left in the batch.
+pub fn received_in_parts(
+    batch: &mut Batch,
+    taken: Offloads,
+    mut bring: impl FnMut(&mut Batch),
+) -> u64 {
     let fits = |frame: &Received| {
         check(frame.bytes(), frame.offload)
             .is_ok_and(|work| taken.contains(Offloads::needed_to_receive(&work)))
@@ -24,14 +37,20 @@ pub fn received(batch: &mut Batch, taken: Offloads) -> u64 {
     let mut dropped = 0;
     for frame in batch.take_all() {
         match check(frame.bytes(), frame.offload) {
-            Ok(work) => shape(batch, frame, work, taken),
+            Ok(work) => shape(batch, frame, work, taken, &mut bring),
             Err(_) => dropped += 1,
         }
     }
     dropped
 }
 
-fn shape(batch: &mut Batch, mut frame: Received, work: Work, taken: Offloads) {
+fn shape(
+    batch: &mut Batch,
+    mut frame: Received,
+    work: Work,
+    taken: Offloads,
+    bring: &mut impl FnMut(&mut Batch),
+) {
     if !taken.contains(Offloads::needed_to_receive(&work)) {
         match work {
             Work::None | Work::Verified => {}
@@ -47,6 +66,9 @@ fn shape(batch: &mut Batch, mut frame: Received, work: Work, taken: Offloads) {
                         return;
                     };
                     batch.push(buffer, len, verified(taken));
+                    if batch.frames().len() >= PART {
+                        bring(batch);
+                    }
                 }
             }
         }
@@ -177,5 +199,51 @@ impl Scratch {
                 &self.pieces[range.clone()]
             }
         })
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::vif::Pool;
+
+    /// A segment of TCP over IPv4, that is to be cut up to so many bytes each.
+    fn segment(len: usize, each: u16) -> (Vec<u8>, Offload) {
+        let mut frame = alloc::vec![0; 54 + len];
+        frame[12..14].copy_from_slice(&[8, 0]);
+        frame[14] = 0x45;
+        frame[16..18].copy_from_slice(&(40 + len as u16).to_be_bytes());
+        (frame[22], frame[23], frame[46]) = (64, 6, 0x50);
+        let offload = Offload {
+            flags: NEEDS_CSUM,
+            gso_type: GSO_TCPV4,
+            hdr_len: 54,
+            gso_size: each,
+            csum_start: 34,
+            csum_offset: 16,
+        };
+        (frame, offload)
+    }
+
+    #[test]
+    fn segments_are_brought_in_parts() {
+        let mut batch = Batch::new(Pool::new(0));
+        for _ in 0..3 {
+            let (frame, offload) = segment(60_000, 500);
+            let mut buffer = batch.buffer();
+            buffer[..frame.len()].copy_from_slice(&frame);
+            batch.push(buffer, frame.len(), offload);
+        }
+        let (mut frames, mut bytes, mut most) = (0, 0, 0);
+        let mut bring = |batch: &mut Batch| {
+            most = most.max(batch.frames().len());
+            for frame in batch.take_all() {
+                frames += 1;
+                bytes += frame.len - 54;
+            }
+        };
+        assert_eq!(received_in_parts(&mut batch, Offloads::NONE, &mut bring), 0);
+        bring(&mut batch);
+        assert_eq!((frames, bytes, most), (3 * 120, 3 * 60_000, PART));
     }
 }

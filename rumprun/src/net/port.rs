@@ -257,7 +257,7 @@ fn receive(shared: &Shared, port: Port, queue: usize, batch: &mut Batch) {
         shared.wake();
     }
     let offloads = Offloads::from_bits(shared.offloads.load(Ordering::Acquire));
-    shape::received(batch, offloads);
+    shape::received_in_parts(batch, offloads, |batch| deliver(port, batch));
     deliver(port, batch);
 }
 

@@ -161,10 +161,10 @@ impl Shared {
         self.malformed.load(Ordering::Relaxed)
     }
 
-    /// Brings frames that came into the shape that the kernel takes.
-    fn shape(&self, batch: &mut Batch) {
+    /// Brings frames that came into the shape that the kernel takes; it gets them in parts.
+    fn shape(&self, batch: &mut Batch, bring: impl FnMut(&mut Batch)) {
         let taken = Offloads::from_bits(self.offloads.load(Ordering::Acquire));
-        let malformed = shape::received(batch, taken);
+        let malformed = shape::received_in_parts(batch, taken, bring);
         self.malformed.fetch_add(malformed, Ordering::Relaxed);
     }
 
@@ -472,8 +472,9 @@ impl Port {
     /// Hands the kernel what has come.
     pub(crate) fn deliver(&self, batch: &mut Batch) {
         if !batch.is_empty() {
-            self.shared.shape(batch);
-            self.vif.receive(batch.take());
+            let bring = |batch: &mut Batch| self.vif.receive(batch.take());
+            self.shared.shape(batch, bring);
+            bring(batch);
         }
     }
 
