@@ -10,10 +10,11 @@
 //! Addresses are given out from the lowest gap that fits, so that page tables are used again.
 
 use super::tables::{ADDRESS, Change, KEPT, NO_EXECUTE, PRESENT, TABLES, WRITE};
-use super::{PAGE64, frames};
+use super::{PAGE, PAGE64, frames};
 use crate::cpu;
 use crate::sync::{Guard, Lock};
 use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 use core::ops::Bound;
 
 /// Where the program's mappings begin.
@@ -266,6 +267,30 @@ pub fn map(place: Place, len: u64, rights: Rights) -> Result<u64, SpaceError> {
         image: false,
     });
     Ok(start)
+}
+
+/// Adds an area of zeros all of whose pages are there at once, wherever in memory, and returns
+/// where it is and its frames. They stay until it is [unmapped](unmap).
+///
+/// # Errors
+/// [`SpaceError::NoMemory`].
+pub fn map_whole(pages: usize) -> Result<(u64, Vec<u64>), SpaceError> {
+    let len = pages as u64 * PAGE64;
+    let start = map(Place::Anywhere, len, Rights::READ_WRITE)?;
+    let mut frames = Vec::with_capacity(pages);
+    for page in (start..start + len).step_by(PAGE) {
+        let frame = if fault(page, 2) {
+            TABLES.lock().look(page)
+        } else {
+            None
+        };
+        let Some(frame) = frame else {
+            unmap(start, len)?;
+            return Err(SpaceError::NoMemory);
+        };
+        frames.push(frame & ADDRESS);
+    }
+    Ok((start, frames))
 }
 
 /// Adds an area of zeros below the image, which stays ([`low`](super::low)).

@@ -10,7 +10,7 @@ use super::super::foreign::{Copies, Granted, map_at, unmap};
 use super::super::hypercall::{self, Refused};
 use super::super::page::Page;
 use super::super::{NO_MEMORY, grant};
-use crate::memory::{self, PAGE, PAGE64, heap};
+use crate::memory::{self, PAGE, PAGE64, space};
 use crate::sync::Lock;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -40,22 +40,19 @@ struct Piece {
 }
 
 impl Piece {
-    /// New memory, which is zero.
+    /// New memory, which is zero. Its pages are where there are some: as one piece of so many
+    /// there may be none when domains have come and gone.
     fn new(domain: u16, pages: usize) -> Result<Self, Refused> {
-        let start = heap::allocate(pages * PAGE, PAGE);
-        if start.is_null() {
-            return Err(Refused(NO_MEMORY));
-        }
-        // SAFETY: just allocated.
-        unsafe { start.write_bytes(0, pages * PAGE) };
+        let made = space::map_whole(pages);
+        let (start, frames) = made.map_err(|_| Refused(NO_MEMORY))?;
         let mut piece = Self {
             domain,
-            start: start.addr() as u64,
+            start,
             pages,
             grants: Vec::with_capacity(pages),
         };
-        for page in 0..pages as u64 {
-            match grant::share(domain, piece.start + page * PAGE64, true) {
+        for frame in frames {
+            match grant::share(domain, frame, true) {
                 Ok(number) => piece.grants.push(number),
                 Err(refused) => {
                     piece.give_up();
@@ -70,8 +67,8 @@ impl Piece {
     fn end(&mut self) -> bool {
         self.grants.retain(|number| !grant::end(*number));
         if self.grants.is_empty() {
-            // SAFETY: of the heap, with this size; nobody has it any more.
-            unsafe { heap::release(self.start as *mut u8, self.pages * PAGE) };
+            // It is an area of ours, which nobody has any more.
+            let _ = space::unmap(self.start, self.pages as u64 * PAGE64);
         }
         self.grants.is_empty()
     }
@@ -171,7 +168,7 @@ impl Drop for Shared {
     }
 }
 
-/// A page of the heap that is there as long as whoever calls has it.
+/// A page that is there as long as whoever calls has it.
 fn page_at(address: u64) -> Page {
     // SAFETY: as above; it is reached as memory that others write.
     unsafe { Page::new(address as *mut u8) }.expect("a page that is not the first")
