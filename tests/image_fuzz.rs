@@ -61,7 +61,7 @@ fn time() -> Duration {
 }
 
 /// How much longer than an image by itself a machine takes that boots Xen and Linux before.
-const LONGER: Duration = Duration::from_secs(200);
+const LONGER: Duration = Duration::from_secs(400);
 
 /// Memory of each Linux guest, in MiB.
 const MEMORY: u32 = 160;
