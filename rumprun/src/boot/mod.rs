@@ -89,8 +89,13 @@ extern "C" fn start(info: u64) -> ! {
     trap::set_up_calls();
     trap::interrupt::silence_legacy();
     let machine = machine::read(&mut start);
-    if start.command_line.is_empty() && xen::is_xen() {
-        start.command_line = xen::firmware::command_line().unwrap_or_default();
+    if xen::is_xen() {
+        if start.command_line.is_empty() {
+            start.command_line = xen::firmware::command_line().unwrap_or_default();
+        }
+        if start.modules.is_empty() {
+            start.modules.extend(xen::firmware::module());
+        }
     }
     xen::set_up();
     xen::enable();

@@ -13,6 +13,18 @@ pub unsafe fn read_u8(port: u16) -> u8 {
     value
 }
 
+/// Reads as many bytes as there is room for, one after the other.
+///
+/// # Safety
+/// The device behind the port is the caller's.
+pub unsafe fn read_bytes(port: u16, to: &mut [u8]) {
+    // SAFETY: by contract; what is written is `to`, upwards.
+    unsafe {
+        asm!("cld", "rep insb", in("dx") port, inout("rdi") to.as_mut_ptr() => _,
+             inout("rcx") to.len() => _, options(nostack));
+    }
+}
+
 /// Writes a byte.
 ///
 /// # Safety

@@ -19,7 +19,7 @@
 //! | `ctl` | what dom0 orders of the program |
 //! | `back` | devices of other domains' that are served here |
 //! | `netback`, `blkback` | network interfaces and disks among them |
-//! | `firmware` | the command line of an HVM guest |
+//! | `firmware` | the command line and the archive of an HVM guest |
 //!
 //! What is the same on every machine stays as it is: local APICs and their timers, other CPUs
 //! by INIT and start-up, which Xen has for PVH and HVM alike. Xen itself is trusted, as a CPU

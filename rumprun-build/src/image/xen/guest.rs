@@ -124,21 +124,19 @@ impl Guest {
             }
             Kind::Hvm => {
                 set("type", "\"hvm\"");
-                // The device model passes the command line on with the kernel only.
-                if !line.is_empty() {
+                // The device model passes the command line and files on with the kernel only.
+                if !line.is_empty() || self.root.is_some() {
                     set("kernel", &path(image)?);
                 }
                 set("firmware_override", &path(image)?);
+                if let Some(root) = &self.root {
+                    let file = root.to_string_lossy().replace(',', ",,");
+                    let file = quote(&format!("name=opt/rumprun/root,file={file}"))?;
+                    set("device_model_args", &format!("[ \"-fw_cfg\", {file} ]"));
+                }
                 set("vga", "\"none\"");
                 set("vnc", "0");
                 set("usb", "0");
-                if self.root.is_some() {
-                    return Err(Error::Image(
-                        "an HVM guest is given no archive: put the files into the image, or \
-                         use a PVH guest"
-                            .into(),
-                    ));
-                }
             }
         }
         if !line.is_empty() {
@@ -216,6 +214,14 @@ mod tests {
         };
         let text = hvm.config("web", Path::new("/images/web")).unwrap();
         assert!(text.contains("firmware_override = \"/images/web\"\n"));
+        let rooted = Guest {
+            kind: Kind::Hvm,
+            root: Some("/images/a,b.cpio".into()),
+            ..Guest::default()
+        };
+        let text = rooted.config("web", Path::new("/images/web")).unwrap();
+        let line = "\"name=opt/rumprun/root,file=/images/a,,b.cpio\"";
+        assert!(text.contains(line), "{text}");
         let given = |kind| Guest {
             kind,
             devices: vec!["00:05.0".into(), "0000:06:00.1".into()],
