@@ -8,6 +8,7 @@
 //! | [`stack`] | kernel stacks with a guard page |
 //! | [`space`] | the program's areas: pages on demand |
 //! | [`copy`] | access to the program's memory that may fail |
+//! | `vacant` | addresses without memory, for pages of others |
 //!
 //! # Addresses
 //!
@@ -15,13 +16,14 @@
 //! |---|---|---|
 //! | 0 | 4 KiB | nothing: a null pointer faults |
 //! | 4 KiB | end of memory | physical memory, and the image in it; devices below 4 GiB |
+//! | 4 GiB, or end of memory | | pages of others |
 //! | [`space::START`] | [`space::END`] | the program's mappings |
 //! | [`stack::START`] | | kernel stacks |
 //!
 //! All CPUs use one page table root, so that a mapping that is added is there for all. One
 //! that is taken away, or made stricter, is told to all.
 //!
-//! Locks: [`space`] before [`tables`] before [`heap`] before [`frames`].
+//! Locks: [`space`] or `vacant` before [`tables`] before [`heap`] before [`frames`].
 
 pub mod copy;
 pub mod frames;
@@ -30,6 +32,7 @@ pub(crate) mod low;
 pub mod space;
 pub mod stack;
 pub mod tables;
+pub(crate) mod vacant;
 
 use crate::boot::info::Info;
 

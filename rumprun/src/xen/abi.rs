@@ -9,8 +9,6 @@ pub(super) mod hypercall {
     pub(in super::super) const HVM: u32 = 34;
 }
 
-/// `XENMEM_decrease_reservation`: gives frames back to Xen (memory.h).
-pub(super) const DECREASE_RESERVATION: u64 = 1;
 /// `XENMEM_add_to_physmap`, and what can be put there: memory.h.
 pub(super) const ADD_TO_PHYSMAP: u64 = 7;
 /// The page that each domain shares with Xen.

@@ -33,9 +33,7 @@ pub(super) fn shared_page() -> Option<Page> {
 
 /// Maps the page. Before there are other CPUs.
 pub(super) fn set_up() -> Result<(), Refused> {
-    let page = Page::allocate().ok_or(Refused(super::NO_MEMORY))?;
-    // SAFETY: just allocated, and never given back.
-    unsafe { hypercall::place(super::abi::SPACE_SHARED_INFO, 0, page.address())? };
+    let page = Page::of_xen(super::abi::SPACE_SHARED_INFO, 0)?;
     SHARED.call_once(|| page);
     // Nothing comes that way, as each CPU has a vector of its own. But this is where Xen looks
     // whether a guest is a 64-bit one, and writes the wall clock into its page, which has none

@@ -5,9 +5,8 @@
 //! nothing of it is mapped here, and what has arrived here does not change any more. Only the
 //! pages of rings are mapped, and these are read as [`Page`]s are.
 //!
-//! A page of another domain's is mapped at the address of a page of ours, whose own memory
-//! Xen gets for that ([`hypercall::give_back`]). When it is unmapped nothing is at that
-//! address; it is kept for the next one.
+//! A page of another domain's is mapped at an address at which there is no memory of ours
+//! ([`vacant`]), and when it is unmapped nothing is there again.
 //!
 //! # What is known to be weak
 //! A page of a guest's that Xen has paged out is not waited for: a copy from or to it fails.
@@ -15,8 +14,7 @@
 use super::abi::{SELF, grant};
 use super::hypercall::{self, Refused};
 use super::page::Page;
-use crate::memory::{self, PAGE, PAGE64};
-use crate::sync::Lock;
+use crate::memory::{self, PAGE, PAGE64, vacant};
 use alloc::vec::Vec;
 use core::marker::PhantomData;
 
@@ -164,9 +162,6 @@ fn parts(address: usize, len: usize) -> impl Iterator<Item = (usize, usize)> {
     })
 }
 
-/// Pages without memory, by their addresses.
-static SPARE: Lock<Vec<u64>> = Lock::new(Vec::new());
-
 /// A page of another domain's that is mapped until this is dropped.
 #[derive(Debug)]
 pub(super) struct Mapping {
@@ -174,24 +169,8 @@ pub(super) struct Mapping {
     handle: u32,
 }
 
-/// A page of ours without memory.
-fn spare() -> Result<u64, Refused> {
-    if let Some(address) = SPARE.lock().pop() {
-        return Ok(address);
-    }
-    let none = Refused(super::NO_MEMORY);
-    let address = memory::frames::take(1, 1).ok_or(none)?;
-    // SAFETY: just taken, and never given back: it stays among the spare ones.
-    if let Err(refused) = unsafe { hypercall::give_back(address) } {
-        // SAFETY: Xen has not taken it.
-        unsafe { memory::frames::release(address, 1) };
-        return Err(refused);
-    }
-    Ok(address)
-}
-
-/// Maps a page of a domain's, by the number of its grant, at the address of a page without
-/// memory. Returns the handle by which it is unmapped.
+/// Maps a page of a domain's, by the number of its grant, at an address at which
+/// nothing is. Returns the handle by which it is unmapped.
 pub(super) fn map_at(address: u64, domain: u16, number: u32) -> Result<u32, Refused> {
     #[repr(C)]
     struct Map {
@@ -247,11 +226,11 @@ pub(super) fn unmap(address: u64, handle: u32) -> bool {
 impl Mapping {
     /// Maps what a domain has granted.
     pub(super) fn new(domain: u16, number: u32) -> Result<Self, Refused> {
-        let address = spare()?;
+        let none = Refused(super::NO_MEMORY);
+        let address = vacant::take(1).ok_or(none)?;
         let mapped = map_at(address, domain, number);
-        let handle = mapped.inspect_err(|_| SPARE.lock().push(address))?;
-        // SAFETY: mapped there until it is unmapped; the first 4 GiB and all memory are in our
-        // page tables.
+        let handle = mapped.inspect_err(|_| vacant::give(address, 1))?;
+        // SAFETY: mapped there until it is unmapped; such addresses are in our page tables.
         let page = unsafe { Page::new(address as *mut u8) };
         let page = page.ok_or(Refused(super::NO_MEMORY))?;
         Ok(Self { page, handle })
@@ -267,7 +246,7 @@ impl Drop for Mapping {
     fn drop(&mut self) {
         let address = self.page.address();
         if unmap(address, self.handle) {
-            SPARE.lock().push(address);
+            vacant::give(address, 1);
         }
     }
 }

@@ -1,11 +1,11 @@
 //! Grants: pages of ours that another domain may read, or read and write. Xen looks them up
-//! in a table (grant_table.h, version 1) that is in pages of ours.
+//! in a table (grant_table.h, version 1), whose pages are its.
 //!
 //! Most grants are for good: what is granted stays granted, and is copied from and to. One that
 //! [ends](end) does so when the other domain has nothing of it mapped.
 
 use super::abi::{SPACE_GRANT_TABLE, grant};
-use super::hypercall::{self, Refused};
+use super::hypercall::Refused;
 use super::page::Page;
 use crate::memory::{PAGE, PAGE64};
 use crate::process::lock::Mutex;
@@ -49,9 +49,7 @@ pub(super) fn share(domain: u16, address: u64, writable: bool) -> Result<u32, Re
     static MAKING: Mutex<()> = Mutex::new(());
     let _making = MAKING.lock();
     if TABLE.lock().pages.len() <= index {
-        let page = Page::allocate().ok_or(Refused(super::NO_MEMORY))?;
-        // SAFETY: just allocated, and never given back.
-        unsafe { hypercall::place(SPACE_GRANT_TABLE, index as u64, page.address())? };
+        let page = Page::of_xen(SPACE_GRANT_TABLE, index as u64)?;
         TABLE.lock().pages.push(page);
     }
     let page = TABLE.lock().pages[index];

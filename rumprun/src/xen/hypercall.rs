@@ -152,10 +152,10 @@ pub(super) fn set_parameter(index: u32, value: u64) -> Result<(), Refused> {
     unsafe { with(abi::hypercall::HVM, abi::hvm::SET_PARAM, &mut parameter) }.map(drop)
 }
 
-/// Has a page of Xen's be at the address of a page of ours, which Xen gets for it.
+/// Has a page of Xen's be at an address, at which there is nothing.
 ///
 /// # Safety
-/// The page is nobody else's.
+/// The address is nobody else's.
 pub(super) unsafe fn place(space: u32, index: u64, address: u64) -> Result<(), Refused> {
     #[repr(C)]
     struct Place {
@@ -174,42 +174,6 @@ pub(super) unsafe fn place(space: u32, index: u64, address: u64) -> Result<(), R
     };
     // SAFETY: by contract.
     unsafe { with(abi::hypercall::MEMORY, abi::ADD_TO_PHYSMAP, &mut place) }.map(drop)
-}
-
-/// Gives the memory of a page back to Xen: nothing is at its address any more.
-///
-/// # Safety
-/// The page is nobody else's, and is not touched before something else is there.
-pub(super) unsafe fn give_back(address: u64) -> Result<(), Refused> {
-    #[repr(C)]
-    struct Frames {
-        list: u64,
-        count: u64,
-        order: u32,
-        flags: u32,
-        domain: u16,
-    }
-    let frame = address / crate::memory::PAGE64;
-    let mut frames = Frames {
-        list: (&raw const frame).addr() as u64,
-        count: 1,
-        order: 0,
-        flags: 0,
-        domain: abi::SELF,
-    };
-    // SAFETY: by contract; the list has one frame.
-    let done = unsafe {
-        with(
-            abi::hypercall::MEMORY,
-            abi::DECREASE_RESERVATION,
-            &mut frames,
-        )?
-    };
-    if done == 1 {
-        Ok(())
-    } else {
-        Err(Refused(super::NO_MEMORY))
-    }
 }
 
 /// Has events of a CPU interrupt it with a vector.

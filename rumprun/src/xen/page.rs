@@ -1,7 +1,8 @@
 //! A page that somebody else reads and writes as well: reached by atomic words and by copies,
 //! at offsets that are checked, and never by references to what is in it.
 
-use crate::memory::PAGE;
+use super::hypercall::{self, Refused};
+use crate::memory::{PAGE, vacant};
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64};
 
@@ -34,6 +35,19 @@ impl Page {
             memory.write_bytes(0, PAGE);
             Self::new(memory)
         }
+    }
+
+    /// A page of Xen's, by the kind of such pages and its number, which is at an address of ours
+    /// for good.
+    pub(super) fn of_xen(space: u32, number: u64) -> Result<Self, Refused> {
+        let none = Refused(super::NO_MEMORY);
+        let address = vacant::take(1).ok_or(none)?;
+        // SAFETY: nothing is there, and it is never given back.
+        let page = unsafe {
+            hypercall::place(space, number, address).inspect_err(|_| vacant::give(address, 1))?;
+            Self::new(address as *mut u8)
+        };
+        page.ok_or(none)
     }
 
     /// Its address, which is the physical one.

@@ -7,10 +7,10 @@
 //! mapped.
 
 use super::super::foreign::{Copies, Granted, map_at, unmap};
-use super::super::hypercall::{self, Refused};
+use super::super::hypercall::Refused;
 use super::super::page::Page;
 use super::super::{NO_MEMORY, grant};
-use crate::memory::{self, PAGE, PAGE64, space};
+use crate::memory::{PAGE, PAGE64, space, vacant};
 use crate::sync::Lock;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -189,30 +189,6 @@ fn lists(control: Page, pages: usize) -> Option<Vec<u32>> {
     (count == pages && (1..=LISTS).contains(&lists)).then(|| (0..lists).map(at).collect())
 }
 
-/// Runs of pages without memory, by their addresses and how many they are: kept for the next.
-static SPARE: Lock<Vec<(u64, usize)>> = Lock::new(Vec::new());
-
-/// So many pages of ours without memory, which follow each other.
-fn spare(pages: usize) -> Result<u64, Refused> {
-    {
-        let mut spare = SPARE.lock();
-        let found = spare.iter().position(|(_, other)| *other == pages);
-        if let Some(at) = found {
-            return Ok(spare.swap_remove(at).0);
-        }
-    }
-    let start = memory::frames::take(pages, 1).ok_or(Refused(NO_MEMORY))?;
-    for page in 0..pages as u64 {
-        // SAFETY: just taken, and never given back: it stays among the spare ones.
-        if let Err(refused) = unsafe { hypercall::give_back(start + page * PAGE64) } {
-            // SAFETY: Xen has not taken these.
-            unsafe { memory::frames::release(start + page * PAGE64, pages - page as usize) };
-            return Err(refused);
-        }
-    }
-    Ok(start)
-}
-
 /// Pages of another domain's that are mapped until this is dropped.
 #[derive(Debug)]
 pub(super) struct Mapped {
@@ -246,7 +222,7 @@ impl Mapped {
     /// The pages of these grants, in their order.
     fn new(domain: u16, grants: &[u32]) -> Result<Self, Refused> {
         let mut mapped = Self {
-            start: spare(grants.len())?,
+            start: vacant::take(grants.len()).ok_or(Refused(NO_MEMORY))?,
             pages: grants.len(),
             handles: Vec::with_capacity(grants.len()),
         };
@@ -271,7 +247,7 @@ impl Drop for Mapped {
         }
         // What Xen does not unmap is still there.
         if whole {
-            SPARE.lock().push((self.start, self.pages));
+            vacant::give(self.start, self.pages);
         }
     }
 }
