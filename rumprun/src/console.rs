@@ -134,7 +134,7 @@ pub(crate) fn flush() {
 pub(crate) fn backtrace(rip: u64, mut frame: u64) {
     last_words(format_args!("  at {rip:#x}"));
     for _ in 0..32 {
-        let (Ok(next), Ok(back)) = (load(frame), load(frame.wrapping_add(8))) else {
+        let (Some(next), Some(back)) = (load(frame), load(frame.wrapping_add(8))) else {
             return;
         };
         if back == 0 || next <= frame {
@@ -145,11 +145,17 @@ pub(crate) fn backtrace(rip: u64, mut frame: u64) {
     }
 }
 
-/// A word that may not be there.
-fn load(address: u64) -> Result<u64, crate::memory::copy::BadAddress> {
+/// A word that may not be there. It is looked for in the page tables: a fault would come in on the
+/// stack that this may run on.
+fn load(address: u64) -> Option<u64> {
+    use crate::memory::tables::{PRESENT, TABLES};
+    let entry = TABLES.try_lock()?.look(address)?;
     let mut bytes = [0; 8];
-    crate::memory::copy::peek(&mut bytes, address)?;
-    Ok(u64::from_ne_bytes(bytes))
+    if !address.is_multiple_of(8) || entry & PRESENT == 0 {
+        return None;
+    }
+    crate::memory::copy::peek(&mut bytes, address).ok()?;
+    Some(u64::from_ne_bytes(bytes))
 }
 
 /// Writes a line of the kernel's on the console.

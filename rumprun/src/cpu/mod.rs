@@ -34,12 +34,12 @@ impl Interrupts {
         disable();
     }
 
-    /// Turns them on.
+    /// Turns them on. Not `nomem`: memory accesses of the section before stay before it.
     pub fn enable() {
         #[cfg(feature = "image")]
         // SAFETY: every vector has a handler once `trap` is set up, which is before this.
         unsafe {
-            asm!("sti", options(nomem, nostack));
+            asm!("sti", options(nostack));
         }
     }
 

@@ -190,13 +190,14 @@ impl Channel {
 
 impl Drop for Channel {
     fn drop(&mut self) {
-        hypercall::close(self.port);
         if let Some(slot) = LINES.get(self.port as usize) {
             slot.store(0, Ordering::Release);
         }
         if let Some(word) = ONCE.get(self.port as usize / 64) {
             word.fetch_and(!(1 << (self.port % 64)), Ordering::AcqRel);
         }
+        // From here on its number may be another's.
+        hypercall::close(self.port);
     }
 }
 
