@@ -60,13 +60,14 @@ impl Vector for Signal {
 
 impl Device {
     /// Takes a function over. Its memory and ports answer; that it may do DMA is for its driver
-    /// to say.
+    /// to say, and until that wants its line it does not interrupt by that, whatever whoever had
+    /// it before has left.
     pub fn new(found: &Found) -> Self {
         let location = found.location;
         let bars = msi::regions(location);
         let table = Table::find(location, &bars);
         let single = Single::find(location);
-        location.command(command::MEMORY | command::IO, 0);
+        location.command(command::MEMORY | command::IO | command::NO_INTX, 0);
         Self {
             location,
             bars,
