@@ -324,7 +324,7 @@ fn tried(device: &Device) -> Outcome {
         _ => Service::Server,
     };
     let mut machine = match service {
-        Service::Server => cables::machine(&folder, dom0, &["served"])?,
+        Service::Server => cables::machine(&folder, dom0, "vif0", &["served"])?,
         _ => {
             let guest = Guest {
                 memory: service.memory(),

@@ -7,6 +7,8 @@
 //! three:    10.0.2.61 ─┘
 //! ```
 //!
+//! or with `wm0` in place of `vif0`: a card that is passed through, on a cable with dom0's second.
+//!
 //! Two are of one host and split its ports, the third is of another host. dom0 is the outside: it
 //! connects to all, and serves them bytes. `./ci.sh xen` makes the testbed and names its folder in
 //! `RUMP_TEST_XEN`. Without that, or without NetBSD, this is skipped.
@@ -50,8 +52,11 @@ fn main() {
             "RUMP_DRIVERS has no wm, the driver of the card",
         ),
     };
-    let name = "netbsd::xen::an_application_moves_to_a_card_of_its_own";
-    trials.push(image::trial_if(can, need, reason, name, card));
+    let with_card = |name: &str, test: fn() -> Outcome| {
+        image::trial_if(can, need, reason, format!("netbsd::xen::{name}"), test)
+    };
+    trials.push(with_card("an_application_moves_to_a_card_of_its_own", card));
+    trials.push(with_card("applications_share_a_card", share_card));
     if is_long() {
         // Each takes some minutes.
         for part in 2..=4 {
@@ -213,11 +218,30 @@ say "all is done"
 const OWN_VIF: &str =
     r#"application own 7001 "vif0 @ROUNDS@" switched ", \"type=vif,bridge=xenbr0\"""#;
 
-/// An application with a card of the machine's, which NetBSD's driver drives: it is on a cable with
-/// one of dom0's, behind its bridge.
-const OWN_CARD: &str = r#"
+/// A card of the machine's that is given to a domain, where NetBSD's driver drives it.
+/// It has a port of its own, by which Linux resets it before each domain that has it.
+const CARD: &str = "01:00.0";
+
+/// It is on a cable with another, which dom0 keeps.
+fn cards() -> impl Iterator<Item = String> {
+    let words = [
+        ["-device", "pcie-root-port,id=way,addr=6"],
+        ["-netdev", "hubport,id=given,hubid=0"],
+        ["-device", "e1000e,netdev=given,bus=way"],
+        ["-netdev", "hubport,id=kept,hubid=0"],
+        ["-device", "e1000,netdev=kept,addr=7"],
+    ];
+    words.into_iter().flatten().map(String::from)
+}
+
+/// The cable leads to dom0's bridge.
+const SECOND: &str = r#"
 ip link set eth1 up && brctl addif xenbr0 eth1 || fail "dom0 has no second card"
-xl pci-assignable-add 00:06.0 || fail "the card cannot be given away"
+"#;
+
+/// An application with a card.
+const OWN_CARD: &str = r#"
+xl pci-assignable-add 01:00.0 || fail "the card cannot be given away"
 echo "vif = [ \"type=vif,mac=$(mac own),backend=image\" ]" >>/testbed/own.cfg
 ln -sf /dev/ttyS1 /var/log/xen/console/guest-own.log
 xl create /testbed/own.cfg >/tmp/xl-own 2>&1 || fail "no application own"
@@ -232,24 +256,18 @@ fn card() -> Outcome {
     let mut guest = Guest {
         kind: xen::Kind::Hvm,
         memory: cables::MEMORY,
-        devices: vec!["00:06.0".into()],
+        devices: vec![CARD.into()],
         ..Guest::default()
     };
     let words = ["own", "7001", "wm0", &rounds().to_string()];
     guest.line.arguments = words.map(String::from).into();
     let config = testbed::made()?.0.join("own.cfg");
     std::fs::write(&config, guest.config("own", Path::new("/testbed/own"))?)?;
-    moves_to(OWN_CARD, |script, expected| {
-        serves_with(script, expected, |machine| {
+    moves_to(&format!("{SECOND}{OWN_CARD}"), |script, expected| {
+        serves_over("vif0", script, expected, |machine| {
             machine.files.push(("own".into(), own));
             machine.files.push(("own.cfg".into(), config));
-            for (cable, card) in [
-                ("hubport,id=given,hubid=0", "e1000e,netdev=given,addr=6"),
-                ("hubport,id=kept,hubid=0", "e1000,netdev=kept,addr=7"),
-            ] {
-                let words = ["-netdev", cable, "-device", card];
-                machine.more.extend(words.map(String::from));
-            }
+            machine.more.extend(cards());
         })
     })
 }
@@ -275,6 +293,21 @@ fn moves_to(own: &str, serves: impl FnOnce(&str, &[(&str, usize)]) -> Outcome) -
 }
 
 fn share() -> Outcome {
+    shares(serves)
+}
+
+/// The server's way out is a card that is passed through.
+fn share_card() -> Outcome {
+    shares(|script, expected| {
+        serves_over("wm0", &format!("{SECOND}{script}"), expected, |machine| {
+            machine.guest.kind = xen::Kind::Hvm;
+            machine.guest.devices = vec![CARD.into()];
+            machine.more.extend(cards());
+        })
+    })
+}
+
+fn shares(serves: impl FnOnce(&str, &[(&str, usize)]) -> Outcome) -> Outcome {
     let expected = [
         ("two: not 7001: AddrInUse", 1),
         // Of another host, it has all ports.
@@ -290,7 +323,7 @@ fn share() -> Outcome {
 
 /// Has dom0 do this, and looks whether what is said has these words in it, so often.
 fn serves(script: &str, expected: &[(&str, usize)]) -> Outcome {
-    serves_with(script, expected, |_| {})
+    serves_over("vif0", script, expected, |_| {})
 }
 
 /// The command `rump`, which `cargo build` makes beside the tests, and the library that dom0 has
@@ -318,15 +351,20 @@ fn command(folder: &Path) -> Result<[(String, PathBuf); 2], Failed> {
     ])
 }
 
-/// The same in a machine with more in it.
-fn serves_with(
+/// The same over this interface of the server's, in a machine with more in it.
+fn serves_over(
+    interface: &str,
     script: &str,
     expected: &[(&str, usize)],
     more: impl FnOnce(&mut Machine),
 ) -> Outcome {
-    let image = image::service(Service::Server, &[])?;
+    let drivers: &[&str] = match interface {
+        "wm0" => &["wm"],
+        _ => &[],
+    };
+    let image = image::service(Service::Server, drivers)?;
     let (folder, dom0) = testbed::made()?;
-    let mut machine = cables::machine(&folder, dom0, &["served", "switched"])?;
+    let mut machine = cables::machine(&folder, dom0, interface, &["served", "switched"])?;
     machine.instead = format!("{}{}{script}", testbed::DOM0, cables::DOM0);
     let rump_ctl = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/rump-ctl.sh");
     machine.files.push(("rump-ctl.sh".into(), rump_ctl));

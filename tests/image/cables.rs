@@ -21,7 +21,7 @@ grace = 30
 
 [[nic]]
 name = "wan"
-interface = "vif0"
+interface = "@INTERFACE@"
 
 [[host]]
 name = "web"
@@ -36,11 +36,20 @@ addresses = ["10.0.2.61/24"]
 ring = 262144
 "#;
 
-/// A machine whose service is the server; applications are these examples.
-pub fn machine(folder: &Path, dom0: Dom0, programs: &[&str]) -> Result<Machine, Failed> {
+/// A machine whose service is the server, over this interface of its; applications are these
+/// examples.
+pub fn machine(
+    folder: &Path,
+    dom0: Dom0,
+    interface: &str,
+    programs: &[&str],
+) -> Result<Machine, Failed> {
     let files = folder.join("server-root");
     std::fs::create_dir_all(files.join("etc/rump"))?;
-    std::fs::write(files.join("etc/rump/server.toml"), CONFIG)?;
+    std::fs::write(
+        files.join("etc/rump/server.toml"),
+        CONFIG.replace("@INTERFACE@", interface),
+    )?;
     let archive = folder.join("server-root.cpio");
     root::archive(&files, &archive)?;
     let guest = Guest {

@@ -36,7 +36,9 @@ counts() {
             usleep 200000
             [ $((left -= 1)) -gt 0 ] || fail "$port: nothing is counted any more"
         done
-        awk '$1 != NR - 1 { wrong = 1 } END { exit wrong }' /tmp/count$port || fail "$port: it counts wrong"
+        # What comes after is not whole yet.
+        wrong=$(head -n $(lines $port) /tmp/count$port | awk '$1 != NR - 1 { print NR ": " $0; exit }')
+        [ -z "$wrong" ] || fail "$port: it counts wrong: $wrong"
     done
     say "$1: all count on"
 }
@@ -86,4 +88,8 @@ nc -ll -p 9200 -e cat &
 sed '/^cmdline/d' /testbed/guest.cfg >/tmp/server.cfg
 sh /testbed/rump-server.sh /tmp/server.cfg >/tmp/xl-keeper 2>&1 &
 keeper=$!
-until grep -q "takes applications" /tmp/xl-keeper; do usleep 100000; done
+left=1000
+until grep -q "takes applications" /tmp/xl-keeper; do
+    usleep 100000
+    [ $((left -= 1)) -gt 0 ] || fail "there is no server"
+done

@@ -1,6 +1,11 @@
 # What dom0's shell knows in all tests of services, before what is of one.
 say() { echo "dom0: $*" >&4; }
-fail() { say "failed: $*"; cat /tmp/xl* >&4; xenstore-ls -f /local/domain >&4; exit 1; }
+fail() {
+    say "failed: $*"
+    cat /tmp/xl* /var/log/xen/qemu-dm-*.log >&4 2>/dev/null
+    xenstore-ls -f /local/domain >&4
+    exit 1
+}
 # One program is all of these, and its name says which.
 for name in list chmod; do ln -sf /usr/bin/xenstore-read /bin/xenstore-$name; done
 # A domain's number, by its name.
