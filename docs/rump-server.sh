@@ -61,17 +61,31 @@ name=$(sed -n 's/^ *name *= *"\(.*\)".*/\1/p' "$1")
 # All that have gone: one may have done so before all interfaces were there.
 former=
 while :; do
+    made= ready=
     number=$(xl domid "$name" 2>/dev/null) || {
-        xl create "$1" || exit 1
-        number=$(xl domid "$name") || exit 1
+        # It ends when xl has done all that is to be done after the domain: devices that it was given
+        # are reset then, which the next domain would not survive.
+        xl create -F "$1" &
+        made=$!
+        until number=$(xl domid "$name" 2>/dev/null); do
+            kill -0 $made 2>/dev/null || exit 1
+            sleep 0.1
+        done
     }
-    until node /local/domain/$number/data/feature-rump-ring >/dev/null; do
-        is_there $number || continue 2
+    while is_there $number; do
+        node /local/domain/$number/data/feature-rump-ring >/dev/null && {
+            say "domain $number takes applications"
+            ready=yes
+            again
+            break
+        }
         sleep 0.1
     done
-    say "domain $number takes applications"
-    again
-    while is_there $number; do sleep 0.5; done
+    if [ "$made" ]; then
+        wait $made || [ "$ready" ] || exit 1
+    else
+        while is_there $number; do sleep 0.5; done
+    fi
     say "domain $number has gone"
     former="$former $number"
 done
