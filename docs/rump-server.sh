@@ -63,8 +63,8 @@ former=
 while :; do
     made= ready=
     number=$(xl domid "$name" 2>/dev/null) || {
-        # It ends when xl has done all that is to be done after the domain: devices that it was given
-        # are reset then, which the next domain would not survive.
+        # It ends when xl has done all that is to be done after the domain: only then are devices
+        # that it was given free for the next.
         xl create -F "$1" &
         made=$!
         until number=$(xl domid "$name" 2>/dev/null); do

@@ -1,7 +1,7 @@
 //! What is passed to the firmware of an HVM guest, in whose place the image is: the command
 //! line and an archive, by the device model (QEMU's docs/specs/fw_cfg), for Xen's own start info
-//! has none for such a guest; and how many CPUs there are, by Xen's tools (hvm/hvm_info_table.h), for the
-//! tables of ACPI are the firmware's to make.
+//! has none for such a guest; and how many CPUs there are, by Xen's tools
+//! (hvm/hvm_info_table.h), for the tables of ACPI are the firmware's to make.
 
 use crate::acpi::{Madt, Memory, number};
 use crate::boot::Module;
